@@ -1,0 +1,127 @@
+"""How many training images each class has, as a buffer that travels with the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lt_plugins.errors import UserInputError
+
+
+class ClassDistribution(nn.Module):
+    """Class counts of the training set and what follows from them.
+
+    The counts are a buffer of whatever module owns the instance, so they are saved in the checkpoint and testing needs no
+    training data. Until :meth:`set_counts` is called (``ClassDistributionHook`` does so before training, a checkpoint
+    before testing) all counts are zero and :attr:`is_set` is false.
+
+    Args:
+        num_classes (int): Number of classes ``C``.
+        many_threshold (int): Classes with more images than this are *many-shot*. Defaults to 100.
+        few_threshold (int): Classes with fewer images than this are *few-shot*; all others are *medium-shot*.
+            Defaults to 20.
+
+    Raises:
+        UserInputError: If ``num_classes`` is not positive or the thresholds are not ``0 <= few <= many``.
+
+    The groups follow Liu et al., "Large-Scale Long-Tailed Recognition in an Open World" (CVPR 2019).
+    """
+
+    counts: Tensor
+
+    def __init__(self, num_classes: int, many_threshold: int = 100, few_threshold: int = 20) -> None:
+        super().__init__()
+        if num_classes <= 0:
+            raise UserInputError(f"num_classes={num_classes} must be positive; set it to the number of classes of the data.")
+        if not 0 <= few_threshold <= many_threshold:
+            raise UserInputError(
+                f"few_threshold={few_threshold} and many_threshold={many_threshold} must satisfy 0 <= few <= many."
+            )
+        self.num_classes = num_classes
+        self.many_threshold = many_threshold
+        self.few_threshold = few_threshold
+        self.register_buffer("counts", torch.zeros(num_classes, dtype=torch.int64))
+
+    def set_counts(self, counts: Tensor | Sequence[int]) -> None:
+        """Store the class counts.
+
+        Args:
+            counts (Tensor | Sequence[int]): Images per class, shape ``(C,)``, non-negative. A class may be empty.
+
+        Raises:
+            UserInputError: If the shape is not ``(C,)``, a count is negative, or all are zero.
+        """
+        values = torch.as_tensor(counts).to(torch.int64)
+        if values.shape != (self.num_classes,):
+            raise UserInputError(
+                f"class counts of shape {tuple(values.shape)} do not fit num_classes={self.num_classes}; "
+                "set the head's num_classes to the number of classes of the data."
+            )
+        if bool((values < 0).any()) or not bool((values > 0).any()):
+            raise UserInputError(f"class counts {values.tolist()[:10]} must be non-negative and not all zero.")
+        self.counts.copy_(values)
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the counts are known."""
+        return bool((self.counts > 0).any())
+
+    @property
+    def num_samples(self) -> int:
+        """Number of training images ``N``."""
+        return int(self.counts.sum())
+
+    @property
+    def priors(self) -> Tensor:
+        """Class frequencies ``n_c / N``, shape ``(C,)``, float64."""
+        self._require_counts()
+        counts = self.counts.double()
+        return counts / counts.sum()
+
+    def log_priors(self, eps: float = 1e-9) -> Tensor:
+        """Logarithm of the priors, shape ``(C,)``, float32; ``eps`` keeps an empty class finite.
+
+        Computed in float64 and without a host synchronisation, since losses call it every step. Unknown counts give a
+        constant vector, which leaves a softmax unchanged.
+
+        Args:
+            eps (float): Added to each prior. Defaults to 1e-9.
+        """
+        counts = self.counts.double()
+        return (counts / counts.sum().clamp(min=1) + eps).log().float()
+
+    @property
+    def imbalance_factor(self) -> float:
+        """Largest over smallest count, ``max n_c / min n_c``, over the classes that have images."""
+        self._require_counts()
+        present = self.counts[self.counts > 0]
+        return float(present.max()) / float(present.min())
+
+    @property
+    def many(self) -> Tensor:
+        """Many-shot classes, bool ``(C,)``."""
+        return self.counts > self.many_threshold
+
+    @property
+    def few(self) -> Tensor:
+        """Few-shot classes, bool ``(C,)``."""
+        return self.counts < self.few_threshold
+
+    @property
+    def medium(self) -> Tensor:
+        """Medium-shot classes, bool ``(C,)``."""
+        return ~(self.many | self.few)
+
+    def extra_repr(self) -> str:
+        """Show the number of classes and, when known, the number of images."""
+        known = f"num_samples={self.num_samples}" if self.is_set else "counts unknown"
+        return f"num_classes={self.num_classes}, {known}"
+
+    def _require_counts(self) -> None:
+        if not self.is_set:
+            raise UserInputError(
+                "the class counts are not known yet: add dict(type='ClassDistributionHook') to custom_hooks, "
+                "load a checkpoint that was trained with it, or call set_counts()."
+            )

@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+from lt_plugins.errors import UserInputError
+from lt_plugins.structures import ClassDistribution
+
+
+def test_groups_follow_the_thresholds_of_the_field():
+    distribution = ClassDistribution(6)
+    distribution.set_counts([1000, 101, 100, 20, 19, 1])
+    assert distribution.many.tolist() == [True, True, False, False, False, False]
+    assert distribution.medium.tolist() == [False, False, True, True, False, False]
+    assert distribution.few.tolist() == [False, False, False, False, True, True]
+    assert distribution.imbalance_factor == 1000
+    assert distribution.num_samples == 1241
+
+
+def test_priors_are_float64_frequencies_and_their_log_is_finite_for_an_empty_class():
+    distribution = ClassDistribution(3)
+    distribution.set_counts(torch.tensor([3, 1, 0]))
+    assert distribution.priors.dtype == torch.float64
+    assert distribution.priors.tolist() == [0.75, 0.25, 0.0]
+    log_priors = distribution.log_priors()
+    assert torch.isfinite(log_priors).all()
+    assert log_priors[:2].tolist() == pytest.approx([-0.2876820724, -1.3862943611])
+    assert distribution.imbalance_factor == 3.0
+
+
+def test_counts_travel_in_the_state_dict():
+    trained, tested = ClassDistribution(2), ClassDistribution(2)
+    trained.set_counts([5, 1])
+    assert not tested.is_set
+    tested.load_state_dict(trained.state_dict())
+    assert tested.is_set and tested.counts.tolist() == [5, 1]
+
+
+def test_unknown_counts_leave_a_softmax_unchanged_and_say_what_to_do():
+    distribution = ClassDistribution(4)
+    assert len(set(distribution.log_priors().tolist())) == 1
+    with pytest.raises(UserInputError, match="ClassDistributionHook"):
+        _ = distribution.priors
+
+
+@pytest.mark.parametrize("counts", [[1, 2], [[1, 2, 3]], [-1, 2, 3], [0, 0, 0]])
+def test_wrong_counts_are_refused(counts):
+    with pytest.raises(UserInputError):
+        ClassDistribution(3).set_counts(counts)
+
+
+@pytest.mark.parametrize("kwargs", [dict(num_classes=0), dict(num_classes=3, many_threshold=10, few_threshold=20)])
+def test_wrong_settings_are_refused(kwargs):
+    with pytest.raises(UserInputError):
+        ClassDistribution(**kwargs)
