@@ -6,37 +6,37 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r"^__version__ = '(.+)'$", (ROOT / 'lt_plugins' / 'version.py').read_text(), re.MULTILINE)[1]
-README = ROOT / 'README.md'
+VERSION = re.search(r"^__version__ = '(.+)'$", (ROOT / "lt_plugins" / "version.py").read_text(), re.MULTILINE)[1]
+README = ROOT / "README.md"
 
 setup(
-    name='lt_plugins',
+    name="lt_plugins",
     version=VERSION,
-    description='Plugins that turn mmpretrain into a trainer for long-tailed images',
-    long_description=README.read_text(encoding='utf-8') if README.exists() else '',
-    long_description_content_type='text/markdown',
-    license='Apache-2.0',
-    packages=find_packages(include=['lt_plugins', 'lt_plugins.*']),
-    package_data={'lt_plugins': ['py.typed']},
-    python_requires='>=3.10,<3.13',
+    description="Plugins that turn mmpretrain into a trainer for long-tailed images",
+    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["lt_plugins", "lt_plugins.*"]),
+    package_data={"lt_plugins": ["py.typed"]},
+    python_requires=">=3.10,<3.13",
     install_requires=[
-        'torch>=2.2',
-        'torchvision>=0.17',
-        'onedl-mmengine>=0.10.8,<1',
-        'onedl-mmcv>=2.3,<3',
-        'onedl-mmpretrain>=1.3,<2',
-        'numpy>=1.24',
-        'scipy>=1.10',
-        'scikit-learn>=1.3',
-        'matplotlib>=3.7',
-        'rich>=13',
-        'tensorboard>=2.13',
+        "torch>=2.2",
+        "torchvision>=0.17",
+        "onedl-mmengine>=0.10.8,<1",
+        "onedl-mmcv>=2.3,<3",
+        "onedl-mmpretrain>=1.3,<2",
+        "numpy>=1.24",
+        "scipy>=1.10",
+        "scikit-learn>=1.3",
+        "matplotlib>=3.7",
+        "rich>=13",
+        "tensorboard>=2.13",
     ],
     # faiss is no hard requirement: faiss-cpu and faiss-gpu-cu12 overwrite each other's files, so one must be chosen.
     extras_require={
-        'cpu': ['faiss-cpu>=1.8'],
-        'gpu': ['faiss-gpu-cu12>=1.8'],
-        'det': ['onedl-mmdetection>=3.5,<4'],
-        'dev': ['pytest>=8', 'pytest-cov>=5', 'hypothesis>=6.100', 'ruff>=0.9', 'mypy>=1.14', 'types-PyYAML'],
+        "cpu": ["faiss-cpu>=1.8"],
+        "gpu": ["faiss-gpu-cu12>=1.8"],
+        "det": ["onedl-mmdetection>=3.5,<4"],
+        "dev": ["pytest>=8", "pytest-cov>=5", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.14", "types-PyYAML"],
     },
 )
