@@ -1,0 +1,39 @@
+# `make help` lists the targets. PYTHON=/path/to/python chooses the interpreter for .venv; ARGS="..." is handed to the demo.
+.DEFAULT_GOAL := help
+.PHONY: help venv venv-dev demo test lint format results-table clean
+
+export PYTHON
+PY := .venv/bin/python
+MIN_COVERAGE := 90
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
+
+venv: ## make .venv: the pinned classification stack, no compiler needed
+	@tools/dev/make_venv.sh
+
+venv-dev: ## the same with what tests and lint need
+	@tools/dev/make_venv.sh dev
+
+demo: venv ## train cross-entropy and LPA on a small long-tailed set on the CPU and compare them
+	@$(PY) tools/demo.py $(ARGS)
+
+test: lint ## lint and the whole suite with coverage
+	$(PY) -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=$(MIN_COVERAGE) --durations=15
+
+lint: venv-dev ## ruff, mypy, and are the README tables up to date?
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) tools/dev/readme_tables.py --check
+
+format: venv-dev ## format the code and mend what ruff can
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+results-table: venv-dev ## write the tables of configs/*/README.md from metafile.yml and results/*.json
+	$(PY) tools/dev/readme_tables.py
+
+clean: ## remove .venv and caches; trained models in work_dirs/ stay
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
+	find lt_plugins tools tests configs -name __pycache__ -type d -prune -exec rm -rf {} +
