@@ -1,12 +1,12 @@
 """Package metadata: version ranges and extras; the tested versions are pinned in requirements/constraints.txt."""
 
-import re
+import runpy
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r"^__version__ = '(.+)'$", (ROOT / "lt_plugins" / "version.py").read_text(), re.MULTILINE)[1]
+VERSION = runpy.run_path(str(ROOT / "lt_plugins" / "version.py"))["__version__"]
 README = ROOT / "README.md"
 
 setup(
