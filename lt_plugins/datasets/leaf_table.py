@@ -1,0 +1,65 @@
+"""What is under a chain of data set wrappers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class LeafTable:
+    """Where each sample of a wrapped data set lies in the data sets at the end of the chain.
+
+    Args:
+        leaves: The data sets that hold images and a pipeline, in order of appearance.
+        leaf_of: Which leaf holds each sample, ``(N,)`` int32.
+        index_in_leaf: The index of each sample in its leaf, ``(N,)`` int64.
+    """
+
+    leaves: tuple[Any, ...]
+    leaf_of: np.ndarray
+    index_in_leaf: np.ndarray
+
+
+def build_leaf_table(dataset: Any) -> LeafTable:
+    """Follow a chain of wrappers down to the data sets that hold the images.
+
+    Knows the wrappers of mmengine (``ConcatDataset``, ``RepeatDataset``, ``ClassBalancedDataset``), mmpretrain
+    (``KFoldDataset``), torch (``Subset``, ``ConcatDataset``) and this package, in any nesting.
+
+    Args:
+        dataset: Any data set with ``N`` samples.
+
+    Returns:
+        The table of its samples. A data set that wraps nothing is its own only leaf.
+    """
+    children, positions = _unwrap(dataset)
+    if not children:
+        return LeafTable((dataset,), np.zeros(len(dataset), np.int32), np.arange(len(dataset), dtype=np.int64))
+
+    tables = [build_leaf_table(child) for child in children]
+    first_leaf = np.cumsum([0] + [len(table.leaves) for table in tables[:-1]])
+    leaf_of = np.concatenate([table.leaf_of + start for table, start in zip(tables, first_leaf, strict=True)]).astype(
+        np.int32
+    )
+    index_in_leaf = np.concatenate([table.index_in_leaf for table in tables])
+    if positions is not None:
+        leaf_of, index_in_leaf = leaf_of[positions], index_in_leaf[positions]
+    return LeafTable(tuple(leaf for table in tables for leaf in table.leaves), leaf_of, index_in_leaf)
+
+
+def _unwrap(dataset: Any) -> tuple[list[Any], np.ndarray | None]:
+    """The wrapped data sets and where the samples lie in their concatenation (None: in the same order)."""
+    if hasattr(dataset, "datasets"):  # ConcatDataset of mmengine and torch
+        return list(dataset.datasets), None
+    if not hasattr(dataset, "dataset"):
+        return [], None
+    if hasattr(dataset, "repeat_indices"):  # mmengine ClassBalancedDataset
+        return [dataset.dataset], np.asarray(dataset.repeat_indices, dtype=np.int64)
+    if hasattr(dataset, "times"):  # mmengine RepeatDataset
+        return [dataset.dataset], np.tile(np.arange(len(dataset.dataset)), dataset.times)
+    if hasattr(dataset, "indices"):  # torch Subset, IndexedDataset, LongTailDataset
+        return [dataset.dataset], np.asarray(dataset.indices, dtype=np.int64)
+    return [dataset.dataset], None  # mmpretrain KFoldDataset: its `dataset` already is the fold

@@ -1,0 +1,94 @@
+"""A long-tailed selection from any data set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from mmpretrain.registry import DATASETS
+
+from lt_plugins.datasets.indexed_dataset import IndexedDataset
+from lt_plugins.datasets.labels import get_class_names, get_labels
+from lt_plugins.datasets.profiles import Profile, class_profile
+from lt_plugins.errors import UserInputError
+
+
+@DATASETS.register_module()
+class LongTailDataset(IndexedDataset):
+    """Keeps the images of a long-tailed profile over the classes of a data set.
+
+    The largest class is label 0, the smallest the last label. With CIFAR-10/100, ``profile='exp'`` and ``seed=0`` the
+    selection is, index by index, that of the generator released with LDAM (arXiv:1906.07413, ``imbalance_cifar.py``),
+    which the field uses; the samples are grouped by class. The global random state is neither read nor written.
+
+    Args:
+        dataset (Any): Data set (usually balanced), or its config.
+        imbalance_factor (float): Largest over smallest class count, at least 1 (papers: 10, 50, 100).
+        profile (Profile): ``'exp'``, ``'step'`` or ``'pareto'``, see :func:`class_profile`. Defaults to ``'exp'``.
+        max_count (int | None): Images of the largest class. Defaults to the largest class of ``dataset``. A set that already is
+            long-tailed can be cut to a higher imbalance factor.
+        seed (int): Which images are kept. Defaults to 0, the field's draw.
+        pareto_alpha (float): Power value of ``'pareto'``. Defaults to 6.
+
+    Raises:
+        UserInputError: If a class has no images, or fewer than the profile asks for, or an argument is out of range.
+
+    Examples:
+        >>> train_dataloader = dict(dataset=dict(
+        ...     type='LongTailDataset', imbalance_factor=100,
+        ...     dataset=dict(type='CIFAR100', data_root='data/cifar100', split='train', pipeline=train_pipeline)))
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        imbalance_factor: float,
+        profile: Profile = "exp",
+        max_count: int | None = None,
+        seed: int = 0,
+        pareto_alpha: float = 6.0,
+    ) -> None:
+        super().__init__(dataset)
+        labels, names = get_labels(self.dataset), get_class_names(self.dataset)
+        available = np.bincount(labels, minlength=len(names))
+        names += tuple(str(label) for label in range(len(names), len(available)))
+        largest = int(available.max(initial=0)) if max_count is None else max_count
+        wanted = class_profile(len(available), largest, imbalance_factor, profile, pareto_alpha)
+        _check_enough(names, available, wanted, max_count)
+        super().__init__(self.dataset, _draw(labels, wanted, seed))
+
+    @property
+    def class_counts(self) -> torch.Tensor:
+        """Number of images of each class that were kept, ``(C,)`` int64."""
+        labels = self.get_gt_labels()
+        return torch.from_numpy(np.bincount(labels, minlength=len(get_class_names(self.dataset))).astype(np.int64))
+
+
+def _draw(labels: np.ndarray, counts: np.ndarray, seed: int) -> np.ndarray:
+    """The released generator's selection: shuffle each class in label order, keep the first."""
+    generator = np.random.RandomState(seed)  # the legacy generator, whose stream numpy guarantees never to change
+    selected = []
+    for label, count in enumerate(counts):
+        members = np.flatnonzero(labels == label)
+        generator.shuffle(members)
+        selected.append(members[:count])
+    return np.concatenate(selected)
+
+
+def _check_enough(names: tuple[str, ...], available: np.ndarray, wanted: np.ndarray, max_count: int | None) -> None:
+    for label, (name, has, needs) in enumerate(zip(names, available, wanted, strict=True)):
+        if has == 0:
+            raise UserInputError(
+                f"class {label} ({name}) has no images; add some, or leave the class out of the data set"
+            )
+        if has < needs:
+            raise UserInputError(
+                f"class {label} ({name}) has {has} images, the profile needs {needs}; "
+                f"lower max_count={'largest class' if max_count is None else max_count}, raise imbalance_factor, "
+                "or sort the classes by size"
+            )
+        if needs == 0:
+            raise UserInputError(
+                f"class {label} ({name}) would keep no image; lower imbalance_factor or raise max_count"
+            )
