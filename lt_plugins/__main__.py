@@ -53,7 +53,7 @@ def _package(module: str, requirement: str) -> Part:
     """Report an importable package with its version."""
     error = _import_error(module)
     if error is None:
-        return Part(module, str(importlib.import_module(module).__version__), None)
+        return Part(module, getattr(importlib.import_module(module), "__version__", "installed"), None)
     force = "" if error == "missing" else "--force-reinstall "
     return Part(module, error, f"pip install {force}'{requirement}'")
 
