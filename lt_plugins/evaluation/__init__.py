@@ -1,0 +1,18 @@
+"""Metrics for long-tailed recognition."""
+
+from .calibration_error import CalibrationError, ReliabilityBins, expected_calibration_error, reliability_bins
+from .class_table import ClassTable
+from .prediction_metric import PredictionMetric
+from .predictions import Predictions
+from .shot_accuracy import ShotAccuracy
+
+__all__ = [
+    "CalibrationError",
+    "ClassTable",
+    "PredictionMetric",
+    "Predictions",
+    "ReliabilityBins",
+    "ShotAccuracy",
+    "expected_calibration_error",
+    "reliability_bins",
+]

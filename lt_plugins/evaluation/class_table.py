@@ -1,0 +1,122 @@
+"""Accuracy of each class beside its number of training images, and the means that the field reports."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lt_plugins.errors import UserInputError
+from lt_plugins.fileio import atomic_write_bytes
+from lt_plugins.structures import ClassDistribution
+
+_COLUMNS = ("class_id", "name", "train_count", "group", "test_count", "accuracy")
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Per-class accuracy of ``C`` classes. The means leave out classes without test images.
+
+    Args:
+        names (tuple[str, ...]): Class names, ``C`` of them.
+        test_counts (NDArray): Test images of each class, ``(C,)`` int64.
+        accuracy (NDArray): Accuracy on each class (its recall) in percent, ``(C,)`` float64; NaN without test images.
+        train_counts (NDArray | None): Training images of each class, ``(C,)`` int64; None if they are not known.
+        groups (NDArray | None): ``'many'``, ``'medium'`` or ``'few'`` for each class, ``(C,)`` str; None if not known.
+    """
+
+    names: tuple[str, ...]
+    test_counts: NDArray[np.int64]
+    accuracy: NDArray[np.float64]
+    train_counts: NDArray[np.int64] | None = None
+    groups: NDArray[np.str_] | None = None
+
+    @classmethod
+    def from_hits(
+        cls,
+        label: NDArray[np.int64],
+        correct: NDArray[np.bool_],
+        names: tuple[str, ...],
+        distribution: ClassDistribution | None = None,
+    ) -> ClassTable:
+        """Count the hits of each class.
+
+        Args:
+            label (NDArray): True classes, ``(N,)``.
+            correct (NDArray): Whether each prediction is right, ``(N,)``.
+            names (tuple[str, ...]): Class names, ``C`` of them.
+            distribution (ClassDistribution | None): Class counts of the training set, if they are known.
+        """
+        test_counts = np.bincount(label, minlength=len(names))
+        with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN of a class without test images
+            accuracy = 100 * np.bincount(label, weights=correct, minlength=len(names)) / test_counts
+        if distribution is None:
+            return cls(names, test_counts, accuracy)
+        groups = np.full(len(names), "medium")
+        groups[distribution.many.cpu().numpy()] = "many"
+        groups[distribution.few.cpu().numpy()] = "few"
+        return cls(names, test_counts, accuracy, distribution.counts.cpu().numpy(), groups)
+
+    def means(self, zero_accuracy: float = 0.1) -> dict[str, float]:
+        """Means of the per-class accuracies, in percent.
+
+        ``balanced`` is the arithmetic mean over all classes; ``many``, ``medium`` and ``few`` over a group (left out
+        where it has no tested class); ``geometric_mean`` and ``harmonic_mean`` over all classes, which a single bad
+        class pulls down (Du and Wu, "No One Left Behind", CVPR 2023).
+
+        Args:
+            zero_accuracy (float): Floor of the accuracies in the geometric and harmonic means, in percent; without one,
+                a single class without a hit would make both 0. Defaults to 0.1.
+        """
+        tested = self.test_counts > 0
+        means = {}
+        if self.groups is not None:
+            for group in ("many", "medium", "few"):
+                members = tested & (self.groups == group)
+                if members.any():
+                    means[group] = float(self.accuracy[members].mean())
+        accuracy = self.accuracy[tested]
+        floored = np.maximum(accuracy, zero_accuracy)
+        means["balanced"] = float(accuracy.mean())
+        means["geometric_mean"] = float(np.exp(np.log(floored).mean()))
+        means["harmonic_mean"] = float(1 / (1 / floored).mean())
+        return means
+
+    def save(self, path: str | Path) -> None:
+        """Write a CSV file, one line a class, atomically. What is not known is left empty."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        for index, name in enumerate(self.names):
+            train_count = "" if self.train_counts is None else self.train_counts[index]
+            group = "" if self.groups is None else self.groups[index]
+            accuracy = "" if self.test_counts[index] == 0 else f"{self.accuracy[index]:.4f}"
+            writer.writerow((index, name, train_count, group, self.test_counts[index], accuracy))
+        atomic_write_bytes(path, text.getvalue().encode())
+
+    @classmethod
+    def load(cls, path: str | Path) -> ClassTable:
+        """Read what :meth:`save` wrote (accuracies are rounded to four decimals).
+
+        Raises:
+            UserInputError: If the file is not such a table.
+        """
+        try:
+            with Path(path).open(newline="", encoding="utf-8") as file:
+                rows = [tuple(row[column] for column in _COLUMNS) for row in csv.DictReader(file)]
+            if not rows:
+                raise ValueError("it has no classes")
+            _, names, train_counts, groups, test_counts, accuracy = zip(*rows, strict=True)
+            return cls(
+                names=names,
+                test_counts=np.array(test_counts, dtype=np.int64),
+                accuracy=np.array([value or "nan" for value in accuracy], dtype=np.float64),
+                train_counts=np.array(train_counts, dtype=np.int64) if all(train_counts) else None,
+                groups=np.array(groups) if all(groups) else None,
+            )
+        except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
+            raise UserInputError(f"{path} is no readable table of classes ({error}); evaluate again.") from error

@@ -1,0 +1,87 @@
+"""A metric over every prediction of the test set, each sample counted once."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import torch
+from mmengine.dist import all_gather_object
+from mmengine.evaluator import BaseMetric
+
+from lt_plugins.errors import UserInputError
+
+from .predictions import Predictions
+
+
+class PredictionMetric(BaseMetric):
+    """Base of metrics that are functions of the :class:`Predictions` for the whole data set.
+
+    mmengine's own collection drops padding by position, which only fits samplers that deal samples out in turn, and
+    passes one pickled dict a sample through files. Here every process gathers the compact arrays of all, drops repeated
+    samples by ``sample_idx`` and computes the same numbers, so that shards may be of any size and order.
+
+    Args:
+        prefix (str | None): Prefix of the metric's keys in the log. Defaults to the class's own.
+    """
+
+    results: list[Predictions]
+
+    def __init__(self, prefix: str | None = None) -> None:
+        super().__init__(prefix=prefix)
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:  # noqa: ARG002
+        """Keep the predictions of a batch.
+
+        Args:
+            data_batch (Any): Unused.
+            data_samples (Sequence[dict]): Samples with ``pred_score (C,)``, ``gt_label (1,)`` and, if the pipeline
+                packs it, ``sample_idx``.
+
+        Raises:
+            UserInputError: If a sample has no scores, or not exactly one label.
+        """
+        for sample in data_samples:
+            if "pred_score" not in sample:
+                raise UserInputError(
+                    f"{type(self).__name__} needs the class scores, but the model gives only {sorted(sample)}; "
+                    "use a head whose predict() sets pred_score."
+                )
+            if "gt_label" not in sample or len(sample["gt_label"]) != 1:
+                raise UserInputError(
+                    f"{type(self).__name__} needs exactly one gt_label a sample, got {sample.get('gt_label')}; "
+                    "evaluate on a labelled single-label data set."
+                )
+        scores = torch.stack([sample["pred_score"] for sample in data_samples])  # (B, C)
+        label = torch.cat([sample["gt_label"] for sample in data_samples]).to(scores.device)  # (B,)
+        indices = (int(sample.get("sample_idx", -1)) for sample in data_samples)
+        self.results.append(Predictions.from_scores(scores, label, indices))
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Compute the metric from the predictions of all processes.
+
+        Args:
+            size (int): Number of samples of the test set.
+
+        Returns:
+            dict[str, float]: The numbers by name, the same on every process.
+
+        Raises:
+            UserInputError: If there are no predictions, or repeated ones that cannot be told apart.
+        """
+        parts = list(chain.from_iterable(all_gather_object(self.results)))
+        self.results.clear()
+        if not parts:
+            raise UserInputError(f"{type(self).__name__} got no predictions: test set empty? Check its ann_file.")
+        predictions = Predictions.concatenate(parts).once_each(size)
+        return {f"{self.prefix}/{name}": value for name, value in self.compute_metrics(predictions).items()}
+
+    @abstractmethod
+    def compute_metrics(self, predictions: Predictions) -> dict[str, float]:
+        """Compute the numbers from the predictions for the whole data set.
+
+        Args:
+            predictions (Predictions): One prediction a sample, in dataset order.
+        """

@@ -1,0 +1,130 @@
+"""What a model predicted for each test image, as a few compact arrays."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lt_plugins.errors import UserInputError
+from lt_plugins.fileio import atomic_write_bytes
+
+_ARRAYS = ("label", "predicted", "label_rank", "confidence", "sample_idx")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions for ``N`` samples: 36 bytes a sample, however many classes ``C`` there are.
+
+    Args:
+        label (NDArray): True class, ``(N,)`` int64.
+        predicted (NDArray): Class with the highest score (the first of equals), ``(N,)`` int64; -1 where the scores
+            were not finite.
+        label_rank (NDArray): Place of the true class when classes are sorted by falling score, ``(N,)`` int64. 0 is a
+            hit; the sample is a top-k hit if it is below ``k``. ``C`` where the scores were not finite.
+        confidence (NDArray): Highest score, ``(N,)`` float32; 0 where the scores were not finite.
+        sample_idx (NDArray): Position of the sample in its data set, ``(N,)`` int64; -1 if it is not known.
+        num_classes (int): Number of classes ``C`` that the model scores.
+    """
+
+    label: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    label_rank: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    sample_idx: NDArray[np.int64]
+    num_classes: int
+
+    @classmethod
+    def from_scores(cls, scores: Tensor, label: Tensor, sample_idx: Iterable[int]) -> Predictions:
+        """Reduce the scores of a batch.
+
+        Args:
+            scores (Tensor): Class probabilities, ``(B, C)``.
+            label (Tensor): True classes, ``(B,)``.
+            sample_idx (Iterable[int]): Positions of the samples in the data set, ``(B,)``.
+
+        Raises:
+            UserInputError: If a label is not in ``[0, C)``.
+        """
+        num_classes = scores.shape[1]
+        if bool((label < 0).any()) or bool((label >= num_classes).any()):
+            raise UserInputError(
+                f"the test set has labels {int(label.min())}..{int(label.max())}, but the model scores {num_classes} "
+                f"classes (0..{num_classes - 1}); set the head's num_classes to the number of classes of the data."
+            )
+        scores = scores.float()
+        # A diverged model scores NaN, which argmax would count as class 0: half right on a two-class problem.
+        finite = scores.isfinite().all(dim=1)
+        confidence, predicted = scores.max(dim=1)  # (B,)
+        true_score = scores.gather(1, label[:, None])  # (B, 1)
+        earlier = torch.arange(num_classes, device=scores.device) < label[:, None]  # (B, C)
+        label_rank = ((scores > true_score) | ((scores == true_score) & earlier)).sum(dim=1)
+        return cls(
+            label=label.cpu().numpy(),
+            predicted=predicted.where(finite, -1).cpu().numpy(),
+            label_rank=label_rank.where(finite, num_classes).cpu().numpy(),
+            confidence=confidence.where(finite, 0.0).cpu().numpy(),
+            sample_idx=np.fromiter(sample_idx, dtype=np.int64, count=len(label)),
+            num_classes=num_classes,
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Predictions]) -> Predictions:
+        """Join parts (at least one) in the given order."""
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+        return cls(**arrays, num_classes=parts[0].num_classes)
+
+    def once_each(self, size: int) -> Predictions:
+        """Drop the repetitions that pad the shards of a distributed sampler and put the samples in dataset order.
+
+        Args:
+            size (int): Length of the data set. No more predictions than that means that there is nothing to drop.
+
+        Raises:
+            UserInputError: If there are repetitions, but the samples' indices do not tell which they are.
+        """
+        order = np.argsort(self.sample_idx, kind="stable")
+        if len(self) > size:
+            _, order = np.unique(self.sample_idx, return_index=True)
+            if len(order) != size or (self.sample_idx < 0).any():
+                raise UserInputError(
+                    f"{len(self)} predictions for {size} samples, and their sample_idx ({len(order)} different ones) "
+                    "does not tell which are repeated: keep 'sample_idx' in the meta_keys of PackInputs and unique in "
+                    "the test set, or test with sampler=dict(type='DefaultSampler', shuffle=False, round_up=False)."
+                )
+        return replace(self, **{name: getattr(self, name)[order] for name in _ARRAYS})
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether each sample is a top-1 hit, ``(N,)``."""
+        return np.equal(self.label_rank, 0)
+
+    def save(self, path: str | Path) -> None:
+        """Write the arrays as a compressed ``.npz``, atomically."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **asdict(self))
+        atomic_write_bytes(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Predictions:
+        """Read what :meth:`save` wrote; never unpickles.
+
+        Raises:
+            UserInputError: If the file is not such a file.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(**{name: arrays[name] for name in _ARRAYS}, num_classes=int(arrays["num_classes"]))
+        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise UserInputError(f"{path} holds no readable predictions ({error}); evaluate again.") from error
+
+    def __len__(self) -> int:
+        return len(self.label)
