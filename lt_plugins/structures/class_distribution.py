@@ -83,14 +83,15 @@ class ClassDistribution(nn.Module):
     def log_priors(self, eps: float = 1e-9) -> Tensor:
         """Logarithm of the priors, shape ``(C,)``, float32; ``eps`` keeps an empty class finite.
 
-        Computed in float64 and without a host synchronisation, since losses call it every step. Unknown counts give a
-        constant vector, which leaves a softmax unchanged.
+        Computed in float64 and without a host synchronisation, since losses call it every step. Unknown counts give the
+        uniform prior.
 
         Args:
             eps (float): Added to each prior. Defaults to 1e-9.
         """
         counts = self.counts.double()
-        return (counts / counts.sum().clamp(min=1) + eps).log().float()
+        counts = counts + (counts.sum() == 0)
+        return (counts / counts.sum() + eps).log().float()
 
     @property
     def imbalance_factor(self) -> float:

@@ -1,0 +1,6 @@
+"""Clustering of features: tensors in, tensors out; nothing of OpenMMLab, faiss imported only where it is used."""
+
+from .kmeans import KMeansResult, kmeans
+from .local_attributes import ClassAttributeTable, class_balanced_sample, match_prototypes
+
+__all__ = ["ClassAttributeTable", "KMeansResult", "class_balanced_sample", "kmeans", "match_prototypes"]

@@ -1,0 +1,138 @@
+"""One pass of a model over a data set, over all ranks, each sample exactly once, without holding the features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.dist import all_reduce, get_rank, get_world_size, is_main_process
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from lt_plugins.errors import UserInputError
+
+Extract = Callable[[dict[str, Any]], Tensor]
+
+
+def stream_features(
+    extract: Extract,
+    dataset: Dataset,
+    *,
+    batch_size: int = 256,
+    num_workers: int = 0,
+    indices: Sequence[int] | Tensor | None = None,
+    description: str = "features",
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Run a model over a data set and yield the features of this rank's samples, batch by batch.
+
+    Rank ``r`` of ``R`` takes every ``R``-th sample, so together the ranks see each sample once: nothing is padded or
+    repeated, and ranks may yield different numbers of batches (do not call collectives inside the loop). Only one batch is
+    alive at a time. The main process shows a progress bar.
+
+    Args:
+        extract (Callable): Takes a batch as collated by mmengine (``inputs``: list of images, ``data_samples``) and
+            returns features of shape ``(B, ...)``. Runs under ``torch.inference_mode``.
+        dataset (Dataset): Data set with the test pipeline (see :func:`lt_plugins.datasets.replace_pipeline`).
+        batch_size (int): Images a batch. Defaults to 256.
+        num_workers (int): Data-loader workers. Defaults to 0.
+        indices (Sequence[int] | Tensor, optional): Which samples to visit. Defaults to all.
+        description (str): Label of the progress bar. Defaults to ``"features"``.
+
+    Yields:
+        tuple[Tensor, Tensor]: Positions of the samples in ``dataset``, int64 ``(B,)`` on the CPU, and their features.
+
+    Raises:
+        UserInputError: If ``extract`` does not return one feature a sample.
+    """
+    chosen = torch.arange(len(dataset)) if indices is None else torch.as_tensor(indices)  # type: ignore[arg-type]
+    own = chosen[get_rank() :: get_world_size()]
+    loader = DataLoader(
+        Subset(dataset, own.tolist()),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        collate_fn=pseudo_collate,
+        # Own generator: the pass must not move the random state of the training run.
+        generator=torch.Generator().manual_seed(0),
+    )
+    with _progress_bar() as progress:
+        task = progress.add_task(description, total=len(own))
+        for batch, positions in zip(loader, own.split(batch_size), strict=True):
+            with torch.inference_mode():
+                features = extract(batch)
+            if len(features) != len(positions):
+                raise UserInputError(f"extract returned {len(features)} features for a batch of {len(positions)} samples.")
+            yield positions, features
+            progress.advance(task, len(positions))
+
+
+def gather_features(
+    extract: Extract,
+    dataset: Dataset,
+    *,
+    batch_size: int = 256,
+    num_workers: int = 0,
+    indices: Sequence[int] | Tensor | None = None,
+    description: str = "features",
+) -> Tensor:
+    """Run a model over a data set and collect one feature a sample, in the order of the data set, on every rank.
+
+    For global features, or a few local ones a sample; a whole set of local features does not fit into memory: use
+    :func:`stream_features`.
+
+    Args:
+        extract (Callable): As in :func:`stream_features`.
+        dataset (Dataset): Data set with the test pipeline.
+        batch_size (int): Images a batch. Defaults to 256.
+        num_workers (int): Data-loader workers. Defaults to 0.
+        indices (Sequence[int] | Tensor, optional): Which samples to visit. Defaults to all.
+        description (str): Label of the progress bar. Defaults to ``"features"``.
+
+    Returns:
+        Tensor: Shape ``(N, ...)``, float32 on the CPU, one row for each of ``indices`` in ascending order of position.
+
+    Raises:
+        UserInputError: If no sample is visited.
+    """
+    chosen = torch.arange(len(dataset)) if indices is None else torch.as_tensor(indices)  # type: ignore[arg-type]
+    if not len(chosen):
+        raise UserInputError("there is no sample to compute features of.")
+    chosen = chosen.sort().values
+    row_of = {int(position): row for row, position in enumerate(chosen)}
+    gathered: Tensor | None = None
+    stream = stream_features(
+        extract, dataset, batch_size=batch_size, num_workers=num_workers, indices=chosen, description=description
+    )
+    for positions, features in stream:
+        if gathered is None:
+            gathered = torch.zeros(len(chosen), *features.shape[1:])
+        gathered[[row_of[int(position)] for position in positions]] = features.float().cpu()
+    return _sum_over_ranks(gathered, len(chosen))
+
+
+def _sum_over_ranks(gathered: Tensor | None, num_rows: int) -> Tensor:
+    """Add the ranks' tables; a rank that had no sample does not know the shape of a row and learns it first."""
+    if get_world_size() == 1:
+        assert gathered is not None
+        return gathered
+    shape = torch.zeros(8, dtype=torch.int64)
+    if gathered is not None:
+        shape[: gathered.ndim - 1] = torch.tensor(gathered.shape[1:])
+    all_reduce(shape, op="max")
+    if gathered is None:
+        gathered = torch.zeros(num_rows, *[size for size in shape.tolist() if size])
+    all_reduce(gathered, op="sum")
+    return gathered
+
+
+def _progress_bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        transient=True,
+        disable=not is_main_process(),
+    )

@@ -1,0 +1,59 @@
+"""First-in-first-out memory of features and their labels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lt_plugins.errors import UserInputError
+
+
+class LabelledQueue(nn.Module):
+    """The last ``size`` features and labels, as buffers.
+
+    Unused places have label -1, so that losses can mask them: the first steps then have fewer candidates instead of
+    random ones. Source: He et al., "Momentum Contrast" (CVPR 2020), with labels as in PaCo.
+
+    Args:
+        size (int): Number of places ``Q``; 0 keeps nothing.
+        dim (int): Length of a feature ``D``.
+
+    Raises:
+        UserInputError: If ``size`` is negative or ``dim`` not positive.
+    """
+
+    features: Tensor
+    labels: Tensor
+    pointer: Tensor
+
+    def __init__(self, size: int, dim: int) -> None:
+        super().__init__()
+        if size < 0 or dim <= 0:
+            raise UserInputError(f"queue_size={size} must be 0 or more and the feature length {dim} positive.")
+        self.size = size
+        self.register_buffer("features", torch.zeros(size, dim))
+        self.register_buffer("labels", torch.full((size,), -1, dtype=torch.int64))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def enqueue(self, features: Tensor, labels: Tensor) -> None:
+        """Overwrite the oldest places.
+
+        Args:
+            features (Tensor): The newest features, of all ranks in rank order, shape ``(n, D)``.
+            labels (Tensor): Their labels, int64 ``(n,)``.
+
+        Raises:
+            UserInputError: If there are more features than places.
+        """
+        if self.size == 0:
+            return
+        if len(features) > self.size:
+            raise UserInputError(
+                f"queue_size={self.size} is smaller than the batch of all ranks ({len(features)}); "
+                "set queue_size to at least that, or 0 for no queue."
+            )
+        places = (self.pointer + torch.arange(len(features), device=self.labels.device)) % self.size
+        self.features[places] = features.to(self.features.dtype)
+        self.labels[places] = labels
+        self.pointer.copy_((self.pointer + len(features)) % self.size)

@@ -1,0 +1,175 @@
+"""Classifier that trains on two views of each image, both with gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import all_gather, get_rank, get_world_size
+from mmpretrain.models import ImageClassifier
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch import Tensor
+from torch.distributed.nn.functional import all_gather as all_gather_with_grad
+
+from lt_plugins.errors import UserInputError
+from lt_plugins.models.classifiers.labelled_queue import LabelledQueue
+from lt_plugins.structures import ContrastBatch
+
+
+@MODELS.register_module()
+class TwoViewClassifier(ImageClassifier):
+    """An image classifier with a projector, whose head is trained on two views of each image.
+
+    Both views pass through the same encoder with gradient, so a batch of ``B`` images has ``2B`` anchors. They are
+    compared with both views of all ranks and, if there is one, with a queue of earlier second views. GPaCo is this
+    classifier with a queue and :class:`~lt_plugins.models.heads.PaCoHead`.
+
+    The contrast is gathered over the ranks *with* gradient: with synchronised batch norm, two processes with batch ``B``
+    take the same step as one with ``2B``.
+
+    Args:
+        backbone (dict): Config of the backbone.
+        projector (dict): Config of the projector from the pooled feature to the contrast space, such as mmpretrain's
+            ``NonLinearNeck(with_avg_pool=False)``.
+        head (dict): Config of a head whose ``loss`` takes ``contrast``.
+        neck (dict, optional): Config of the neck. Defaults to global average pooling.
+        projection_dim (int): Length ``D`` of the projections. Defaults to 128.
+        queue_size (int): Places of the queue; 0 for none. Defaults to 0.
+        data_preprocessor (dict, optional): Arguments of :class:`TwoViewDataPreprocessor`.
+        init_cfg (dict, optional): Initialisation.
+
+    Examples:
+        >>> model = dict(type='TwoViewClassifier', backbone=dict(type='ResNetCIFAR32'),
+        ...              projector=dict(type='NonLinearNeck', in_channels=64, hid_channels=64, out_channels=32,
+        ...                             with_bias=True, with_last_bias=True, with_last_bn=False, with_avg_pool=False,
+        ...                             norm_cfg=dict(type='BN1d')),
+        ...              head=dict(type='PaCoHead', num_classes=100, in_channels=64), projection_dim=32, queue_size=1024)
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        projector: dict,
+        head: dict,
+        neck: dict | None = None,
+        projection_dim: int = 128,
+        queue_size: int = 0,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            backbone=backbone,
+            neck=neck or {"type": "GlobalAveragePooling"},
+            head=head,
+            data_preprocessor={"type": "TwoViewDataPreprocessor", **(data_preprocessor or {})},
+            init_cfg=init_cfg,
+        )
+        self.projector = MODELS.build(projector)
+        self.queue = LabelledQueue(queue_size, projection_dim)
+
+    def loss(self, inputs: Sequence[Tensor], data_samples: list[DataSample]) -> dict[str, Tensor]:
+        """Compute the losses of a batch of image pairs and remember its second views.
+
+        Args:
+            inputs (Sequence[Tensor]): The two views, each of shape ``(B, 3, H, W)``.
+            data_samples (list[DataSample]): Annotations of the ``B`` images.
+
+        Returns:
+            dict[str, Tensor]: The head's losses.
+
+        Raises:
+            UserInputError: If there are not exactly two views.
+        """
+        first, second = self._split_views(inputs)
+        feats = self.extract_feat(torch.cat([first, second]))
+        views = list(self.project(feats).chunk(2))
+        labels = torch.cat([sample.gt_label for sample in data_samples])
+        contrast = self.build_contrast(views, labels, num_anchor_views=2)
+        losses = self.head.loss(feats, data_samples, contrast=contrast)
+        self._remember(contrast, len(labels))
+        return losses
+
+    def project(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Project pooled features to the contrast space: ``(B, C)`` to unit rows ``(B, D)``.
+
+        Args:
+            feats (tuple[Tensor, ...]): Output of the neck; the last is used.
+        """
+        return F.normalize(self.projector(feats[-1:])[-1], dim=1)
+
+    def build_contrast(self, views: Sequence[Tensor], labels: Tensor, num_anchor_views: int) -> ContrastBatch:
+        """Gather the views of all ranks and the queue into one contrast.
+
+        Args:
+            views (Sequence[Tensor]): Projections of this rank, one ``(B, D)`` tensor a view.
+            labels (Tensor): Labels of this rank's images, int64 ``(B,)``.
+            num_anchor_views (int): The first so many views are anchors.
+
+        Returns:
+            ContrastBatch: ``num_anchor_views * B`` anchors; the candidates are ordered view by view, then rank by rank,
+            then the queue.
+        """
+        batch_size = len(labels)
+        all_labels = torch.cat(all_gather(labels))
+        gathered = [_gather(view) for view in views]
+        # The queue is read before this batch enters it, and cloned because enqueue writes in place before backward.
+        candidates = torch.cat([*gathered, self.queue.features.clone().to(views[0].dtype)])
+        candidate_labels = torch.cat([*[all_labels] * len(views), self.queue.labels])
+        offset = get_rank() * batch_size
+        own = torch.arange(offset, offset + batch_size, device=labels.device)
+        return ContrastBatch(
+            anchors=torch.cat(list(views[:num_anchor_views])),
+            anchor_labels=labels.repeat(num_anchor_views),
+            candidates=candidates,
+            candidate_labels=candidate_labels,
+            anchor_positions=torch.cat([own + view * len(all_labels) for view in range(num_anchor_views)]),
+        )
+
+    def extract_local_features(self, images: Tensor) -> Tensor:
+        """Compute the local features: the last map of the encoder, before pooling.
+
+        Args:
+            images (Tensor): Preprocessed images, shape ``(B, 3, H, W)``.
+
+        Returns:
+            Tensor: Shape ``(B, P, D)`` with the ``P = H' * W'`` places in row-major order.
+        """
+        return self._local_map(images).flatten(2).transpose(1, 2)
+
+    def local_grid(self, images: Tensor) -> tuple[int, int]:
+        """Height and width of the map of local features that images of this size have.
+
+        Args:
+            images (Tensor): Preprocessed images, shape ``(B, 3, H, W)``.
+        """
+        height, width = self._local_map(images[:1]).shape[-2:]
+        return height, width
+
+    def _local_map(self, images: Tensor) -> Tensor:
+        return self.backbone(images)[-1]
+
+    def _split_views(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        if isinstance(inputs, Tensor) or len(inputs) != 2:
+            found = "a single view" if isinstance(inputs, Tensor) else f"{len(inputs)} views"
+            raise UserInputError(
+                f"{type(self).__name__} trains on two views of each image and got {found}; "
+                "put a MultiView transform with two views into the train pipeline."
+            )
+        return inputs[0], inputs[1]
+
+    def _remember(self, contrast: ContrastBatch, batch_size: int) -> None:
+        """Enqueue the second views of all ranks, which are the second block of the candidates."""
+        total = batch_size * get_world_size()
+        second = slice(total, 2 * total)
+        self.queue.enqueue(contrast.candidates[second].detach(), contrast.candidate_labels[second])
+
+
+def _gather(features: Tensor) -> Tensor:
+    """Concatenate the features of all ranks, passing gradients back to each."""
+    if get_world_size() == 1:
+        return features
+    if not features.requires_grad:
+        return torch.cat(all_gather(features))
+    return torch.cat(all_gather_with_grad(features))

@@ -1,0 +1,71 @@
+"""Supervised contrastive loss with graded positives."""
+
+from __future__ import annotations
+
+import torch
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+
+from lt_plugins.errors import UserInputError
+from lt_plugins.structures import ContrastBatch
+
+
+def supcon_loss(contrast: ContrastBatch, weights: Tensor, temperature: float) -> Tensor:
+    r"""Supervised contrastive loss of each anchor, with a weight for each pair.
+
+    .. math::
+        L_i = -\frac{\sum_{j \in A_i} W_{ij} \log P_{ij}}{\sum_{j \in A_i} W_{ij}}, \qquad
+        P_{ij} = \frac{e^{v_i^\top v_j / T}}{\sum_{a \in A_i} e^{v_i^\top v_a / T}}
+
+    Args:
+        contrast (ContrastBatch): The ``M`` anchors and ``A`` candidates.
+        weights (Tensor): How much each candidate is a positive of each anchor, in ``[0, 1]``, shape ``(M, A)``. Entries
+            of candidates that are not valid are ignored.
+        temperature (float): ``T``.
+
+    Returns:
+        Tensor: Loss of each anchor, shape ``(M,)``; zero for an anchor without any positive.
+    """
+    scores = (contrast.cosine / temperature).masked_fill(~contrast.valid, -torch.inf)
+    log_probability = (scores - scores.logsumexp(dim=1, keepdim=True)).masked_fill(~contrast.valid, 0.0)
+    weights = weights.to(log_probability.dtype).masked_fill(~contrast.valid, 0.0)
+    total = weights.sum(dim=1)
+    return -(weights * log_probability).sum(dim=1) / total.clamp(min=torch.finfo(total.dtype).tiny)
+
+
+@MODELS.register_module()
+class SupConLoss(nn.Module):
+    """Supervised contrastive loss ("L_out"), averaged over the anchors.
+
+    Source: Khosla et al., "Supervised Contrastive Learning" (NeurIPS 2020), Eq. 2. With ``weights`` the positives are
+    graded, as LPA needs for classes that share some of their pseudo-attributes.
+
+    Args:
+        temperature (float): Temperature ``T``. Defaults to 0.1.
+
+    Raises:
+        UserInputError: If the temperature is not positive.
+
+    Examples:
+        >>> head = dict(type='LPAHead', attribute_loss=dict(type='SupConLoss', temperature=0.05))
+    """
+
+    def __init__(self, temperature: float = 0.1) -> None:
+        super().__init__()
+        if temperature <= 0:
+            raise UserInputError(f"temperature={temperature} must be positive.")
+        self.temperature = temperature
+
+    def forward(self, contrast: ContrastBatch, weights: Tensor | None = None) -> Tensor:
+        """Compute the mean loss over the anchors.
+
+        Args:
+            contrast (ContrastBatch): Anchors and candidates.
+            weights (Tensor, optional): How much each candidate is a positive of each anchor, shape ``(M, A)``. Defaults
+                to 1 for candidates of the anchor's class and 0 for others.
+
+        Returns:
+            Tensor: Scalar loss in float32 (or float64, if the input is).
+        """
+        weights = contrast.same_class if weights is None else weights
+        return supcon_loss(contrast, weights, self.temperature).mean()
