@@ -1,0 +1,147 @@
+"""The package as a whole: what importing it pulls in, which layer may import which, and the environment report."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import mmcv
+import mmpretrain
+import pytest
+
+import lt_plugins
+from lt_plugins import compat
+
+PACKAGE = Path(lt_plugins.__file__).parent
+ROOT = PACKAGE.parent
+OPTIONAL = ("faiss", "mmcv.ops", "mmcv._ext", "mmdet")
+
+# docs/architecture.md: folder -> folders of the package that it may import. Single modules at the top are below all.
+LAYERS: dict[str, set[str]] = {
+    "clustering": set(),
+    "structures": set(),
+    "datasets": {"structures"},
+    "models": {"structures", "clustering"},
+    "evaluation": {"structures"},
+    "visualization": {"structures"},
+    "engine": {"structures", "clustering", "datasets", "models", "evaluation", "visualization"},
+}
+WITHOUT_OPENMMLAB = ("clustering", "structures", "visualization")
+BASE_MODULES = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
+
+# Refuses the optional packages, whatever is installed here.
+BLOCK = f"""
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if any(name == m or name.startswith(m + '.') for m in {OPTIONAL!r}):
+            raise ModuleNotFoundError('No module named ' + repr(name), name=name)
+sys.meta_path.insert(0, Refuse())
+"""
+
+
+def _sources() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def _imports(path: Path, top_level_only: bool = False) -> Iterator[str]:
+    """Yield the absolute names of the modules that a file imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    package = (path.parent.relative_to(ROOT)).parts
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*base, *(node.module.split(".") if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
+
+
+@pytest.mark.parametrize("path", _sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_downwards_only(path: Path) -> None:
+    parts = path.relative_to(PACKAGE).parts
+    if len(parts) == 1 and parts[0] in ("__init__.py", "__main__.py"):
+        return
+    layer = parts[0] if len(parts) > 1 else None
+    assert layer is None or layer in LAYERS, (
+        f"new folder lt_plugins/{layer}: give it a row in docs/architecture.md and here"
+    )
+    allowed = BASE_MODULES | (LAYERS[layer] | {layer} if layer else set())
+    for name in _imports(path):
+        if name.startswith("lt_plugins."):
+            assert name.split(".")[1] in allowed, f"{path.relative_to(ROOT)} imports {name}, which lies above it"
+        if layer in WITHOUT_OPENMMLAB:
+            assert not re.match(r"mm(engine|cv|pretrain|det)\b", name), f"{path.relative_to(ROOT)} imports {name}"
+
+
+@pytest.mark.parametrize("path", _sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_optional_packages_are_imported_lazily(path: Path) -> None:
+    for name in _imports(path, top_level_only=True):
+        assert not any(name == module or name.startswith(f"{module}.") for module in OPTIONAL), f"{path.name}: {name}"
+
+
+def test_import_and_report_without_optional_packages() -> None:
+    done = _run(
+        f"{BLOCK}\nimport runpy, warnings\n"
+        "warnings.simplefilter('error')\n"
+        "warnings.filterwarnings('default', category=DeprecationWarning)\n"
+        "import lt_plugins\n"
+        f"assert not any(name in sys.modules for name in {OPTIONAL!r})\n"
+        "runpy.run_module('lt_plugins', run_name='__main__')"
+    )
+    assert done.returncode == 0, done.stderr
+    report = done.stdout
+    for name in ("python", "torch", "mmengine", "mmcv", "mmpretrain", "numpy", "GPU"):
+        assert re.search(rf"^{name} +\S", report, re.MULTILINE), name
+    assert re.search(rf"^mmpretrain +{re.escape(mmpretrain.__version__)}$", report, re.MULTILINE)
+    for name, line in {
+        "mmdet": "pip install 'onedl-mmdetection>=3.5,<4'",
+        "faiss": "faiss-[cg]pu",
+        "mmcv.ops": "pip install .*--no-build-isolation .*onedl-mmcv",
+    }.items():
+        assert re.search(rf"^to install {re.escape(name)}:\n  .*{line}", report, re.MULTILINE), name
+
+
+def test_public_names_exist_and_are_sorted() -> None:
+    for init in PACKAGE.rglob("__init__.py"):
+        name = ".".join(init.parent.relative_to(ROOT).parts)
+        module = importlib.import_module(name)
+        assert sorted(module.__all__) == list(module.__all__), f"{name}.__all__ is not sorted"
+        missing = [public for public in module.__all__ if not hasattr(module, public)]
+        assert not missing, f"{name}.__all__ names {missing}"
+
+
+def test_check_versions_accepts_what_is_installed() -> None:
+    compat.check_versions()
+
+
+def test_check_versions_names_the_line_that_mends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mmcv, "__version__", "1.7.1")
+    with pytest.raises(ImportError, match=r"needs 2\.0\.0 <= mmcv < 3, but 1\.7\.1 .* pip install 'onedl-mmcv"):
+        compat.check_versions()
+
+
+def test_check_versions_names_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mmpretrain", None)
+    with pytest.raises(ImportError, match=r"needs mmpretrain, .* pip install 'onedl-mmpretrain"):
+        compat.check_versions()
+
+
+def test_version_is_the_installed_one() -> None:
+    from importlib.metadata import version
+
+    from lt_plugins.version import __version__
+
+    assert version("lt_plugins") == __version__
+    assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
