@@ -28,14 +28,14 @@ class IndexedDataset(Dataset):
 
     Args:
         dataset (Any): Data set, or its config. All data sets at the end of the chain must be mmpretrain ones.
-        indices (Sequence[int] | None): Which samples to keep, in this order. Defaults to all.
+        indices (Sequence[int] | np.ndarray | None): Which samples to keep, in this order. Defaults to all.
 
     Examples:
         >>> train_dataloader = dict(dataset=dict(type='IndexedDataset', dataset=dict(
         ...     type='ConcatDataset', datasets=[dict(type='CIFAR10', ...), dict(type='CustomDataset', ...)])))
     """
 
-    def __init__(self, dataset: Any, indices: Sequence[int] | None = None) -> None:
+    def __init__(self, dataset: Any, indices: Sequence[int] | np.ndarray | None = None) -> None:
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         self.dataset.full_init()
         self.indices = np.arange(len(self.dataset)) if indices is None else np.asarray(indices, dtype=np.int64)

@@ -26,8 +26,8 @@ class LongTailDataset(IndexedDataset):
         dataset (Any): Data set (usually balanced), or its config.
         imbalance_factor (float): Largest over smallest class count, at least 1 (papers: 10, 50, 100).
         profile (Profile): ``'exp'``, ``'step'`` or ``'pareto'``, see :func:`class_profile`. Defaults to ``'exp'``.
-        max_count (int | None): Images of the largest class. Defaults to the largest class of ``dataset``. A set that already is
-            long-tailed can be cut to a higher imbalance factor.
+        max_count (int | None): Images of the largest class. Defaults to the largest class of ``dataset``. A set
+            that already is long-tailed can be cut to a higher imbalance factor.
         seed (int): Which images are kept. Defaults to 0, the field's draw.
         pareto_alpha (float): Power value of ``'pareto'``. Defaults to 6.
 

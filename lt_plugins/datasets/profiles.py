@@ -27,8 +27,8 @@ def class_profile(
       :math:`\mu\,n_{max}` for the others (same source).
     * ``pareto``: :math:`n_k = n_{max}\bigl(\mu + (1-\mu)\,\frac{x_k - x_{C-1}}{x_0 - x_{C-1}}\bigr)`, where
       :math:`x_k = (\frac{k+1}{C+1})^{-1/\alpha} - 1` are quantiles of the Pareto (Lomax) distribution. ImageNet-LT
-      follows power value 6 (OLTR, arXiv:1904.05160): C=1000, 1280 images and factor 256 give 404/456/140 many/medium/few
-      classes, the real list has 385/479/136.
+      follows power value 6 (OLTR, arXiv:1904.05160): C=1000, 1280 images and factor 256 give 404/456/140
+      many/medium/few classes, the real list has 385/479/136.
 
     Args:
         num_classes: Number of classes ``C``.
