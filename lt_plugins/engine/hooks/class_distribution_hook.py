@@ -1,0 +1,154 @@
+"""Class counts: from the train data set into the model, from the model to the metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from lt_plugins.datasets import get_class_counts
+from lt_plugins.engine.unwrap import unwrap_model
+from lt_plugins.errors import UserInputError
+from lt_plugins.structures import ClassDistribution
+from mmpretrain.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ClassDistributionHook(Hook):
+    """Fill every :class:`ClassDistribution` of the model from the train data set and hand it to the metrics.
+
+    A model without one at its root gets one, ``model.class_distribution``, so that every checkpoint holds the class counts
+    of its training set. Before validation and testing the counts go to each metric that has ``set_class_counts``; testing
+    builds no train data set, it takes them from the checkpoint.
+
+    Config::
+
+        custom_hooks = [dict(type='ClassDistributionHook')]
+
+    Raises:
+        UserInputError: If the labels or classes of the train data set do not fit the head's ``num_classes``, or a resumed
+            checkpoint was trained on other class counts.
+    """
+
+    # Before the hooks that read the counts (PreflightHook, ReclusterHook).
+    priority = "VERY_HIGH"
+
+    def __init__(self) -> None:
+        self._resumed_counts: Tensor | None = None
+
+    def before_run(self, runner: Runner) -> None:
+        """Make sure that the model has a place for the counts; a checkpoint is loaded after this.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        model = unwrap_model(runner.model)
+        if not isinstance(getattr(model, "class_distribution", None), ClassDistribution):
+            device = next((parameter.device for parameter in model.parameters()), None)
+            model.class_distribution = ClassDistribution(find_num_classes(model)).to(device)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Note the counts of a checkpoint that training goes on from.
+
+        Args:
+            runner (Runner): The runner.
+            checkpoint (dict): The loaded checkpoint.
+        """
+        if runner._resume:
+            self._resumed_counts = checkpoint.get("state_dict", {}).get("class_distribution.counts")
+
+    def before_train(self, runner: Runner) -> None:
+        """Fill the counts from the train data set.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        model = unwrap_model(runner.model)
+        dataset = runner.train_dataloader.dataset
+        num_classes = model.class_distribution.num_classes
+        declared = getattr(dataset, "metainfo", {}).get("classes")
+        if declared is not None and len(declared) != num_classes:
+            raise UserInputError(
+                f"the train data set has {len(declared)} classes, but model.head.num_classes={num_classes}; "
+                f"set model.head.num_classes={len(declared)}."
+            )
+        counts = get_class_counts(dataset, num_classes)
+        self._check_resumed(counts)
+        for distribution in class_distributions(model):
+            distribution.set_counts(counts)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Hand the counts to the metrics.
+
+        Args:
+            runner (Runner): The runner of the validation process.
+        """
+        self._inform(runner.model, runner.val_evaluator)
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Hand the counts to the metrics.
+
+        Args:
+            runner (Runner): The runner of the testing process.
+        """
+        self._inform(runner.model, runner.test_evaluator)
+
+    def _check_resumed(self, counts: Tensor) -> None:
+        if self._resumed_counts is None:
+            return
+        before = self._resumed_counts.cpu()
+        if not before.any() or torch.equal(before, counts):
+            return
+        classes = (before != counts).nonzero().flatten() if before.shape == counts.shape else torch.arange(0)
+        where = f", first at class {int(classes[0])} ({before[classes[0]]} and {counts[classes[0]]})" if len(classes) else ""
+        raise UserInputError(
+            f"the checkpoint was trained on {int(before.sum())} images of {len(before)} classes, the train data set has "
+            f"{int(counts.sum())} of {len(counts)}{where}; resume with the same data, or start anew with load_from."
+        )
+
+    @staticmethod
+    def _inform(model: nn.Module, evaluator: Evaluator) -> None:
+        counts = unwrap_model(model).class_distribution.counts
+        for metric in evaluator.metrics:
+            if hasattr(metric, "set_class_counts"):
+                metric.set_class_counts(counts.cpu())
+
+
+def class_distributions(model: nn.Module) -> list[ClassDistribution]:
+    """All class distributions in a model, each once.
+
+    Args:
+        model (nn.Module): The model.
+
+    Returns:
+        list[ClassDistribution]: Its class distributions, the root's and those of losses and heads.
+    """
+    return [module for module in model.modules() if isinstance(module, ClassDistribution)]
+
+
+def find_num_classes(model: nn.Module) -> int:
+    """Number of classes of a classifier.
+
+    Args:
+        model (nn.Module): The classifier, without wrappers.
+
+    Returns:
+        int: ``num_classes`` of its head, or of a ``ClassDistribution`` inside it.
+
+    Raises:
+        UserInputError: If neither is there.
+    """
+    num_classes = getattr(getattr(model, "head", None), "num_classes", None)
+    if num_classes is not None:
+        return int(num_classes)
+    inside = class_distributions(model)
+    if inside:
+        return inside[0].num_classes
+    raise UserInputError(
+        f"{type(model).__name__} has no head.num_classes, so its class counts have no size; give the head num_classes, "
+        "or remove ClassDistributionHook from custom_hooks."
+    )

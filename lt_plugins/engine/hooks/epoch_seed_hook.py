@@ -1,0 +1,88 @@
+"""The random state of an epoch follows from (seed, epoch, rank), so that a resumed run repeats it."""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from lt_plugins.engine.worker_init import epoch_worker_init
+from lt_plugins.errors import UserInputError
+from mmpretrain.registry import HOOKS
+
+
+@HOOKS.register_module()
+class EpochSeedHook(Hook):
+    """Seed python, numpy and torch at the start of every training epoch from (seed, epoch, rank).
+
+    Whatever drew random numbers before (weight initialisation, a clustering pass, validation) no longer matters, and a
+    checkpoint written at the end of an epoch is a complete state: a killed and resumed run repeats the run that was left
+    alone. Data-loader workers take their seed from the main process, after it was seeded here, through
+    ``worker_init_fn=dict(type='epoch_worker_init')``; mmengine's own worker seeding repeats the same augmentations in
+    every epoch.
+
+    Config::
+
+        custom_hooks = [dict(type='EpochSeedHook')]
+        train_dataloader = dict(persistent_workers=False, worker_init_fn=dict(type='epoch_worker_init'), ...)
+
+    Raises:
+        UserInputError: If the train data loader keeps its workers over epochs or seeds them in another way.
+    """
+
+    # The last hook to run before the epoch: nothing may draw between the seeding and the first batch.
+    priority = "LOWEST"
+
+    def before_train(self, runner: Runner) -> None:
+        """Check the train data loader, and let its sampler follow the seed that a resumed checkpoint brought.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        loader = runner.train_dataloader
+        check_workers(loader)
+        # mmengine builds the sampler before it takes the seed over from the checkpoint.
+        if isinstance(getattr(loader.sampler, "seed", None), int) and not runner._randomness_cfg.get("diff_rank_seed"):
+            loader.sampler.seed = runner.seed
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Seed all generators of this process.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        state = np.random.SeedSequence([runner.seed, runner.epoch, runner.rank]).generate_state(2, np.uint32)
+        random.seed(int(state[0]))
+        np.random.seed(int(state[0]))  # noqa: NPY002 (what the transforms of mmcv draw from)
+        torch.manual_seed(int(state[0]) << 32 | int(state[1]))  # also seeds every CUDA device
+
+
+def check_workers(loader: DataLoader[Any]) -> None:
+    """Refuse a data loader whose workers would not repeat an epoch after a resume.
+
+    Args:
+        loader (DataLoader): The train data loader.
+
+    Raises:
+        UserInputError: If the workers outlive an epoch or do not take their seed from the main process.
+    """
+    if loader.num_workers == 0:
+        return
+    if loader.persistent_workers:
+        raise UserInputError(
+            "train_dataloader.persistent_workers=True keeps random state over epochs, so a resumed run would differ; "
+            "set train_dataloader.persistent_workers=False (or remove EpochSeedHook from custom_hooks)."
+        )
+    init = loader.worker_init_fn
+    function = init.func if isinstance(init, partial) else init
+    if function is not epoch_worker_init:
+        raise UserInputError(
+            f"train_dataloader.worker_init_fn={getattr(function, '__name__', function)} gives every epoch the same "
+            "augmentations; set train_dataloader.worker_init_fn=dict(type='epoch_worker_init')."
+        )

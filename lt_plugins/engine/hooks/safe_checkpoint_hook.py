@@ -1,0 +1,141 @@
+"""Checkpoints that are either complete or not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from lt_plugins.engine.atomic_write import TEMPORARY_SUFFIX, atomic_write
+from lt_plugins.errors import UserInputError
+from mmpretrain.registry import HOOKS
+
+
+class AtomicLocalBackend(LocalBackend):
+    """A local file backend whose ``put`` never leaves a cut-off file."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write bytes atomically.
+
+        Args:
+            obj (bytes): The content.
+            filepath (str | Path): The file to write.
+        """
+        atomic_write(filepath, obj)
+
+
+register_backend("atomic_local", AtomicLocalBackend, force=True)
+
+
+class _DeferredRemoval(AtomicLocalBackend):
+    """Collects what is to be removed until :meth:`flush`, so that the old goes only after the new is complete."""
+
+    def __init__(self) -> None:
+        self.doomed: list[str] = []
+
+    def remove(self, filepath: str | Path) -> None:
+        if is_main_process():
+            self.doomed.append(str(filepath))
+
+    def flush(self, folder: str | Path) -> None:
+        """Remove the collected files that lie in ``folder``; others belong to another run."""
+        for path in map(Path, self.doomed):
+            if path.resolve().parent == Path(folder).resolve():
+                path.unlink(missing_ok=True)
+        self.doomed.clear()
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """mmengine's ``CheckpointHook``, which a kill or a full disk cannot make lose the last good checkpoint.
+
+    A checkpoint and the ``last_checkpoint`` file that names it are written beside their place, brought to disk and then
+    renamed; older checkpoints are deleted only after that (mmengine deletes first). Files of interrupted saves are removed
+    at the next start, and files outside the folder of the run are never deleted, although a checkpoint that came from another
+    run may name them as its best.
+
+    Args:
+        **kwargs: As for :class:`mmengine.hooks.CheckpointHook`; ``out_dir`` must be a local folder.
+
+    Config::
+
+        default_hooks = dict(checkpoint=dict(type='SafeCheckpointHook', interval=1, max_keep_ckpts=2))
+
+    Raises:
+        UserInputError: If a checkpoint cannot be written, for example because the disk is full.
+    """
+
+    file_backend: _DeferredRemoval
+
+    def __init__(self, **kwargs: Any) -> None:
+        if kwargs.get("backend_args") is not None or kwargs.get("file_client_args") is not None:
+            raise UserInputError("SafeCheckpointHook writes to local folders only; remove backend_args.")
+        super().__init__(backend_args=dict(backend="atomic_local"), **kwargs)
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the folder of the checkpoints and remove what interrupted saves left there.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        super().before_train(runner)
+        self.file_backend = _DeferredRemoval()
+        if is_main_process():
+            for folder in {Path(self.out_dir), Path(runner.work_dir)}:
+                for path in folder.glob(f"*{TEMPORARY_SUFFIX}"):
+                    path.unlink(missing_ok=True)
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
+        outdated = self._next_keep_ids(runner, step)
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        runner.message_hub.update_info("last_ckpt", self.last_ckpt)
+        self._write(runner, name, meta)
+        for old in outdated:
+            self.file_backend.remove(self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old)))
+        self.file_backend.flush(self.out_dir)
+
+    def _next_keep_ids(self, runner: Runner, step: int) -> list[int]:
+        """Add ``step`` to the kept checkpoints and return the ids that are then too many."""
+        if self.max_keep_ckpts <= 0:
+            return []
+        kept = [old for old in self.keep_ckpt_ids if old != step] + [step]
+        outdated, kept = kept[: -self.max_keep_ckpts], kept[-self.max_keep_ckpts :]
+        self.keep_ckpt_ids.clear()
+        self.keep_ckpt_ids.extend(kept)
+        runner.message_hub.update_info("keep_ckpt_ids", kept)
+        return outdated
+
+    def _write(self, runner: Runner, name: str, meta: dict[str, Any]) -> None:
+        try:
+            runner.save_checkpoint(
+                self.out_dir,
+                name,
+                save_optimizer=self.save_optimizer,
+                save_param_scheduler=self.save_param_scheduler,
+                meta=meta,
+                by_epoch=self.by_epoch,
+                backend_args=self.backend_args,
+                **self.args,
+            )
+            if is_main_process():
+                atomic_write(Path(runner.work_dir, "last_checkpoint"), str(self.last_ckpt).encode())
+        except OSError as error:
+            raise UserInputError(
+                f"checkpoint {name} could not be written to {self.out_dir} ({error.strerror or error}); the last complete one "
+                "is untouched: make room and go on with --resume."
+            ) from error
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
+        try:
+            super()._save_best_checkpoint(runner, metrics)
+        except OSError as error:
+            raise UserInputError(
+                f"the best checkpoint could not be written to {self.out_dir} ({error.strerror or error}); the previous best "
+                "is untouched: make room and go on with --resume."
+            ) from error
+        self.file_backend.flush(self.out_dir)

@@ -1,0 +1,49 @@
+"""Putting several processes, or one without GPU, to work on a config."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+import torch.distributed as dist
+from mmengine.config import Config
+
+from lt_plugins.errors import UserInputError
+
+
+def prepare_launch(cfg: Config, launcher: str) -> None:
+    """Set what a config needs for the launcher and the devices of this machine.
+
+    Without a GPU mmengine cannot start the process group by itself (it selects a CUDA device first), so it is started here
+    with gloo.
+
+    Args:
+        cfg (Config): Changed in place.
+        launcher (str): ``none``, ``pytorch`` (torchrun) or ``slurm``.
+
+    Raises:
+        UserInputError: If mixed precision or a launcher needs GPUs that are not there.
+    """
+    cfg.launcher = launcher
+    has_cuda = torch.cuda.is_available()
+    if not has_cuda and cfg.get("optim_wrapper", {}).get("type") == "AmpOptimWrapper":
+        raise UserInputError("mixed precision (--amp, AmpOptimWrapper) needs a CUDA device, and none is here; drop it.")
+    if launcher == "none":
+        return
+    if has_cuda:
+        local_rank = int(os.environ.get("LOCAL_RANK", 0))
+        if local_rank >= torch.cuda.device_count():
+            raise UserInputError(
+                f"{local_rank + 1} or more processes were started, but this machine has {torch.cuda.device_count()} GPUs; "
+                "start as many processes as there are GPUs."
+            )
+        return
+    if launcher != "pytorch":
+        raise UserInputError(f"--launcher {launcher} needs GPUs; use tools/dist_train.sh (torchrun) on a machine without.")
+    cfg.setdefault("env_cfg", {}).setdefault("dist_cfg", {})["backend"] = "gloo"
+    wrapper = cfg.get("model_wrapper_cfg") or {"type": "MMDistributedDataParallel", "broadcast_buffers": False}
+    wrapper.setdefault("find_unused_parameters", cfg.get("find_unused_parameters", False))
+    wrapper["device_ids"] = None
+    cfg.model_wrapper_cfg = wrapper
+    if not dist.is_initialized():
+        dist.init_process_group("gloo")

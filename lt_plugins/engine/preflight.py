@@ -1,0 +1,158 @@
+"""Checks and summary of a training run before its first step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.runner import Runner
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from lt_plugins.engine.unwrap import unwrap_model
+from lt_plugins.errors import UserInputError
+from lt_plugins.structures import ClassDistribution
+
+MAX_TABLES = 6
+
+
+def check_setup(runner: Runner, allow_empty_classes: bool) -> None:
+    """Stop what would fail later or train nonsense.
+
+    Args:
+        runner (Runner): The runner of the training process, its class counts already filled.
+        allow_empty_classes (bool): Whether a class may have no training image.
+
+    Raises:
+        UserInputError: If a class is empty, an epoch has no batch, the classes of the validation set do not fit the model, or
+            the first or last image of a data set cannot be read.
+    """
+    distribution: ClassDistribution = unwrap_model(runner.model).class_distribution
+    check_classes(distribution.counts, allow_empty_classes)
+    loaders = {"train": runner.train_dataloader}
+    if runner.val_loop is not None:
+        loaders["val"] = runner.val_dataloader
+    for split, loader in loaders.items():
+        dataset = loader.dataset
+        if len(loader) == 0:
+            raise UserInputError(
+                f"{split}_dataloader has {len(dataset)} images but yields no batch of {loader.batch_size}; "
+                f"lower {split}_dataloader.batch_size or set {split}_dataloader.drop_last=False."
+            )
+        classes = getattr(dataset, "metainfo", {}).get("classes")
+        if classes is not None and len(classes) != distribution.num_classes:
+            raise UserInputError(
+                f"the {split} data set has {len(classes)} classes, but model.head.num_classes={distribution.num_classes}; "
+                "use data sets and a head with the same classes."
+            )
+        for index in sorted({0, len(dataset) - 1}):
+            try:
+                dataset[index]
+            except (OSError, AssertionError) as error:  # mmcv asserts that an image could be decoded
+                raise UserInputError(
+                    f"image {index} of the {split} data set cannot be read ({error}); mend it, and check all files with "
+                    "tools/datasets/check.py CONFIG."
+                ) from error
+
+
+def check_classes(counts: Tensor, allow_empty_classes: bool) -> None:
+    """Refuse classes without images.
+
+    Args:
+        counts (Tensor): Images per class, ``(C,)``.
+        allow_empty_classes (bool): Whether they are wanted.
+
+    Raises:
+        UserInputError: If a class has no image and this is not allowed.
+    """
+    empty = (counts == 0).nonzero().flatten().tolist()
+    if empty and not allow_empty_classes:
+        shown = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
+        raise UserInputError(
+            f"{len(empty)} of {len(counts)} classes have no training image (classes {shown}); add images, lower "
+            "num_classes, or allow it by dict(type='PreflightHook', allow_empty_classes=True) in custom_hooks."
+        )
+
+
+def preflight_summary(
+    model: nn.Module,
+    dataset_name: str,
+    hook_names: Sequence[str],
+    *,
+    device: str,
+    world_size: int,
+    batch_size: int,
+    num_batches: int,
+    max_epochs: int,
+) -> str:
+    """Describe a run in a few lines.
+
+    Args:
+        model (nn.Module): The classifier without wrappers, with a filled ``class_distribution``.
+        dataset_name (str): The train data set.
+        hook_names (Sequence[str]): Names of the hooks that belong to the method.
+        device (str): What a process computes on.
+        world_size (int): Number of processes.
+        batch_size (int): Images a process and step.
+        num_batches (int): Steps an epoch.
+        max_epochs (int): Epochs.
+
+    Returns:
+        str: The lines, without a line feed at the end.
+    """
+    distribution: ClassDistribution = model.class_distribution
+    parameters = list(model.parameters())
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    many, medium, few = (int(group.sum()) for group in (distribution.many, distribution.medium, distribution.few))
+    rows = {
+        "data": f"{dataset_name}: {distribution.num_samples} images, {distribution.num_classes} classes, "
+        f"imbalance factor {distribution.imbalance_factor:g}",
+        "shots": f"{many} many (> {distribution.many_threshold} images), {medium} medium, "
+        f"{few} few (< {distribution.few_threshold})",
+        "method": ", ".join([_describe_parts(model), *hook_names]),
+        "device": device if world_size == 1 else f"{world_size} processes on {device}",
+        "schedule": f"{max_epochs} epochs of {num_batches} steps, batch {batch_size}"
+        + (f" x {world_size} = {batch_size * world_size}" if world_size > 1 else ""),
+        "model": f"{_count(parameters) / 1e6:.2f} M parameters, {_count(trained) / 1e6:.2f} M of them trained",
+        "tables": _describe_tables(model),
+    }
+    width = max(map(len, rows))
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in rows.items())
+
+
+def describe_device() -> str:
+    """Name what this process computes on."""
+    if torch.cuda.is_available():
+        return f"cuda ({torch.cuda.get_device_name()})"
+    return f"cpu ({torch.get_num_threads()} threads)"
+
+
+def _describe_parts(model: nn.Module) -> str:
+    """``Classifier(Backbone, Neck, Head with Loss)``."""
+    parts = []
+    for name in ("backbone", "neck", "head"):
+        part = getattr(model, name, None)
+        if isinstance(part, nn.Module):
+            losses = [
+                type(module).__name__ for path, module in part.named_modules() if "loss" in path.rpartition(".")[2].lower()
+            ]
+            parts.append(type(part).__name__ + (f" with {', '.join(losses)}" if losses else ""))
+    return f"{type(model).__name__}({', '.join(parts)})"
+
+
+def _describe_tables(model: nn.Module) -> str:
+    """The largest buffers apart from the statistics of normalisation layers: queue, prototypes, attribute table, ..."""
+    tables = [
+        (buffer.numel() * buffer.element_size(), f"{path}.{name}".lstrip("."), tuple(buffer.shape))
+        for path, module in model.named_modules()
+        if not isinstance(module, _NormBase)
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
+    tables.sort(reverse=True)
+    shown = [f"{name} {shape} {size / 2**20:.2f} MB" for size, name, shape in tables[:MAX_TABLES]]
+    rest = [f"{len(tables) - MAX_TABLES} smaller"] if len(tables) > MAX_TABLES else []
+    return f"{sum(size for size, *_ in tables) / 2**20:.2f} MB: " + ", ".join(shown + rest)
+
+
+def _count(parameters: Sequence[nn.Parameter]) -> int:
+    return sum(parameter.numel() for parameter in parameters)

@@ -1,0 +1,25 @@
+"""Seeding of data-loader workers."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import torch
+from mmengine.registry import FUNCTIONS
+
+
+@FUNCTIONS.register_module()
+def epoch_worker_init(worker_id: int) -> None:
+    """Seed python and numpy of a worker as torch is seeded: from the main process's draw and the worker's number.
+
+    At the start of an epoch torch draws ``base_seed`` in the main process and seeds worker ``i`` with ``base_seed + i``;
+    with :class:`EpochSeedHook` the draw follows from (seed, epoch, rank). Registered in mmengine's root registry, where its
+    runner looks for ``worker_init_fn``.
+
+    Args:
+        worker_id (int): Number of the worker; already part of ``torch.initial_seed()``.
+    """
+    seed = torch.initial_seed() % 2**32
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (what the transforms of mmcv draw from)

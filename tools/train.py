@@ -1,0 +1,69 @@
+"""Train a model."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from lt_plugins.engine.cli import add_config_arguments, load_config, user_errors
+from lt_plugins.engine.launch import prepare_launch
+from lt_plugins.errors import UserInputError
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_config_arguments(parser)
+    parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/<name of the config>)")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        help="go on from this checkpoint; without a path, from the last one in the work dir, or start if there is none",
+    )
+    parser.add_argument("--amp", action="store_true", help="mixed precision (CUDA)")
+    parser.add_argument("--no-validate", action="store_true", help="no evaluation during training")
+    parser.add_argument(
+        "--auto-scale-lr", action="store_true", help="scale the learning rate with the batch size of all processes"
+    )
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm"], default="none", help="who starts processes")
+    return parser.parse_args(argv)
+
+
+def merge_args(cfg: Config, args: argparse.Namespace) -> None:
+    """Bring the command line into the config."""
+    cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs", Path(args.config).stem))
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.amp:
+        cfg.optim_wrapper.type = "AmpOptimWrapper"
+        cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
+    if args.auto_scale_lr:
+        if "auto_scale_lr" not in cfg:
+            raise UserInputError("--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in the config.")
+        cfg.auto_scale_lr.enable = True
+    if args.resume == "auto":
+        cfg.resume, cfg.load_from = True, None
+    elif args.resume:
+        cfg.resume, cfg.load_from = True, args.resume
+    if cfg.get("randomness", {}).get("deterministic"):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train."""
+    with user_errors():
+        args = parse_args(argv)
+        cfg = load_config(args.config, args.cfg_options)
+        merge_args(cfg, args)
+        prepare_launch(cfg, args.launcher)
+        Runner.from_cfg(cfg).train()
+
+
+if __name__ == "__main__":
+    main()
