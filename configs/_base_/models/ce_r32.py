@@ -1,0 +1,12 @@
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(type='ResNetCIFAR32', depth=32),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(
+        type='LinearClsHead',
+        num_classes=100,
+        in_channels=64,
+        loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
+        init_cfg=dict(type='Kaiming', layer='Linear'),
+    ),
+)

@@ -1,0 +1,186 @@
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+
+from lt_plugins.errors import UserInputError
+from lt_plugins.models.classifiers.labelled_queue import LabelledQueue
+
+NUM_CLASSES = 5
+
+
+def build(kind="MomentumClassifier", head=None, **kwargs):
+    torch.manual_seed(0)
+    model = MODELS.build(
+        dict(
+            type=kind,
+            backbone=dict(type="ResNetCIFAR32", depth=20),
+            projector=dict(
+                type="NonLinearNeck",
+                in_channels=64,
+                hid_channels=64,
+                out_channels=8,
+                with_last_bn=False,
+                with_avg_pool=False,
+                norm_cfg=dict(type="BN1d"),
+            ),
+            projection_dim=8,
+            head=head or dict(type="PaCoHead", num_classes=NUM_CLASSES, in_channels=64),
+            **{"queue_size": 6, **kwargs},
+        )
+    )
+    model.init_weights()
+    return model.train()
+
+
+def batch(size=4, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    views = [torch.randn(size, 3, 16, 16, generator=generator) for _ in range(2)]
+    labels = torch.randint(NUM_CLASSES, (size,), generator=generator)
+    return views, [DataSample().set_gt_label(int(label)) for label in labels], labels
+
+
+def test_queue_overwrites_the_oldest_places_and_wraps_around():
+    queue = LabelledQueue(5, 2)
+    assert queue.labels.tolist() == [-1] * 5
+    queue.enqueue(torch.full((3, 2), 1.0), torch.tensor([1, 1, 1]))
+    queue.enqueue(torch.full((3, 2), 2.0), torch.tensor([2, 2, 2]))
+    assert queue.labels.tolist() == [2, 1, 1, 2, 2]
+    assert queue.features[:, 0].tolist() == [2, 1, 1, 2, 2]
+    assert int(queue.pointer) == 1
+
+
+def test_queue_refuses_more_than_it_holds():
+    with pytest.raises(UserInputError, match="queue_size=2"):
+        LabelledQueue(2, 2).enqueue(torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64))
+
+
+def test_momentum_contrast_holds_queries_keys_and_the_queue_of_earlier_keys():
+    model = build()
+    views, samples, labels = batch()
+    seen = []
+    original = model.head.loss
+    model.head.loss = lambda *args, **kwargs: seen.append(kwargs["contrast"]) or original(*args, **kwargs)
+    model.loss(views, samples)
+    model.loss(views, samples)
+    first, second = seen
+    assert first.anchors.shape == (4, 8)
+    assert first.candidates.shape == (4 + 4 + 6, 8)
+    assert first.candidate_labels.tolist() == [*labels.tolist(), *labels.tolist(), *[-1] * 6]
+    assert torch.equal(first.candidates[first.anchor_positions], first.anchors)
+    # The keys of the first step are in the queue of the second, once.
+    assert torch.equal(second.candidates[8:12], first.candidates[4:8])
+    assert second.candidate_labels[8:].tolist() == [*labels.tolist(), -1, -1]
+    assert first.anchors.requires_grad
+    assert not model.queue.features.requires_grad
+
+
+def test_two_view_contrast_has_both_views_as_anchors_with_gradient():
+    model = build("TwoViewClassifier")
+    views, samples, labels = batch()
+    seen = []
+    original = model.head.loss
+    model.head.loss = lambda *args, **kwargs: seen.append(kwargs["contrast"]) or original(*args, **kwargs)
+    losses = model.loss(views, samples)
+    contrast = seen[0]
+    assert contrast.anchors.shape == (8, 8)
+    assert contrast.anchor_labels.tolist() == labels.tolist() * 2
+    assert torch.equal(contrast.candidates[contrast.anchor_positions], contrast.anchors)
+    assert model.queue.labels.tolist() == [*labels.tolist(), -1, -1]
+    assert torch.equal(model.queue.features[:4], contrast.candidates[4:8].detach())
+    losses["loss_paco"].backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)
+
+
+def test_key_encoder_follows_the_query_encoder_by_the_momentum():
+    model = build(momentum=0.9)
+    before = copy.deepcopy(model.key_encoder.state_dict())
+    with torch.no_grad():
+        for parameter in model.backbone.parameters():
+            parameter.add_(1.0)
+    model.update_key_encoder()
+    for name, parameter in model.key_encoder["backbone"].named_parameters():
+        old = before[f"backbone.{name}"].double()
+        expected = 0.9 * old + 0.1 * model.backbone.get_parameter(name).double()
+        assert torch.allclose(parameter.double(), expected, atol=1e-6)
+
+
+def test_key_encoder_starts_as_a_copy_and_gets_no_gradient():
+    model = build()
+    for name, parameter in model.key_encoder["backbone"].named_parameters():
+        assert torch.equal(parameter, model.backbone.get_parameter(name))
+        assert not parameter.requires_grad
+
+
+def test_a_checkpoint_without_key_encoder_fills_it_from_the_query_encoder():
+    source, target = build(), build()
+    with torch.no_grad():
+        for parameter in source.backbone.parameters():
+            parameter.normal_()
+    plain = {name: value for name, value in source.state_dict().items() if not name.startswith("key_encoder")}
+    missing, _ = target.load_state_dict(plain, strict=False)
+    assert not [name for name in missing if name.startswith("key_encoder")]
+    for name, parameter in target.key_encoder["backbone"].named_parameters():
+        assert torch.equal(parameter, source.backbone.get_parameter(name))
+
+
+def test_a_full_checkpoint_keeps_its_own_key_encoder():
+    source, target = build(), build()
+    with torch.no_grad():
+        for parameter in source.key_encoder.parameters():
+            parameter.normal_()
+    target.load_state_dict(source.state_dict())
+    for one, other in zip(source.key_encoder.parameters(), target.key_encoder.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_prediction_uses_the_query_encoder_without_the_prior():
+    model = build().eval()
+    model.head.loss_module.class_distribution.set_counts([100, 50, 10, 5, 1])
+    images = torch.randn(3, 3, 16, 16)
+    scores = torch.stack([sample.pred_score for sample in model.predict(images)])
+    pooled = model.neck(model.backbone(images))[-1]
+    assert torch.allclose(scores, model.head.fc(pooled).softmax(dim=1))
+
+
+def test_local_features_are_the_places_of_the_key_encoders_last_map():
+    model = build().eval()
+    images = torch.randn(2, 3, 16, 24)
+    local = model.extract_local_features(images)
+    height, width = model.local_grid(images)
+    fmap = model.key_encoder["backbone"](images)[-1]
+    assert (height, width) == (4, 6)
+    assert local.shape == (2, 24, 64)
+    assert torch.equal(local[1, 2 * width + 3], fmap[1, :, 2, 3])
+
+
+def test_a_single_view_is_refused_with_what_to_do():
+    with pytest.raises(UserInputError, match="MultiView"):
+        build().loss(torch.zeros(2, 3, 8, 8), [])
+
+
+def test_a_momentum_outside_the_unit_interval_is_refused():
+    with pytest.raises(UserInputError, match=r"momentum=1\.5"):
+        build(momentum=1.5)
+
+
+def test_preprocessor_normalises_each_view_as_a_single_one():
+    model = build(data_preprocessor=dict(mean=[1.0, 2.0, 3.0], std=[2.0, 2.0, 2.0], to_rgb=True, num_classes=5))
+    views, samples, _ = batch()
+    views = [(view * 10).to(torch.uint8) for view in views]
+    both = model.data_preprocessor(dict(inputs=list(views), data_samples=samples), training=True)
+    for view, out in zip(views, both["inputs"], strict=True):
+        single = model.data_preprocessor(dict(inputs=view), training=False)["inputs"]
+        assert torch.equal(out, single)
+        expected = (view.flip(1).float() - torch.tensor([1.0, 2.0, 3.0])[:, None, None]) / 2
+        assert torch.equal(out, expected)
+
+
+def test_projections_are_unit_vectors():
+    model = build()
+    feats = model.extract_feat(torch.randn(4, 3, 16, 16))
+    assert torch.allclose(model.project(feats).norm(dim=1), torch.ones(4))
+    assert F.cosine_similarity(model.project(feats), model.project(feats)).allclose(torch.ones(4))
