@@ -113,6 +113,21 @@ def test_import_and_report_without_optional_packages() -> None:
         assert re.search(rf"^to install {re.escape(name)}:\n  .*{line}", report, re.MULTILINE), name
 
 
+def test_import_registers_everything() -> None:
+    """A class whose module nothing imports would be unknown to the config files that name it."""
+    done = _run(
+        "import importlib, pkgutil\n"
+        "from tests import battery\n"
+        "import lt_plugins\n"
+        "names = lambda: {(r, n) for r in battery.registry_names() for n in battery.registered(r)}\n"
+        "before = names()\n"
+        "for module in pkgutil.walk_packages(lt_plugins.__path__, 'lt_plugins.'):\n"
+        "    module.name.endswith('__main__') or importlib.import_module(module.name)\n"
+        "assert before == names(), names() - before"
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_public_names_exist_and_are_sorted() -> None:
     for init in PACKAGE.rglob("__init__.py"):
         name = ".".join(init.parent.relative_to(ROOT).parts)

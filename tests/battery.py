@@ -1,0 +1,243 @@
+"""How the common battery (test_common.py) builds and feeds each class that the package registers.
+
+A new class needs one entry in the table of its kind: the constructor's required arguments, optional ones that make it
+small, and for modules one step from labels to a scalar loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mmengine.registry
+import mmpretrain.registry
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.registry import Registry
+from mmpretrain.structures import DataSample
+from PIL import Image
+from torch import Tensor, nn
+
+from lt_plugins.structures import ClassDistribution, ContrastBatch
+
+NUM_CLASSES = 4
+CHANNELS = 64
+
+
+class Fed(NamedTuple):
+    """Result of one step: a scalar loss and the leaves, besides the parameters, whose gradient must be finite."""
+
+    loss: Tensor
+    leaves: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModuleEntry:
+    """Entry for a registered ``nn.Module``.
+
+    Args:
+        step: From the module and labels ``(B,)`` to a loss.
+        required: Exactly the constructor's arguments that have no default.
+        small: Optional arguments that make it small.
+        prepare: Brings buffers that a hook fills into the state of a running training.
+    """
+
+    step: Callable[[nn.Module, Tensor], Fed]
+    required: dict[str, Any] = field(default_factory=dict)
+    small: dict[str, Any] = field(default_factory=dict)
+    prepare: Callable[[nn.Module], None] = lambda module: None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Entry for any other registered class.
+
+    Args:
+        required: Exactly the constructor's arguments that have no default, made in a temporary folder.
+        small: Optional arguments that make it small or point it to that folder.
+    """
+
+    required: Callable[[Path], dict[str, Any]] = lambda folder: {}
+    small: Callable[[Path], dict[str, Any]] = lambda folder: {}
+
+
+def registered(registry_name: str) -> dict[str, Any]:
+    """Everything that the package registers under this name, in mmpretrain's registry or the root one."""
+    found: dict[str, Any] = {}
+    for module in (mmengine.registry, mmpretrain.registry):
+        registry = getattr(module, registry_name, None)
+        if isinstance(registry, Registry):
+            found |= {k: v for k, v in registry.module_dict.items() if v.__module__.startswith("lt_plugins")}
+    return found
+
+
+def registry_names() -> list[str]:
+    """Names of all registries that hold something of the package."""
+    names = {n for m in (mmengine.registry, mmpretrain.registry) for n, v in vars(m).items() if isinstance(v, Registry)}
+    return sorted(name for name in names if registered(name))
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    """The same standard normal numbers in every call."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def samples(labels: Tensor) -> list[DataSample]:
+    """Annotations as a data loader gives them."""
+    return [DataSample(metainfo={"sample_idx": i}).set_gt_label(int(label)) for i, label in enumerate(labels)]
+
+
+def contrast_of(labels: Tensor, features: Tensor) -> ContrastBatch:
+    """Two views of each image and a queue with unused places."""
+    anchors = F.normalize(features, dim=1)
+    queue = F.normalize(noise(5, features.shape[1], seed=1), dim=1)
+    queue_labels = torch.tensor([0, 1, 0, -1, -1])
+    return ContrastBatch(
+        anchors=anchors[: len(labels)],
+        anchor_labels=labels,
+        candidates=torch.cat([anchors, queue]),
+        candidate_labels=torch.cat([labels, labels, queue_labels]),
+        anchor_positions=torch.arange(len(labels)),
+    )
+
+
+def backbone_step(module: nn.Module, labels: Tensor) -> Fed:
+    """Mean square of the output maps."""
+    images = noise(len(labels), 3, 32, 32).requires_grad_()
+    return Fed(torch.stack([out.float().pow(2).mean() for out in module(images)]).sum(), (images,))
+
+
+def neck_step(module: nn.Module, labels: Tensor) -> Fed:
+    """Mean square of what the neck makes of pooled features."""
+    pooled = noise(len(labels), CHANNELS).requires_grad_()
+    return Fed(module((pooled,))[-1].float().pow(2).mean(), (pooled,))
+
+
+def two_view_step(module: nn.Module, labels: Tensor) -> Fed:
+    """Sum of a classifier's losses on two views."""
+    views = [noise(len(labels), 3, 32, 32, seed=seed).requires_grad_() for seed in (0, 1)]
+    losses = module.loss(views, samples(labels))
+    return Fed(torch.stack([value for key, value in losses.items() if "loss" in key]).sum(), (views[0],))
+
+
+def contrast_head_step(module: nn.Module, labels: Tensor) -> Fed:
+    """Sum of a head's losses on pooled features and a contrast."""
+    pooled = noise(len(labels), CHANNELS, seed=2).requires_grad_()
+    features = noise(2 * len(labels), 8).requires_grad_()
+    losses = module.loss((pooled,), samples(labels), contrast=contrast_of(labels, features))
+    return Fed(torch.stack(list(losses.values())).sum(), (pooled, features))
+
+
+def paco_loss_step(module: nn.Module, labels: Tensor) -> Fed:
+    """PaCo's loss of linear logits and a contrast."""
+    logits = noise(len(labels), NUM_CLASSES, seed=2).requires_grad_()
+    features = noise(2 * len(labels), 8).requires_grad_()
+    return Fed(module(logits, contrast_of(labels, features)), (logits, features))
+
+
+def contrast_loss_step(module: nn.Module, labels: Tensor) -> Fed:
+    """A loss of a contrast alone."""
+    features = noise(2 * len(labels), 8).requires_grad_()
+    return Fed(module(contrast_of(labels, features)), (features,))
+
+
+def preprocessor_step(module: nn.Module, labels: Tensor) -> Fed:
+    """Mean of the views that the preprocessor gives, which has no parameters."""
+    views = [noise(len(labels), 3, 32, 32, seed=seed) for seed in (0, 1)]
+    batch = module({"inputs": views, "data_samples": samples(labels)}, training=True)
+    return Fed(torch.stack([view.mean() for view in batch["inputs"]]).sum())
+
+
+def set_counts(module: nn.Module) -> None:
+    """Class counts in which one class is empty."""
+    for part in module.modules():
+        if isinstance(part, ClassDistribution):
+            part.set_counts([30, 7, 0, 1])
+
+
+def set_attributes(module: nn.Module) -> None:
+    """Class counts and the attributes that a clustering finds."""
+    set_counts(module)
+    prototypes = F.normalize(noise(module.num_attributes, CHANNELS), dim=1)
+    module.set_attributes(prototypes, noise(NUM_CLASSES, module.num_attributes).abs())
+
+
+# without batch norm, which cannot take a batch of one
+_PROJECTOR = {"type": "MLPProjector", "in_channels": CHANNELS, "hidden_channels": 16, "out_channels": 8}
+_TWO_VIEW = {
+    "backbone": {"type": "ResNetCIFAR32", "depth": 20},
+    "projector": _PROJECTOR,
+    "head": {"type": "PaCoHead", "num_classes": NUM_CLASSES, "in_channels": CHANNELS},
+}
+_HEAD = {"num_classes": NUM_CLASSES, "in_channels": CHANNELS}
+
+MODULES: dict[str, ModuleEntry] = {
+    "ResNetCIFAR32": ModuleEntry(backbone_step, small={"depth": 20}),
+    "TwoViewClassifier": ModuleEntry(
+        two_view_step, _TWO_VIEW, small={"projection_dim": 8, "queue_size": 16}, prepare=set_counts
+    ),
+    "MomentumClassifier": ModuleEntry(
+        two_view_step, _TWO_VIEW, small={"projection_dim": 8, "queue_size": 16}, prepare=set_counts
+    ),
+    "TwoViewDataPreprocessor": ModuleEntry(preprocessor_step),
+    "MLPProjector": ModuleEntry(
+        neck_step, {"in_channels": CHANNELS, "hidden_channels": 16, "out_channels": 8}, small={"num_layers": 2}
+    ),
+    "PaCoHead": ModuleEntry(contrast_head_step, _HEAD, prepare=set_counts),
+    "LPAHead": ModuleEntry(contrast_head_step, _HEAD, small={"num_attributes": 16}, prepare=set_attributes),
+    "PaCoLoss": ModuleEntry(paco_loss_step, {"num_classes": NUM_CLASSES}, prepare=set_counts),
+    "SupConLoss": ModuleEntry(contrast_loss_step),
+}
+
+
+def image_folder(folder: Path) -> Path:
+    """Two classes as folders, with a list file beside them."""
+    lines = []
+    for label, count in enumerate((3, 1)):
+        for index in range(count):
+            path = folder / "images" / f"class_{label}" / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((8, 8, 3), 40 * index + label, dtype=np.uint8)).save(path)
+            lines.append(f"{path.relative_to(folder / 'images')} {label}\n")
+    (folder / "list.txt").write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+_DIGITS = {"type": "DigitsDataset"}
+
+DATASETS: dict[str, Entry] = {
+    "DigitsDataset": Entry(),
+    "FolderDataset": Entry(small=lambda folder: {"data_root": str(image_folder(folder) / "images")}),
+    "IndexedDataset": Entry(lambda folder: {"dataset": _DIGITS}),
+    "ListDataset": Entry(
+        lambda folder: {"ann_file": str(image_folder(folder) / "list.txt"), "num_classes": 3},
+        lambda folder: {"data_prefix": str(folder / "images")},
+    ),
+    "LongTailDataset": Entry(
+        lambda folder: {"dataset": _DIGITS, "imbalance_factor": 10}, lambda folder: {"max_count": 100}
+    ),
+}
+
+HOOKS: dict[str, Entry] = {
+    "ClassDistributionHook": Entry(),
+    "EpochSeedHook": Entry(),
+    "PreflightHook": Entry(),
+    "ReclusterHook": Entry(),
+    "SafeCheckpointHook": Entry(),
+    "SyncBatchNormHook": Entry(),
+}
+METRICS: dict[str, Entry] = {"CalibrationError": Entry(), "ShotAccuracy": Entry()}
+TRANSFORMS: dict[str, Entry] = {"LoadImage": Entry()}
+FUNCTIONS: dict[str, Entry] = {"epoch_worker_init": Entry()}
+
+TABLES: dict[str, dict[str, Any]] = {
+    "MODELS": MODULES,
+    "DATASETS": DATASETS,
+    "HOOKS": HOOKS,
+    "METRICS": METRICS,
+    "TRANSFORMS": TRANSFORMS,
+    "FUNCTIONS": FUNCTIONS,
+}

@@ -1,0 +1,279 @@
+"""The common battery: what must hold for every class that the package registers. Its table is in battery.py."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import inspect
+import pickle
+import pkgutil
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mmpretrain.registry
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+import lt_plugins
+from lt_plugins.datasets import get_class_counts, get_labels
+from tests import battery
+
+for _module in pkgutil.walk_packages(lt_plugins.__path__, "lt_plugins."):
+    if not _module.name.endswith("__main__"):
+        importlib.import_module(_module.name)
+
+FULL = torch.tensor([0, 1, 2, 3, 0, 1])
+ALL = [(registry, name) for registry in battery.registry_names() for name in sorted(battery.registered(registry))]
+
+
+def _names(registry: str) -> list[str]:
+    """Registered names that have an entry; ``test_has_an_entry`` fails for the others."""
+    return sorted(set(battery.registered(registry)) & set(battery.TABLES[registry]))
+
+
+def _module(name: str, seed: int = 0) -> nn.Module:
+    entry = battery.MODULES[name]
+    torch.manual_seed(seed)
+    module = mmpretrain.registry.MODELS.build({"type": name, **copy.deepcopy({**entry.required, **entry.small})})
+    if hasattr(module, "init_weights"):
+        module.init_weights()
+    entry.prepare(module)
+    return module.train()
+
+
+def _step(name: str, module: nn.Module, labels: Tensor) -> battery.Fed:
+    return battery.MODULES[name].step(module, labels)
+
+
+def _check_gradients(module: nn.Module, fed: battery.Fed) -> None:
+    """Backward, and every parameter and leaf has a finite gradient."""
+    assert fed.loss.ndim == 0
+    assert torch.isfinite(fed.loss), fed.loss
+    if fed.loss.requires_grad:
+        fed.loss.backward()
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, f"{name} gets no gradient"
+            assert torch.isfinite(parameter.grad).all(), f"the gradient of {name} is not finite"
+    for leaf in fed.leaves:
+        assert leaf.grad is not None
+        assert torch.isfinite(leaf.grad).all()
+
+
+def _other(name: str, folder: Path, kind: str) -> Any:
+    """Build anything but a module."""
+    entry = battery.TABLES[kind][name]
+    args = {**entry.required(folder), **entry.small(folder)}
+    return getattr(mmpretrain.registry, kind).build({"type": name, **copy.deepcopy(args)})
+
+
+@pytest.mark.parametrize(("registry", "name"), ALL)
+def test_has_an_entry(registry: str, name: str) -> None:
+    assert registry in battery.TABLES, f"tests/battery.py has no table for {registry}; add one with an entry for {name}"
+    assert name in battery.TABLES[registry], (
+        f"{name} is registered in {registry} but the common battery does not know it: "
+        f"add an entry to the table of {registry} in tests/battery.py (its required arguments and how to feed it)"
+    )
+
+
+@pytest.mark.parametrize("registry", sorted(battery.TABLES))
+def test_no_entry_is_left_over(registry: str) -> None:
+    assert set(battery.TABLES[registry]) <= set(battery.registered(registry)), "remove the entries of removed classes"
+
+
+@pytest.mark.parametrize(("registry", "name"), ALL)
+def test_entry_gives_exactly_the_required_arguments(registry: str, name: str, tmp_path: Path) -> None:
+    cls = battery.registered(registry)[name]
+    if not inspect.isclass(cls):
+        return
+    required = battery.TABLES[registry][name].required
+    given = required(tmp_path) if callable(required) else required
+    parameters = inspect.signature(cls).parameters.values()
+    needed = {p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD}
+    assert set(given) == needed, "all other arguments must have defaults that work"
+
+
+# ---------------------------------------------------------------------------------------------------------- modules
+
+
+@pytest.mark.parametrize("name", _names("MODELS"))
+def test_default_build(name: str) -> None:
+    entry = battery.MODULES[name]
+    mmpretrain.registry.MODELS.build({"type": name, **copy.deepcopy(entry.required)})
+
+
+@pytest.mark.parametrize("name", _names("MODELS"))
+def test_finite_gradient_for_each_parameter(name: str) -> None:
+    module = _module(name)
+    _check_gradients(module, _step(name, module, FULL))
+
+
+@pytest.mark.parametrize("labels", [[2], [0, 0, 0], [3, 3, 0, 0]], ids=["batch of one", "one class", "absent classes"])
+@pytest.mark.parametrize("name", _names("MODELS"))
+def test_poor_batches(name: str, labels: list[int]) -> None:
+    module = _module(name)
+    _check_gradients(module, _step(name, module, torch.tensor(labels)))
+
+
+@pytest.mark.parametrize("name", _names("MODELS"))
+def test_state_dict_round_trip(name: str) -> None:
+    module, other = _module(name, seed=1), _module(name, seed=2)
+    assert all(torch.is_tensor(value) for value in module.state_dict().values()), (
+        "state must be tensors, so that weights_only=True loads it"
+    )
+    other.load_state_dict(module.state_dict(), strict=True)
+    for key, value in other.state_dict().items():
+        assert torch.equal(value, module.state_dict()[key]), key
+    assert torch.equal(_step(name, other, FULL).loss, _step(name, module, FULL).loss)
+
+
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize("name", _names("MODELS"))
+def test_copies_work_alone(name: str, clone: Callable[[nn.Module], nn.Module]) -> None:
+    module = _module(name)
+    twin = clone(module)
+    assert torch.equal(_step(name, twin, FULL).loss, _step(name, module, FULL).loss)
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    with torch.no_grad():
+        for value in (*twin.parameters(), *twin.buffers()):
+            value.zero_()
+    assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items()), "they share tensors"
+
+
+@pytest.mark.parametrize("name", _names("MODELS"))
+def test_bf16_autocast(name: str) -> None:
+    module = _module(name)
+    with torch.autocast("cpu", torch.bfloat16):
+        fed = _step(name, module, FULL)
+    assert fed.loss.dtype == torch.float32, "losses are summed in float32"
+    _check_gradients(module, fed)
+    exact = _step(name, _module(name), FULL).loss
+    assert torch.allclose(fed.loss, exact, rtol=0.1, atol=0.05), (fed.loss, exact)
+
+
+# ------------------------------------------------------------------------------- data sets, transforms, metrics, hooks
+
+
+@pytest.mark.parametrize("name", _names("DATASETS"))
+def test_dataset(name: str, tmp_path: Path) -> None:
+    dataset = _other(name, tmp_path, "DATASETS")
+    dataset.full_init()
+    assert isinstance(dataset.metainfo, dict)
+    labels = get_labels(dataset)
+    assert labels.dtype == np.int64
+    assert labels.shape == (len(dataset),)
+    counts = get_class_counts(dataset, int(labels.max()) + 2)  # with a class that is absent
+    assert counts.tolist() == np.bincount(labels, minlength=int(labels.max()) + 2).tolist()
+    for index in (0, len(dataset) - 1):
+        assert dataset[index]["gt_label"] == labels[index]
+        assert dataset[index]["sample_idx"] == index
+    for twin in (copy.deepcopy(dataset), pickle.loads(pickle.dumps(dataset))):  # workers get a pickled one
+        assert get_labels(twin).tolist() == labels.tolist()
+        assert twin[len(twin) - 1]["sample_idx"] == len(dataset) - 1
+
+
+@pytest.mark.parametrize("name", _names("TRANSFORMS"))
+def test_transform(name: str, tmp_path: Path) -> None:
+    transform = _other(name, tmp_path, "TRANSFORMS")
+    image = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
+    for twin in (transform, copy.deepcopy(transform), pickle.loads(pickle.dumps(transform))):
+        given = image.copy()
+        results = twin({"img": given, "img_shape": (8, 6), "gt_label": 1, "sample_idx": 5})
+        assert results["img"].dtype == np.uint8
+        assert results["img"].ndim == 3
+        assert results["sample_idx"] == 5
+        assert np.array_equal(given, image), "a transform must not write into the data set's image"
+
+
+@pytest.mark.parametrize("labels", [[2], [0, 0, 0], [0, 1, 2, 3, 3]], ids=["one sample", "one class", "all classes"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", _names("METRICS"))
+def test_metric(name: str, dtype: torch.dtype, labels: list[int], tmp_path: Path) -> None:
+    metric = _other(name, tmp_path, "METRICS")
+    metric.dataset_meta = {"classes": tuple("abcd")}
+    if hasattr(metric, "set_class_counts"):
+        metric.set_class_counts(torch.tensor([150, 30, 5, 0]))
+    scores = battery.noise(len(labels), 4).softmax(1).to(dtype)
+    predictions = [
+        DataSample(metainfo={"sample_idx": i}).set_gt_label(label).set_pred_score(score).to_dict()
+        for i, (label, score) in enumerate(zip(labels, scores, strict=True))
+    ]
+    values = []
+    for twin in (metric, copy.deepcopy(metric), pickle.loads(pickle.dumps(metric))):
+        twin.process({}, predictions)
+        values.append(twin.evaluate(len(labels)))
+    assert values[0], "a metric gives numbers"
+    for key, value in values[0].items():
+        assert isinstance(value, float), f"{key} must be a scalar, to drive save_best and to appear in the log"
+        assert not np.isinf(value), key
+    assert all(np.testing.assert_equal(other, values[0]) is None for other in values[1:])
+
+
+@pytest.mark.parametrize("name", _names("HOOKS"))
+def test_hook(name: str, tmp_path: Path) -> None:
+    hook = _other(name, tmp_path, "HOOKS")
+    assert isinstance(hook, Hook)
+    for twin in (copy.deepcopy(hook), pickle.loads(pickle.dumps(hook))):
+        assert type(twin) is type(hook)
+        assert set(vars(twin)) == set(vars(hook))
+
+
+# ------------------------------------------------------------------------------------------------------- docstrings
+
+
+def _public() -> dict[str, Any]:
+    """Registered classes and everything that the package's ``__all__`` name, by qualified name."""
+    found = {value for registry, name in ALL for value in [battery.registered(registry)[name]]}
+    for module_info in pkgutil.walk_packages(lt_plugins.__path__, "lt_plugins."):
+        if module_info.name.endswith("__main__"):
+            continue
+        module = importlib.import_module(module_info.name)
+        found |= {
+            value
+            for value in (getattr(module, name) for name in getattr(module, "__all__", []))
+            if inspect.isclass(value) or inspect.isfunction(value)
+        }
+    return {f"{value.__module__}.{value.__qualname__}": value for value in found}
+
+
+PUBLIC = _public()
+
+
+def _documented_arguments(doc: str | None) -> list[str] | None:
+    """Names in the ``Args:`` section of a Google docstring; None without a section."""
+    match = re.search(r"^Args:\n((?:[ ]{4}.*\n?|\n)+)", inspect.cleandoc(doc or ""), re.MULTILINE)
+    return re.findall(r"^ {4}(\*{0,2}\w+)(?: \(.*?\))?:", match[1], re.MULTILINE) if match else None
+
+
+def _arguments(function: Callable) -> list[str]:
+    prefix = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    parameters = inspect.signature(function).parameters.values()
+    return [prefix.get(p.kind, "") + p.name for p in parameters if p.name not in ("self", "cls")]
+
+
+def _public_methods(cls: type) -> Iterator[tuple[str, Callable]]:
+    for name, value in vars(cls).items():
+        function = value.__func__ if isinstance(value, (classmethod, staticmethod)) else value
+        if inspect.isfunction(function) and not name.startswith("_"):
+            yield name, function
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_docstring_arguments_equal_the_signature(name: str) -> None:
+    value = PUBLIC[name]
+    assert value.__doc__, "public things have a docstring"
+    own_init = not inspect.isclass(value) or "__init__" in vars(value)
+    if own_init and not (inspect.isclass(value) and issubclass(value, BaseException)):
+        arguments = _arguments(value)
+        assert (_documented_arguments(value.__doc__) or []) == arguments
+    if inspect.isclass(value):
+        for method_name, method in _public_methods(value):
+            documented = _documented_arguments(method.__doc__)
+            assert method.__doc__, f"{method_name} has no docstring"
+            assert documented in (None, _arguments(method)), method_name
