@@ -17,8 +17,8 @@ from lt_plugins.errors import UserInputError
 class FolderDataset(BaseDataset):
     """Reads ``data_root/data_prefix/<class>/**/<image>``; labels follow the sorted folder names.
 
-    mmpretrain's ``CustomDataset`` does so too. This one also reads WebP, takes class names that fix the labels, so that a
-    class folder that the test split lacks does not shift all labels after it, and says in one line what is wrong.
+    mmpretrain's ``CustomDataset`` does so too. This one also reads WebP, takes class names that fix the labels (so that
+    a class folder that the test split lacks does not shift all labels after it) and says in one line what is wrong.
 
     Args:
         data_root (str): Root folder. Defaults to ``''``.

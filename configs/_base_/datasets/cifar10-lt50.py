@@ -1,0 +1,3 @@
+_base_ = "./cifar10-lt100.py"
+
+train_dataloader = dict(dataset=dict(imbalance_factor=50))

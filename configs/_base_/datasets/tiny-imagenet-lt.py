@@ -1,0 +1,35 @@
+# Tiny-ImageNet-LT: class folders data/tiny-imagenet/{train,val}/<class>/<image>, 64x64; the training folder is
+# long-tailed.
+_base_ = "./imagenet-lt.py"
+
+dataset_type = "FolderDataset"
+data_root = "data/tiny-imagenet"
+data_preprocessor = dict(num_classes=200)
+
+train_pipeline = [
+    dict(type="LoadImage"),
+    dict(type="RandomCrop", crop_size=64, padding=8),
+    dict(type="RandomFlip", prob=0.5, direction="horizontal"),
+    dict(type="PackInputs"),
+]
+test_pipeline = [
+    dict(type="LoadImage"),
+    dict(type="PackInputs"),
+]
+
+train_dataloader = dict(
+    batch_size=128,
+    dataset=dict(_delete_=True, type=dataset_type, data_root=data_root, data_prefix="train", pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=128,
+    dataset=dict(
+        _delete_=True,
+        type=dataset_type,
+        data_root=data_root,
+        data_prefix="val",
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
