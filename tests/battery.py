@@ -104,26 +104,26 @@ def contrast_of(labels: Tensor, features: Tensor) -> ContrastBatch:
     )
 
 
-def backbone_step(module: nn.Module, labels: Tensor) -> Fed:
+def backbone_step(module: Any, labels: Tensor) -> Fed:
     """Mean square of the output maps."""
     images = noise(len(labels), 3, 32, 32).requires_grad_()
     return Fed(torch.stack([out.float().pow(2).mean() for out in module(images)]).sum(), (images,))
 
 
-def neck_step(module: nn.Module, labels: Tensor) -> Fed:
+def neck_step(module: Any, labels: Tensor) -> Fed:
     """Mean square of what the neck makes of pooled features."""
     pooled = noise(len(labels), CHANNELS).requires_grad_()
     return Fed(module((pooled,))[-1].float().pow(2).mean(), (pooled,))
 
 
-def two_view_step(module: nn.Module, labels: Tensor) -> Fed:
+def two_view_step(module: Any, labels: Tensor) -> Fed:
     """Sum of a classifier's losses on two views."""
     views = [noise(len(labels), 3, 32, 32, seed=seed).requires_grad_() for seed in (0, 1)]
     losses = module.loss(views, samples(labels))
     return Fed(torch.stack([value for key, value in losses.items() if "loss" in key]).sum(), (views[0],))
 
 
-def contrast_head_step(module: nn.Module, labels: Tensor) -> Fed:
+def contrast_head_step(module: Any, labels: Tensor) -> Fed:
     """Sum of a head's losses on pooled features and a contrast."""
     pooled = noise(len(labels), CHANNELS, seed=2).requires_grad_()
     features = noise(2 * len(labels), 8).requires_grad_()
@@ -131,20 +131,20 @@ def contrast_head_step(module: nn.Module, labels: Tensor) -> Fed:
     return Fed(torch.stack(list(losses.values())).sum(), (pooled, features))
 
 
-def paco_loss_step(module: nn.Module, labels: Tensor) -> Fed:
+def paco_loss_step(module: Any, labels: Tensor) -> Fed:
     """PaCo's loss of linear logits and a contrast."""
     logits = noise(len(labels), NUM_CLASSES, seed=2).requires_grad_()
     features = noise(2 * len(labels), 8).requires_grad_()
     return Fed(module(logits, contrast_of(labels, features)), (logits, features))
 
 
-def contrast_loss_step(module: nn.Module, labels: Tensor) -> Fed:
+def contrast_loss_step(module: Any, labels: Tensor) -> Fed:
     """A loss of a contrast alone."""
     features = noise(2 * len(labels), 8).requires_grad_()
     return Fed(module(contrast_of(labels, features)), (features,))
 
 
-def preprocessor_step(module: nn.Module, labels: Tensor) -> Fed:
+def preprocessor_step(module: Any, labels: Tensor) -> Fed:
     """Mean of the views that the preprocessor gives, which has no parameters."""
     views = [noise(len(labels), 3, 32, 32, seed=seed) for seed in (0, 1)]
     batch = module({"inputs": views, "data_samples": samples(labels)}, training=True)
@@ -158,7 +158,7 @@ def set_counts(module: nn.Module) -> None:
             part.set_counts([30, 7, 0, 1])
 
 
-def set_attributes(module: nn.Module) -> None:
+def set_attributes(module: Any) -> None:
     """Class counts and the attributes that a clustering finds."""
     set_counts(module)
     prototypes = F.normalize(noise(module.num_attributes, CHANNELS), dim=1)

@@ -24,9 +24,9 @@ import lt_plugins
 from lt_plugins.datasets import get_class_counts, get_labels
 from tests import battery
 
-for _module in pkgutil.walk_packages(lt_plugins.__path__, "lt_plugins."):
-    if not _module.name.endswith("__main__"):
-        importlib.import_module(_module.name)
+for _info in pkgutil.walk_packages(lt_plugins.__path__, "lt_plugins."):
+    if not _info.name.endswith("__main__"):
+        importlib.import_module(_info.name)
 
 FULL = torch.tensor([0, 1, 2, 3, 0, 1])
 ALL = [(registry, name) for registry in battery.registry_names() for name in sorted(battery.registered(registry))]
@@ -212,7 +212,8 @@ def test_metric(name: str, dtype: torch.dtype, labels: list[int], tmp_path: Path
     for key, value in values[0].items():
         assert isinstance(value, float), f"{key} must be a scalar, to drive save_best and to appear in the log"
         assert not np.isinf(value), key
-    assert all(np.testing.assert_equal(other, values[0]) is None for other in values[1:])
+    for other in values[1:]:
+        np.testing.assert_equal(other, values[0])  # NaN equals NaN here
 
 
 @pytest.mark.parametrize("name", _names("HOOKS"))
@@ -252,9 +253,9 @@ def _documented_arguments(doc: str | None) -> list[str] | None:
 
 
 def _arguments(function: Callable) -> list[str]:
-    prefix = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    stars = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}
     parameters = inspect.signature(function).parameters.values()
-    return [prefix.get(p.kind, "") + p.name for p in parameters if p.name not in ("self", "cls")]
+    return [stars.get(p.kind.name, "") + p.name for p in parameters if p.name not in ("self", "cls")]
 
 
 def _public_methods(cls: type) -> Iterator[tuple[str, Callable]]:
