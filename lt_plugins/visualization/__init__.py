@@ -1,0 +1,20 @@
+"""Figures from plain arrays, and the page that holds them."""
+
+from .class_accuracy import plot_class_accuracy
+from .class_histogram import plot_class_histogram
+from .confusion import plot_confusion_matrix
+from .html import HtmlReport, figure_to_png
+from .reliability import plot_reliability_diagram
+from .shot_bars import plot_shot_bars
+from .training_curves import plot_training_curves
+
+__all__ = [
+    "HtmlReport",
+    "figure_to_png",
+    "plot_class_accuracy",
+    "plot_class_histogram",
+    "plot_confusion_matrix",
+    "plot_reliability_diagram",
+    "plot_shot_bars",
+    "plot_training_curves",
+]

@@ -1,0 +1,34 @@
+"""How many training images each class has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from .style import GROUP_COLORS, class_ticks, clean, new_figure, size_bars
+
+
+def plot_class_histogram(train_counts: NDArray[np.int64], groups: NDArray[np.str_], names: Sequence[str]) -> Figure:
+    """Draw the class sizes, largest first, on a logarithmic axis.
+
+    Args:
+        train_counts (NDArray): Training images of each class, ``(C,)``.
+        groups (NDArray): ``'many'``, ``'medium'`` or ``'few'`` for each class, ``(C,)``.
+        names (Sequence[str]): Class names, ``C`` of them.
+    """
+    order = np.argsort(-train_counts, kind="stable")
+    figure = new_figure(9, 4)
+    axes = figure.subplots()
+    for group, color in GROUP_COLORS.items():
+        ranks = np.flatnonzero(groups[order] == group)
+        if len(ranks):
+            sizes = train_counts[order][ranks]
+            size_bars(axes, ranks, sizes, color, f"{group}: {len(ranks):,} classes, {sizes.sum():,} images")
+    axes.set_xlim(-0.5, len(order) - 0.5)
+    class_ticks(axes, [names[index] for index in order])
+    clean(axes)
+    axes.legend(loc="upper right")
+    return figure

@@ -1,0 +1,55 @@
+"""Reliability diagram."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from .style import RUN_COLORS, clean, new_figure
+
+
+def plot_reliability_diagram(
+    count: NDArray[np.int64], accuracy: NDArray[np.float64], confidence: NDArray[np.float64], error: float
+) -> Figure:
+    """Draw accuracy against confidence over equal-width bins, above the share of predictions in each bin.
+
+    Args:
+        count (NDArray): Predictions in each bin, ``(M,)``.
+        accuracy (NDArray): Share of right ones, ``(M,)`` in [0, 1]; NaN for an empty bin.
+        confidence (NDArray): Mean confidence, ``(M,)`` in [0, 1]; NaN for an empty bin.
+        error (float): Expected calibration error in percent, named in the figure.
+    """
+    num_bins = len(count)
+    width = 100 / num_bins
+    left = width * np.arange(num_bins)
+    filled = count > 0
+    figure = new_figure(5.5, 6.5)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    common = {"width": width, "align": "edge", "edgecolor": "white", "linewidth": 0.8}
+    hits, expected = 100 * accuracy[filled], 100 * confidence[filled]
+    upper.bar(left[filled], hits, color=RUN_COLORS[0], label="accuracy", **common)
+    upper.bar(
+        left[filled],
+        expected - hits,
+        bottom=hits,
+        color="none",
+        width=width,
+        align="edge",
+        edgecolor=RUN_COLORS[1],
+        hatch="///",
+        linewidth=0.8,
+        label="gap to the mean confidence",
+    )
+    upper.plot([0, 100], [0, 100], color="0.3", linestyle="--", linewidth=1, label="perfect calibration")
+    upper.set_ylim(0, 100)
+    upper.set_ylabel("accuracy in the bin (%)")
+    upper.set_title(f"ECE {error:.2f} % ({num_bins} bins)", fontsize=11)
+    figure.legend(loc="outside upper center", ncols=2, fontsize=9, frameon=False)
+    lower.bar(left, 100 * count / count.sum(), color="0.45", **common)
+    lower.set_ylabel("predictions (%)")
+    lower.set_xlabel("confidence (%)")
+    lower.set_xlim(0, 100)
+    for axes in (upper, lower):
+        clean(axes)
+    return figure

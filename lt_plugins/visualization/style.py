@@ -1,0 +1,107 @@
+"""What the figures have in common: colours, group shading, ticks for few or many classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+# Okabe and Ito's palette, which stays distinct for colour-blind readers.
+GROUP_COLORS = {"many": "#0072B2", "medium": "#E69F00", "few": "#009E73"}
+RUN_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+RUN_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+# More class names than this do not fit beside each other.
+MAX_NAMED_CLASSES = 30
+
+
+def new_figure(width: float = 8.0, height: float = 4.5) -> Figure:
+    """Make an empty figure outside pyplot's global state; its layout keeps labels from overlapping.
+
+    Args:
+        width (float): Width in inches. Defaults to 8.0.
+        height (float): Height in inches. Defaults to 4.5.
+    """
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+
+
+def clean(axes: Axes) -> None:
+    """Drop the frame's upper and right side and lay a light horizontal grid under the data."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="0.88", linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def size_bars(
+    axes: Axes, ranks: NDArray[np.int64], train_counts: NDArray[np.int64], color: str, label: str | None = None
+) -> None:
+    """Draw class sizes as bars from 0 on a logarithmic axis; more than 100 touch and are drawn as one shape.
+
+    Args:
+        axes (Axes): Where.
+        ranks (NDArray): Neighbouring places on the x axis, ``(R,)``.
+        train_counts (NDArray): Training images of the classes there, ``(R,)``.
+        color (str): Colour of the bars.
+        label (str | None): Name in the legend. Defaults to None.
+    """
+    if len(ranks) > 100:
+        edges = np.append(ranks - 0.5, ranks[-1] + 0.5)
+        axes.stairs(train_counts, edges, fill=True, color=color, label=label)
+    else:
+        axes.bar(ranks, train_counts, color=color, linewidth=0, label=label)
+    axes.set_yscale("symlog", linthresh=1)  # a class may have no training image
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("training images")
+
+
+def class_ticks(axes: Axes, names: Sequence[str]) -> None:
+    """Label the x axis with the names of classes at 0, 1, ..., or with their rank where names would overlap.
+
+    Args:
+        axes (Axes): Where.
+        names (Sequence[str]): Class names in the order of the axis.
+    """
+    if len(names) > MAX_NAMED_CLASSES:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+        axes.set_xlabel("class rank (0: most training images)")
+        return
+    crowded = sum(map(len, names)) > 60
+    labels = [shorten(name) for name in names]
+    axes.set_xticks(range(len(names)), labels, rotation=90 if crowded else 0)
+    axes.set_xlabel("class, largest first")
+
+
+def shade_groups(axes: Axes, groups: NDArray[np.str_]) -> None:
+    """Shade the many-, medium- and few-shot ranges of an x axis that is sorted by class size, and name them on top.
+
+    Args:
+        axes (Axes): Where.
+        groups (NDArray): Group of each class in the order of the axis, ``(C,)``.
+    """
+    for group, color in GROUP_COLORS.items():
+        members = np.flatnonzero(groups == group)
+        if not len(members):
+            continue
+        left, right = members[0] - 0.5, members[-1] + 0.5
+        axes.axvspan(left, right, color=color, alpha=0.08, linewidth=0)
+        # Beside a wide group a narrow one has no room for a horizontal name.
+        narrow = len(members) < 0.08 * len(groups)
+        axes.annotate(
+            group,
+            ((left + right) / 2, 1.01),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            va="bottom",
+            rotation=90 if narrow else 0,
+            color="0.25",
+            fontweight="bold",
+        )
+
+
+def shorten(name: str, length: int = 18) -> str:
+    """Cut a long name in the middle, where class names differ least."""
+    return name if len(name) <= length else f"{name[: length // 2]}…{name[-(length // 2 - 1) :]}"

@@ -1,0 +1,82 @@
+"""Losses, learning rate and test metrics over a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from .style import RUN_COLORS, clean, new_figure
+
+Curves = Mapping[str, tuple[ArrayLike, ArrayLike]]
+
+
+def plot_training_curves(
+    losses: Curves, learning_rates: Curves, metrics: Curves, monitor: str | None = None, metric_unit: str = "epoch"
+) -> Figure:
+    """Draw a panel each for the losses, the learning rates and the metrics; a panel without data is left out.
+
+    Args:
+        losses (Curves): ``(iterations, values)`` by the name of the loss.
+        learning_rates (Curves): ``(iterations, values)`` by name.
+        metrics (Curves): ``(epochs, percentages)`` by name.
+        monitor (str | None): The metric whose best and last value are marked. Defaults to None.
+        metric_unit (str): What the metrics were taken by, ``'epoch'`` or ``'iteration'``. Defaults to ``'epoch'``.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+    """
+    panels = [
+        ("loss", "iteration", losses),
+        ("learning rate", "iteration", learning_rates),
+        ("metric (%)", metric_unit, metrics),
+    ]
+    panels = [panel for panel in panels if panel[2]]
+    if not panels:
+        raise ValueError("there are no curves to draw")
+    figure = new_figure(9, 2.8 * len(panels))
+    for axes, (ylabel, xlabel, curves) in zip(np.atleast_1d(figure.subplots(len(panels), 1)), panels, strict=True):
+        _plot_panel(axes, curves)
+        axes.set_ylabel(ylabel)
+        axes.set_xlabel(xlabel)
+        if curves is metrics and monitor is not None and monitor in metrics:
+            _mark_best_and_last(axes, *metrics[monitor], metric_unit)
+        # Beside the axes a long list of names hides no data.
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, frameon=False)
+    return figure
+
+
+def _plot_panel(axes: Axes, curves: Curves) -> None:
+    for index, (name, (steps, values)) in enumerate(curves.items()):
+        single = np.size(steps) == 1
+        axes.plot(
+            steps,
+            values,
+            color=RUN_COLORS[index % len(RUN_COLORS)],
+            linestyle=("-", "--", ":")[index // len(RUN_COLORS) % 3],
+            marker="o" if single else None,  # a line through one point is invisible
+            linewidth=1.5,
+            label=name,
+        )
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    clean(axes)
+
+
+def _mark_best_and_last(axes: Axes, steps: ArrayLike, values: ArrayLike, unit: str) -> None:
+    steps, values = np.asarray(steps), np.asarray(values, dtype=np.float64)
+    marks = (("best", int(np.nanargmax(values)), "*", 13), ("last", len(values) - 1, "o", 8))
+    for word, index, marker, size in marks:
+        axes.plot(
+            steps[index],
+            values[index],
+            linestyle="none",
+            marker=marker,
+            markersize=size,
+            markerfacecolor="none",
+            markeredgecolor="black",
+            label=f"{word}: {values[index]:.1f} ({unit} {steps[index]})",
+        )
