@@ -1,4 +1,4 @@
-# CIFAR-100 as class folders, data/cifar100/{train,test}/<class>/<image>; the training folder may be long-tailed already.
+# CIFAR-100 as class folders, data/cifar100/{train,test}/<class>/<image>; the train folder may be long-tailed already.
 _base_ = "./cifar100-lt100.py"
 
 dataset_type = "FolderDataset"

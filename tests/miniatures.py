@@ -1,0 +1,214 @@
+"""Miniatures of the data sets that are too large for tests: the exact layout, a few dozen tiny images.
+
+    cfg = miniature_cfg('configs/lpa/paco_r50_inat.py', tmp_path)
+
+returns the config with every data set in it pointed at a miniature below ``tmp_path``, which is written on the way,
+with small batches, no workers, and classes without images allowed. Everything else (model, number of classes,
+pipelines, schedule, hooks) is the config's own. The CIFAR pickles carry the original names and keys but not the original
+checksums, so their type becomes ``MiniatureCIFAR10`` or ``MiniatureCIFAR100``, which this module registers (in a
+subprocess ``cfg.custom_imports`` does so if the repository root is on its path).
+
+``make_miniature('data/places', tmp_path / 'places')`` writes a single one.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmpretrain.datasets import CIFAR10, CIFAR100
+from mmpretrain.registry import DATASETS
+from PIL import Image
+
+NUM_TRAIN, NUM_TEST = 24, 8
+
+
+def _without_checksums(files: list[list[str]]) -> list[list[str | None]]:
+    return [[name, None] for name, _ in files]
+
+
+@DATASETS.register_module(force=True)
+class MiniatureCIFAR10(CIFAR10):
+    """CIFAR-10 whose files may hold other images than the original ones."""
+
+    train_list = _without_checksums(CIFAR10.train_list)
+    test_list = _without_checksums(CIFAR10.test_list)
+
+
+@DATASETS.register_module(force=True)
+class MiniatureCIFAR100(CIFAR100):
+    """CIFAR-100 whose files may hold other images than the original ones."""
+
+    train_list = _without_checksums(CIFAR100.train_list)
+    test_list = _without_checksums(CIFAR100.test_list)
+
+
+def miniature_cfg(path: str | Path, root: Path) -> Config:
+    """Load a config and point its data sets at miniatures.
+
+    Args:
+        path: Config file.
+        root: Where the miniatures are written; those already there are used again.
+
+    Returns:
+        The config, ready for ``Runner.from_cfg`` apart from ``work_dir`` and the length of training.
+    """
+    cfg = Config.fromfile(path)
+    for dataset in _dataset_cfgs(list(cfg.values())):
+        if dataset.type == "LongTailDataset":
+            dataset.update(imbalance_factor=2, max_count=2)
+        if dataset.get("data_root"):
+            folder = root / Path(dataset.data_root).name
+            make_miniature(dataset.data_root, folder)
+            dataset.data_root = str(folder)
+        if dataset.type in ("CIFAR10", "CIFAR100"):
+            dataset.update(type=f"Miniature{dataset.type}", download=False)
+    for name, batch_size in (("train_dataloader", 4), ("val_dataloader", 8), ("test_dataloader", 8)):
+        if cfg.get(name):
+            cfg[name].update(batch_size=batch_size, num_workers=0, persistent_workers=False)
+    for hook in cfg.get("custom_hooks", []):
+        if hook["type"] == "PreflightHook":
+            hook["allow_empty_classes"] = True
+    if cfg.get("custom_imports"):
+        cfg.custom_imports.imports = [*cfg.custom_imports.imports, "tests.miniatures"]
+    return cfg
+
+
+def make_miniature(data_root: str, folder: Path) -> None:
+    """Write the miniature of a data set.
+
+    Args:
+        data_root: As in the configs; the last part says which data set.
+        folder: Stands in for it. A folder that exists is taken as complete.
+    """
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        MAKERS[Path(data_root).name](folder)
+
+
+def write_image(path: Path, seed: int, size: tuple[int, int] = (48, 40), mode: str = "RGB") -> None:
+    """Write a small random image in the format that the file name says.
+
+    Args:
+        path: File to write; its folders are made.
+        seed: Decides the pixels.
+        size: Width and height.
+        mode: ``'RGB'`` or ``'L'`` (grayscale).
+    """
+    shape = (size[1], size[0], 3) if mode == "RGB" else (size[1], size[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)).save(path)
+
+
+def _dataset_cfgs(node: Any) -> Iterator[Any]:
+    """All data set configs within a config, outer ones first."""
+    if isinstance(node, dict):
+        if "type" in node and (node.get("data_root") or node["type"] == "LongTailDataset"):
+            yield node
+        for value in list(node.values()):
+            yield from _dataset_cfgs(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _dataset_cfgs(value)
+
+
+def _labels(num_classes: int, count: int) -> list[int]:
+    """Labels that reach both ends; more than one image in class 0."""
+    return [0, *np.linspace(0, num_classes - 1, count - 1).astype(int).tolist()]
+
+
+def _write_list(folder: Path, name: str, entries: Iterable[tuple[str, int]]) -> None:
+    lines: list[str] = []
+    for path, label in entries:
+        if not (folder / path).exists():
+            write_image(folder / path, seed=len(lines) + 1000 * len(name))
+        lines.append(f"{path} {label}\n")
+    (folder / name).write_text("".join(lines))
+
+
+def _imagenet(folder: Path) -> None:
+    """`train/<wnid>/<wnid>_<id>.JPEG label`; the val list also lies in `train/`."""
+    for name, count, template in (
+        ("train", NUM_TRAIN, "train/n{0:08d}/n{0:08d}_{1}.JPEG"),
+        ("val", NUM_TEST, "train/n{0:08d}/n{0:08d}_9{1}.JPEG"),
+        ("test", NUM_TEST, "val/n{0:08d}/ILSVRC2012_val_{1:08d}.JPEG"),
+    ):
+        entries = [(template.format(1440764 + y, i), y) for i, y in enumerate(_labels(1000, count))]
+        _write_list(folder, f"ImageNet_LT_{name}.txt", entries)
+
+
+def _places(folder: Path) -> None:
+    """Both layouts of the images: `train/airfield/..`, `val/airfield/..` and `data_256/a/airfield/..`, `val_256/..`."""
+    for name, count, split in (("train", NUM_TRAIN, "train"), ("val", NUM_TEST, "train"), ("test", NUM_TEST, "val")):
+        entries = []
+        for i, y in enumerate(_labels(365, count)):
+            scene = f"{chr(97 + y // 15)}cene_{y}"
+            image = f"{i + 100 * count:08d}.jpg" if split == "train" else f"Places365_val_{i:08d}.jpg"
+            other = f"data_256/{scene[0]}/{scene}/{image}" if split == "train" else f"val_256/{image}"
+            write_image(folder / other, seed=i + 100 * count)
+            entries.append((f"{split}/{scene}/{image}", y))
+        _write_list(folder, f"Places_LT_{name}.txt", entries)
+
+
+def _inat(folder: Path) -> None:
+    """`train_val2018/<group>/<category>/<hash>.jpg category`, and the competition's JSON files."""
+    for name, source, count in (("train", "train2018", NUM_TRAIN), ("val", "val2018", NUM_TEST)):
+        entries = [
+            (f"train_val2018/Plantae/{y}/{i + 100 * count:032x}.jpg", y) for i, y in enumerate(_labels(8142, count))
+        ]
+        _write_list(folder, f"iNaturalist18_{name}.txt", entries)
+        content = {
+            "images": [{"id": i, "file_name": path, "width": 48, "height": 40} for i, (path, _) in enumerate(entries)],
+            # the original does not list them in the order of the images either
+            "annotations": [{"id": i, "image_id": i, "category_id": y} for i, (_, y) in enumerate(entries)][::-1],
+            "categories": [{"id": i, "name": f"species {i}", "supercategory": "Plantae"} for i in range(8142)],
+        }
+        (folder / f"{source}.json").write_text(json.dumps(content))
+
+
+def _tiny_imagenet(folder: Path) -> None:
+    """`{train,val}/<wnid>/<image>.JPEG`, 64x64, some of them grayscale; every class has a folder."""
+    for split, count in (("train", NUM_TRAIN), ("val", NUM_TEST)):
+        for y in range(200):
+            (folder / split / f"n{1443537 + y:08d}").mkdir(parents=True)
+        for i, y in enumerate(_labels(200, count)):
+            path = folder / split / f"n{1443537 + y:08d}" / f"{split}_{i}.JPEG"
+            write_image(path, seed=i + 100 * count, size=(64, 64), mode="L" if i % 8 == 0 else "RGB")
+
+
+def _cifar(num_classes: int) -> Callable[[Path], None]:
+    """The original pickles (two images a class) and class folders beside them."""
+    source = CIFAR10 if num_classes == 10 else CIFAR100
+    label_key = "labels" if num_classes == 10 else "fine_labels"
+
+    def make(folder: Path) -> None:
+        batches = folder / source.base_folder
+        batches.mkdir()
+        for files, split in ((source.train_list, "train"), (source.test_list, "test")):
+            labels = np.tile(np.arange(num_classes), 2 if split == "train" else 1)
+            pixels = np.random.default_rng(len(labels)).integers(0, 256, (len(labels), 3072), dtype=np.uint8)
+            for i, (name, _) in enumerate(files):
+                part = slice(i, None, len(files))
+                content = {"data": pixels[part], label_key: labels[part].tolist()}
+                (batches / name).write_bytes(pickle.dumps(content, protocol=2))
+            for i, (label, row) in enumerate(zip(labels, pixels, strict=True)):
+                path = folder / split / source.METAINFO["classes"][label] / f"{i:04d}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(row.reshape(3, 32, 32).transpose(1, 2, 0)).save(path)
+
+    return make
+
+
+MAKERS: dict[str, Callable[[Path], None]] = {
+    "imagenet": _imagenet,
+    "places": _places,
+    "inat": _inat,
+    "tiny-imagenet": _tiny_imagenet,
+    "cifar10": _cifar(10),
+    "cifar100": _cifar(100),
+}
