@@ -1,5 +1,20 @@
 """Plugins that turn mmpretrain into a trainer for long-tailed images."""
 
-from . import datasets, models, structures
+from .compat import check_versions
 
-__all__ = ["datasets", "models", "structures"]
+check_versions()
+
+# Importing a subpackage registers its classes in mmpretrain's registries.
+from . import clustering, datasets, engine, evaluation, models, structures, visualization  # noqa: E402
+from .version import __version__  # noqa: E402
+
+__all__ = [
+    "__version__",
+    "clustering",
+    "datasets",
+    "engine",
+    "evaluation",
+    "models",
+    "structures",
+    "visualization",
+]

@@ -1,19 +1,45 @@
-"""Running: hooks, checkpoints, command lines."""
+"""Running: hooks, the feature pass, checkpoints, command lines."""
 
+from lt_plugins.engine.atomic_write import atomic_write
+from lt_plugins.engine.checkpoint import find_last_checkpoint, guard_pickles, load_checkpoint
+from lt_plugins.engine.checkpoint_fit import check_checkpoint_fit
+from lt_plugins.engine.features import gather_features, stream_features
+from lt_plugins.engine.features import gather_features, stream_features
 from lt_plugins.engine.hooks import (
+    CheckpointFitHook,
     ClassDistributionHook,
     EpochSeedHook,
     PreflightHook,
+    ReclusterHook,
+    ReclusterHook,
     SafeCheckpointHook,
     SyncBatchNormHook,
 )
+from lt_plugins.engine.preflight import check_setup, preflight_summary
+from lt_plugins.engine.sync_batch_norm import CPUSyncBatchNorm, convert_sync_batch_norm
+from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.engine.worker_init import epoch_worker_init
 
 __all__ = [
+    "CPUSyncBatchNorm",
+    "CheckpointFitHook",
     "ClassDistributionHook",
     "EpochSeedHook",
     "PreflightHook",
+    "ReclusterHook",
+    "ReclusterHook",
     "SafeCheckpointHook",
     "SyncBatchNormHook",
+    "atomic_write",
+    "check_checkpoint_fit",
+    "check_setup",
+    "convert_sync_batch_norm",
     "epoch_worker_init",
+    "find_last_checkpoint",
+    "gather_features",
+    "guard_pickles",
+    "load_checkpoint",
+    "preflight_summary",
+    "stream_features",
+    "unwrap_model",
 ]

@@ -1,2 +1,2 @@
-_base_ = './ce_r32_cifar10-lt100.py'
+_base_ = "./ce_r32_cifar10-lt100.py"
 train_dataloader = dict(dataset=dict(imbalance_factor=50))

@@ -1,15 +1,21 @@
 """Hooks: when something happens in training."""
 
+from lt_plugins.engine.hooks.checkpoint_fit_hook import CheckpointFitHook
 from lt_plugins.engine.hooks.class_distribution_hook import ClassDistributionHook
 from lt_plugins.engine.hooks.epoch_seed_hook import EpochSeedHook
 from lt_plugins.engine.hooks.preflight_hook import PreflightHook
+from lt_plugins.engine.hooks.recluster_hook import ReclusterHook
+from lt_plugins.engine.hooks.recluster_hook import ReclusterHook
 from lt_plugins.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from lt_plugins.engine.hooks.sync_batch_norm_hook import SyncBatchNormHook
 
 __all__ = [
+    "CheckpointFitHook",
     "ClassDistributionHook",
     "EpochSeedHook",
     "PreflightHook",
+    "ReclusterHook",
+    "ReclusterHook",
     "SafeCheckpointHook",
     "SyncBatchNormHook",
 ]
