@@ -10,8 +10,9 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from lt_plugins.engine.cli import add_config_arguments, load_config, user_errors
-from lt_plugins.engine.launch import prepare_launch
+from lt_plugins.engine.checkpoint import find_last_checkpoint, guard_pickles
+from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument, load_config, user_errors
+from lt_plugins.engine.launch import add_launcher_argument, prepare_launch
 from lt_plugins.errors import UserInputError
 
 
@@ -31,7 +32,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--auto-scale-lr", action="store_true", help="scale the learning rate with the batch size of all processes"
     )
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm"], default="none", help="who starts processes")
+    add_launcher_argument(parser)
+    add_pickle_argument(parser)
     return parser.parse_args(argv)
 
 
@@ -47,10 +49,9 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
         if "auto_scale_lr" not in cfg:
             raise UserInputError("--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in the config.")
         cfg.auto_scale_lr.enable = True
-    if args.resume == "auto":
-        cfg.resume, cfg.load_from = True, None
-    elif args.resume:
-        cfg.resume, cfg.load_from = True, args.resume
+    checkpoint = find_last_checkpoint(cfg.work_dir) if args.resume == "auto" else args.resume
+    if checkpoint:
+        cfg.resume, cfg.load_from = True, checkpoint
     if cfg.get("randomness", {}).get("deterministic"):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
 
@@ -59,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train."""
     with user_errors():
         args = parse_args(argv)
+        guard_pickles(args.allow_pickle)
         cfg = load_config(args.config, args.cfg_options)
         merge_args(cfg, args)
         prepare_launch(cfg, args.launcher)

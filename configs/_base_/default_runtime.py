@@ -13,6 +13,7 @@ default_hooks = dict(
 # A config that adds a hook repeats these: custom_hooks = [*_base_.custom_hooks, dict(type='...')].
 custom_hooks = [
     dict(type="ClassDistributionHook"),
+    dict(type="CheckpointFitHook"),
     dict(type="PreflightHook"),
     dict(type="SyncBatchNormHook", enabled=False),
     dict(type="EpochSeedHook"),

@@ -8,7 +8,7 @@ A tool is a thin ``main``::
             add_config_arguments(parser)       # CONFIG --cfg-options
             add_pickle_argument(parser)        # --allow-pickle, for a tool that reads a checkpoint
             args = parser.parse_args(argv)
-            guard_pickles(args.allow_pickle)   # before anything is loaded
+            guard_pickles(args.allow_pickle)   # before anything is loaded, by mmengine's runner too
             cfg = load_config(args.config, args.cfg_options)
             checkpoint = load_checkpoint(args.checkpoint, allow_pickle=args.allow_pickle)
 """
@@ -16,7 +16,9 @@ A tool is a thin ``main``::
 from __future__ import annotations
 
 import argparse
+import inspect
 import os
+import pickle
 import re
 import sys
 import traceback
@@ -30,22 +32,26 @@ import torch
 import torch.distributed as dist
 from mmengine.config import Config, DictAction
 from mmengine.config.utils import ConfigParsingError
+from mmengine.runner import Runner
 
+from lt_plugins.engine.checkpoint import ALLOW_PICKLE_OPTION
 from lt_plugins.errors import UserInputError
 
 DEBUG_VARIABLE = "LT_PLUGINS_DEBUG"
 
 # Keys that mmengine's runner reads and a config need not have.
-RUNNER_KEYS = frozenset(
-    "auto_scale_lr activation_checkpointing compile custom_hooks custom_imports data_preprocessor default_hooks "
-    "default_scope env_cfg experiment_name find_unused_parameters launcher load_from log_level log_processor model "
-    "model_wrapper_cfg optim_wrapper param_scheduler randomness resume test_cfg test_dataloader test_evaluator "
-    "train_cfg train_dataloader val_cfg val_dataloader val_evaluator visualizer work_dir".split()
-)
+RUNNER_KEYS = {*inspect.signature(Runner).parameters} | {
+    "activation_checkpointing",
+    "compile",
+    "custom_imports",
+    "find_unused_parameters",
+    "model_wrapper_cfg",
+}
 
-# How mmengine and python word a mistake in a config, once the components are built from it.
+# How mmengine, python and torch word a mistake in a config, once the components are built from it.
 CONFIG_MISTAKE = re.compile(
     r"is not in the .* registry|unexpected keyword argument|missing \d+ required (positional|keyword-only) argument"
+    r"|loaded state dict .* (parameter groups|match the size)"
 )
 
 
@@ -86,6 +92,19 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         action=OverrideAction,
         metavar="KEY=VALUE",
         help="override config values, like train_cfg.max_epochs=20 randomness.seed=1 key='[a,b]'",
+    )
+
+
+def add_pickle_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--allow-pickle``; what it says goes to :func:`lt_plugins.engine.checkpoint.guard_pickles`.
+
+    Args:
+        parser (ArgumentParser): Extended in place.
+    """
+    parser.add_argument(
+        ALLOW_PICKLE_OPTION,
+        action="store_true",
+        help="run the pickles in checkpoints: they can do anything, so only for files from a source you trust",
     )
 
 
@@ -136,7 +155,9 @@ def user_errors() -> Iterator[None]:
         _exit(error)
     except torch.OutOfMemoryError as error:
         _exit(UserInputError(f"{error} Lower train_dataloader.batch_size, or train with --amp."))
-    except (KeyError, TypeError) as error:
+    except pickle.UnpicklingError as error:
+        _exit(UserInputError(f"{error}; if you trust the source of the file, allow its pickles with {ALLOW_PICKLE_OPTION}."))
+    except (KeyError, TypeError, ValueError) as error:
         if not CONFIG_MISTAKE.search(str(error)):
             raise
         _exit(UserInputError(f"the config does not fit the code: {error}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 
 import torch
@@ -9,6 +10,20 @@ import torch.distributed as dist
 from mmengine.config import Config
 
 from lt_plugins.errors import UserInputError
+
+
+def add_launcher_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--launcher``.
+
+    Args:
+        parser (ArgumentParser): Extended in place.
+    """
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm"],
+        default="none",
+        help="who started the processes: torchrun (pytorch) or srun (slurm)",
+    )
 
 
 def prepare_launch(cfg: Config, launcher: str) -> None:
@@ -28,6 +43,9 @@ def prepare_launch(cfg: Config, launcher: str) -> None:
     has_cuda = torch.cuda.is_available()
     if not has_cuda and cfg.get("optim_wrapper", {}).get("type") == "AmpOptimWrapper":
         raise UserInputError("mixed precision (--amp, AmpOptimWrapper) needs a CUDA device, and none is here; drop it.")
+    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        if cfg.get(loader):
+            cfg[loader].setdefault("pin_memory", has_cuda)
     if launcher == "none":
         return
     if has_cuda:

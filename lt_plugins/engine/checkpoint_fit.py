@@ -1,0 +1,65 @@
+"""Whether a checkpoint is one of this model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from torch import Tensor, nn
+
+from lt_plugins.errors import UserInputError
+from lt_plugins.structures import ClassDistribution
+
+Purpose = Literal["resume", "test", "initialise"]
+
+MAX_SHOWN = 3
+# Initialising another method's model keeps the backbone; a few tensors that fit by chance are no backbone.
+MIN_BACKBONE_FRACTION = 0.5
+
+
+def check_checkpoint_fit(model: nn.Module, state_dict: Mapping[str, Tensor], source: str, purpose: Purpose) -> None:
+    """Refuse a checkpoint of another model, which mmengine would load with a warning and leave the weights random.
+
+    Args:
+        model (nn.Module): The model, without wrappers.
+        state_dict (Mapping[str, Tensor]): Weights of the checkpoint, keys as in ``model.state_dict()``.
+        source (str): How to name the checkpoint.
+        purpose (str): ``"resume"``: every tensor must fit and none be left over. ``"test"``: every tensor of the model must
+            come from the checkpoint (class counts may be missing, as in checkpoints from elsewhere). ``"initialise"``
+            (``load_from``): head, queue and so on may be new, but at least half of the backbone must fit.
+
+    Raises:
+        UserInputError: If it does not fit; says how many tensors do and which first do not.
+    """
+    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in state_dict.items()}
+    fitting = {key for key, shape in expected.items() if found.get(key) == shape}
+    if purpose == "initialise":
+        backbone = {key for key in expected if key.startswith("backbone.")} or set(expected)
+        if len(backbone & fitting) >= MIN_BACKBONE_FRACTION * len(backbone):
+            return
+        wrong = sorted(backbone - fitting)
+        raise UserInputError(
+            f"only {len(backbone & fitting)} of the {len(backbone)} tensors of the backbone are in {source}: "
+            f"{_describe(wrong, expected, found)}; load_from needs a checkpoint of the same backbone."
+        )
+    wrong = sorted(expected.keys() - fitting - (_count_keys(model) if purpose == "test" else set()))
+    if purpose == "resume":
+        wrong += sorted(found.keys() - expected.keys())
+    if wrong:
+        raise UserInputError(
+            f"{source} is a checkpoint of another model: {len(fitting)} of {len(expected)} tensors fit, {len(wrong)} do not: "
+            f"{_describe(wrong, expected, found)}; use the config that it was trained with."
+        )
+
+
+def _count_keys(model: nn.Module) -> set[str]:
+    return {
+        f"{path}.counts" for path, module in model.named_modules() if isinstance(module, ClassDistribution)
+    }
+
+
+def _describe(keys: list[str], expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> str:
+    """``key (shape in the model / in the checkpoint)`` of the first few."""
+    shown = [f"{key} ({expected.get(key, 'not')} in the model, {found.get(key, 'not')} in the checkpoint)" for key in keys]
+    return ", ".join(shown[:MAX_SHOWN]) + (", ..." if len(shown) > MAX_SHOWN else "")

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Test with several processes: tools/dist_test.sh CONFIG CHECKPOINT PROCESSES [options of test.py]
+# On several machines run it on each one with NNODES, NODE_RANK, MASTER_ADDR and PORT set; PYTHON chooses the interpreter.
+set -euo pipefail
+if [ $# -lt 3 ]; then sed -n 2p "$0" >&2; exit 1; fi
+
+ROOT=$(cd "$(dirname "$0")/.." && pwd)
+if [ "${NNODES:-1}" = 1 ]; then
+    RENDEZVOUS=(--standalone)
+else
+    RENDEZVOUS=(--nnodes "$NNODES" --node-rank "$NODE_RANK" --master-addr "$MASTER_ADDR" --master-port "${PORT:-29500}")
+fi
+PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}" exec "${PYTHON:-python}" -m torch.distributed.run \
+    "${RENDEZVOUS[@]}" --nproc-per-node "$3" "$ROOT/tools/test.py" "$1" "$2" --launcher pytorch "${@:4}"

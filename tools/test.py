@@ -1,0 +1,49 @@
+"""Test a trained model and print its metrics; needs no training data."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+
+from lt_plugins.engine.atomic_write import atomic_write
+from lt_plugins.engine.checkpoint import guard_pickles
+from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument, load_config, user_errors
+from lt_plugins.engine.launch import add_launcher_argument, prepare_launch
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_config_arguments(parser)
+    parser.add_argument("checkpoint", help="checkpoint file, like work_dirs/NAME/epoch_200.pth")
+    parser.add_argument("--work-dir", help="where logs go (default: work_dirs/<name of the config>)")
+    parser.add_argument("--out", help="also write the metrics to this JSON file")
+    add_launcher_argument(parser)
+    add_pickle_argument(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Test."""
+    with user_errors():
+        args = parse_args(argv)
+        guard_pickles(args.allow_pickle)
+        cfg = load_config(args.config, args.cfg_options)
+        cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs", Path(args.config).stem))
+        cfg.load_from, cfg.resume = args.checkpoint, False
+        prepare_launch(cfg, args.launcher)
+        metrics = Runner.from_cfg(cfg).test()
+        if is_main_process():
+            text = json.dumps(metrics, indent=2, default=float)
+            print(text)
+            if args.out:
+                atomic_write(args.out, text.encode())
+
+
+if __name__ == "__main__":
+    main()
