@@ -4,13 +4,11 @@ from lt_plugins.engine.atomic_write import atomic_write
 from lt_plugins.engine.checkpoint import find_last_checkpoint, guard_pickles, load_checkpoint
 from lt_plugins.engine.checkpoint_fit import check_checkpoint_fit
 from lt_plugins.engine.features import gather_features, stream_features
-from lt_plugins.engine.features import gather_features, stream_features
 from lt_plugins.engine.hooks import (
     CheckpointFitHook,
     ClassDistributionHook,
     EpochSeedHook,
     PreflightHook,
-    ReclusterHook,
     ReclusterHook,
     SafeCheckpointHook,
     SyncBatchNormHook,
@@ -26,7 +24,6 @@ __all__ = [
     "ClassDistributionHook",
     "EpochSeedHook",
     "PreflightHook",
-    "ReclusterHook",
     "ReclusterHook",
     "SafeCheckpointHook",
     "SyncBatchNormHook",

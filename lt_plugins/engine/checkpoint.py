@@ -24,7 +24,7 @@ _NEEDS_PICKLE = ("GLOBAL", "Trying to call reduce", "Can only create new object"
 
 
 def _history_buffer_method(owner: Any, name: str) -> Callable[..., Any]:
-    """Stand in for ``getattr``, by which mmengine's logs name the statistics of a ``HistoryBuffer``; nothing else passes."""
+    """Stand in for ``getattr``, by which mmengine's logs name statistics of ``HistoryBuffer``; all else is refused."""
     if owner is not HistoryBuffer or name not in ("min", "max", "mean", "current"):
         raise pickle.UnpicklingError(f"GLOBAL getattr of {owner} {name} is not allowed")
     return getattr(HistoryBuffer, name)
@@ -33,11 +33,10 @@ def _history_buffer_method(owner: Any, name: str) -> Callable[..., Any]:
 def _safe_globals() -> list[Any]:
     """What mmengine's own checkpoints hold beside tensors and plain types: log histories, which are numpy arrays."""
     # The functions that rebuild an array or a scalar, as numpy 1 and numpy 2 name them.
-    array = np.zeros(0).__reduce__()[0]
-    scalar = np.float64(0).__reduce__()[0]
+    rebuilders = {"_reconstruct": np.zeros(0).__reduce__()[0], "scalar": np.float64(0).__reduce__()[0]}
     names = [
-        (function, f"{module}.multiarray.{function.__name__}")
-        for function in (array, scalar)
+        (function, f"{module}.multiarray.{name}")
+        for name, function in rebuilders.items()
         for module in ("numpy.core", "numpy._core")
     ]
     dtypes = [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefd"]
@@ -122,7 +121,7 @@ def find_last_checkpoint(work_dir: str | Path) -> str | None:
     for candidate in (Path(work_dir, named.name), named):
         if candidate.is_file():
             return str(candidate)
-    raise UserInputError(f"{pointer} names {named}, which is gone; give a checkpoint with --resume PATH, or delete {pointer}.")
+    raise UserInputError(f"{pointer} names {named}, which is gone; give one with --resume PATH, or delete {pointer}.")
 
 
 def _first_global(reason: str) -> str:

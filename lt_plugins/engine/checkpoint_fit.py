@@ -24,9 +24,10 @@ def check_checkpoint_fit(model: nn.Module, state_dict: Mapping[str, Tensor], sou
         model (nn.Module): The model, without wrappers.
         state_dict (Mapping[str, Tensor]): Weights of the checkpoint, keys as in ``model.state_dict()``.
         source (str): How to name the checkpoint.
-        purpose (str): ``"resume"``: every tensor must fit and none be left over. ``"test"``: every tensor of the model must
-            come from the checkpoint (class counts may be missing, as in checkpoints from elsewhere). ``"initialise"``
-            (``load_from``): head, queue and so on may be new, but at least half of the backbone must fit.
+        purpose (str): ``"resume"``: every tensor must fit and none be left over. ``"test"``: every tensor of the model
+            must come from the checkpoint (class counts may be missing, as in checkpoints from elsewhere).
+            ``"initialise"`` (``load_from``): head, queue and so on may be new, but at least half of the backbone must
+            fit.
 
     Raises:
         UserInputError: If it does not fit; says how many tensors do and which first do not.
@@ -48,18 +49,16 @@ def check_checkpoint_fit(model: nn.Module, state_dict: Mapping[str, Tensor], sou
         wrong += sorted(found.keys() - expected.keys())
     if wrong:
         raise UserInputError(
-            f"{source} is a checkpoint of another model: {len(fitting)} of {len(expected)} tensors fit, {len(wrong)} do not: "
-            f"{_describe(wrong, expected, found)}; use the config that it was trained with."
+            f"{source} is a checkpoint of another model: {len(fitting)} of {len(expected)} tensors fit, "
+            f"{len(wrong)} do not: {_describe(wrong, expected, found)}; use the config that it was trained with."
         )
 
 
 def _count_keys(model: nn.Module) -> set[str]:
-    return {
-        f"{path}.counts" for path, module in model.named_modules() if isinstance(module, ClassDistribution)
-    }
+    return {f"{path}.counts" for path, module in model.named_modules() if isinstance(module, ClassDistribution)}
 
 
 def _describe(keys: list[str], expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> str:
-    """``key (shape in the model / in the checkpoint)`` of the first few."""
-    shown = [f"{key} ({expected.get(key, 'not')} in the model, {found.get(key, 'not')} in the checkpoint)" for key in keys]
+    """``key (shape in the model, shape in the file)`` of the first few."""
+    shown = [f"{key} ({expected.get(key, 'not')} in the model, {found.get(key, 'not')} in the file)" for key in keys]
     return ", ".join(shown[:MAX_SHOWN]) + (", ..." if len(shown) > MAX_SHOWN else "")

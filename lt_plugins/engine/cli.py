@@ -72,7 +72,7 @@ class OverrideAction(DictAction):
         """
         for value in values:
             if not re.match(r"[^=\s]+=", value):
-                raise UserInputError(f"{option_string} {value!r} is not key=value; write it like model.head.num_classes=10.")
+                raise UserInputError(f"{option_string} {value!r} is not key=value, like randomness.seed=1.")
         try:
             super().__call__(parser, namespace, values, option_string)
         except (ValueError, AssertionError, IndexError) as error:
@@ -146,8 +146,8 @@ def load_config(path: str, overrides: dict[str, Any] | None = None) -> Config:
 def user_errors() -> Iterator[None]:
     """Turn what the user can mend into one line ``error: ...`` on stderr and exit code 1; a bug keeps its traceback.
 
-    With several processes the line appears once, and every process exits with 1. ``LT_PLUGINS_DEBUG=1`` shows the traceback
-    of these errors too.
+    With several processes the line appears once, and every process exits with 1. ``LT_PLUGINS_DEBUG=1`` shows the
+    traceback of these errors too.
     """
     try:
         yield
@@ -156,7 +156,7 @@ def user_errors() -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         _exit(UserInputError(f"{error} Lower train_dataloader.batch_size, or train with --amp."))
     except pickle.UnpicklingError as error:
-        _exit(UserInputError(f"{error}; if you trust the source of the file, allow its pickles with {ALLOW_PICKLE_OPTION}."))
+        _exit(UserInputError(f"{error}; if you trust the file, allow its pickles with {ALLOW_PICKLE_OPTION}."))
     except (KeyError, TypeError, ValueError) as error:
         if not CONFIG_MISTAKE.search(str(error)):
             raise

@@ -29,8 +29,8 @@ def add_launcher_argument(parser: argparse.ArgumentParser) -> None:
 def prepare_launch(cfg: Config, launcher: str) -> None:
     """Set what a config needs for the launcher and the devices of this machine.
 
-    Without a GPU mmengine cannot start the process group by itself (it selects a CUDA device first), so it is started here
-    with gloo.
+    Without a GPU mmengine cannot start the process group by itself (it selects a CUDA device first), so it is started
+    here with gloo.
 
     Args:
         cfg (Config): Changed in place.
@@ -52,12 +52,12 @@ def prepare_launch(cfg: Config, launcher: str) -> None:
         local_rank = int(os.environ.get("LOCAL_RANK", 0))
         if local_rank >= torch.cuda.device_count():
             raise UserInputError(
-                f"{local_rank + 1} or more processes were started, but this machine has {torch.cuda.device_count()} GPUs; "
-                "start as many processes as there are GPUs."
+                f"{local_rank + 1} or more processes were started, but this machine has {torch.cuda.device_count()} "
+                "GPUs; start as many processes as there are GPUs."
             )
         return
     if launcher != "pytorch":
-        raise UserInputError(f"--launcher {launcher} needs GPUs; use tools/dist_train.sh (torchrun) on a machine without.")
+        raise UserInputError(f"--launcher {launcher} needs GPUs; without them use tools/dist_train.sh (torchrun).")
     cfg.setdefault("env_cfg", {}).setdefault("dist_cfg", {})["backend"] = "gloo"
     wrapper = cfg.get("model_wrapper_cfg") or {"type": "MMDistributedDataParallel", "broadcast_buffers": False}
     wrapper.setdefault("find_unused_parameters", cfg.get("find_unused_parameters", False))

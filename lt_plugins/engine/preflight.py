@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.runner import Runner
@@ -24,8 +25,8 @@ def check_setup(runner: Runner, allow_empty_classes: bool) -> None:
         allow_empty_classes (bool): Whether a class may have no training image.
 
     Raises:
-        UserInputError: If a class is empty, an epoch has no batch, the classes of the validation set do not fit the model, or
-            the first or last image of a data set cannot be read.
+        UserInputError: If a class is empty, an epoch has no batch, the classes of the validation set do not fit the
+            model, or the first or last image of a data set cannot be read.
     """
     distribution: ClassDistribution = unwrap_model(runner.model).class_distribution
     check_classes(distribution.counts, allow_empty_classes)
@@ -42,16 +43,16 @@ def check_setup(runner: Runner, allow_empty_classes: bool) -> None:
         classes = getattr(dataset, "metainfo", {}).get("classes")
         if classes is not None and len(classes) != distribution.num_classes:
             raise UserInputError(
-                f"the {split} data set has {len(classes)} classes, but model.head.num_classes={distribution.num_classes}; "
-                "use data sets and a head with the same classes."
+                f"the {split} data set has {len(classes)} classes, but model.head.num_classes="
+                f"{distribution.num_classes}; use data sets and a head with the same classes."
             )
         for index in sorted({0, len(dataset) - 1}):
             try:
                 dataset[index]
             except (OSError, AssertionError) as error:  # mmcv asserts that an image could be decoded
                 raise UserInputError(
-                    f"image {index} of the {split} data set cannot be read ({error}); mend it, and check all files with "
-                    "tools/datasets/check.py CONFIG."
+                    f"image {index} of the {split} data set cannot be read ({error}); mend it, and check all files "
+                    "with tools/datasets/check.py CONFIG."
                 ) from error
 
 
@@ -75,7 +76,7 @@ def check_classes(counts: Tensor, allow_empty_classes: bool) -> None:
 
 
 def preflight_summary(
-    model: nn.Module,
+    model: Any,
     dataset_name: str,
     hook_names: Sequence[str],
     *,
@@ -134,7 +135,7 @@ def _describe_parts(model: nn.Module) -> str:
         part = getattr(model, name, None)
         if isinstance(part, nn.Module):
             losses = [
-                type(module).__name__ for path, module in part.named_modules() if "loss" in path.rpartition(".")[2].lower()
+                type(module).__name__ for path, module in part.named_modules() if "loss" in path.rpartition(".")[2]
             ]
             parts.append(type(part).__name__ + (f" with {', '.join(losses)}" if losses else ""))
     return f"{type(model).__name__}({', '.join(parts)})"

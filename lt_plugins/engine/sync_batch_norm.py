@@ -12,8 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 class CPUSyncBatchNorm(_BatchNorm):
     """What :class:`torch.nn.SyncBatchNorm` is on CUDA, for processes that talk by gloo.
 
-    Mean and variance are those of the batches of all processes together, however many samples each one has; gradients flow
-    through the reduction. Without a process group it is ordinary batch normalisation.
+    Mean and variance are those of the batches of all processes together, however many samples each one has; gradients
+    flow through the reduction. Without a process group it is ordinary batch normalisation.
 
     Args:
         num_features (int): Number of channels ``C`` of the input ``(B, C, ...)``.
@@ -23,31 +23,31 @@ class CPUSyncBatchNorm(_BatchNorm):
         track_running_stats (bool): Whether there are running statistics. Defaults to True.
     """
 
-    def _check_input_dim(self, input: Tensor) -> None:
-        if input.dim() < 2:
-            raise ValueError(f"expected an input (B, C, ...) of at least 2 dimensions, got {input.dim()}")
+    def _check_input_dim(self, x: Tensor) -> None:
+        if x.dim() < 2:
+            raise ValueError(f"expected an input (B, C, ...) of at least 2 dimensions, got {x.dim()}")
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalise ``input``.
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``x``.
 
         Args:
-            input (Tensor): Shape ``(B, C, ...)``.
+            x (Tensor): Shape ``(B, C, ...)``.
 
         Returns:
             Tensor: The same shape.
         """
         batch_statistics = self.training or self.running_mean is None
         if not batch_statistics or not dist.is_initialized() or dist.get_world_size() == 1:
-            return super().forward(input)
-        self._check_input_dim(input)
-        dims = [0, *range(2, input.dim())]
-        shape = [1, -1] + [1] * (input.dim() - 2)
+            return super().forward(x)
+        self._check_input_dim(x)
+        dims = [0, *range(2, x.dim())]
+        shape = [1, -1] + [1] * (x.dim() - 2)
         # Two reductions, mean first: the difference of large squares would lose digits.
-        local = torch.cat([input.sum(dims), input.new_tensor([input.numel() / input.shape[1]])])  # (C + 1,)
+        local = torch.cat([x.sum(dims), x.new_tensor([x.numel() / x.shape[1]])])  # (C + 1,)
         total = all_reduce(local)
         count = total[-1].detach()
         mean = total[:-1] / count  # (C,)
-        centred = input - mean.view(shape)
+        centred = x - mean.view(shape)
         variance = all_reduce(centred.square().sum(dims)) / count  # (C,)
         self._update_running_statistics(mean.detach(), variance.detach(), count)
         output = centred * torch.rsqrt(variance + self.eps).view(shape)
@@ -59,6 +59,8 @@ class CPUSyncBatchNorm(_BatchNorm):
     def _update_running_statistics(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
         if not self.training or self.running_mean is None:
             return
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
         self.num_batches_tracked.add_(1)
         weight = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), weight)

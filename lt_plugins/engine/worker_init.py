@@ -10,11 +10,11 @@ from mmengine.registry import FUNCTIONS
 
 
 @FUNCTIONS.register_module()
-def epoch_worker_init(worker_id: int) -> None:
+def epoch_worker_init(worker_id: int) -> None:  # noqa: ARG001 (the signature that DataLoader calls)
     """Seed python and numpy of a worker as torch is seeded: from the main process's draw and the worker's number.
 
-    At the start of an epoch torch draws ``base_seed`` in the main process and seeds worker ``i`` with ``base_seed + i``;
-    with :class:`EpochSeedHook` the draw follows from (seed, epoch, rank). Registered in mmengine's root registry, where its
+    At the start of an epoch torch draws ``base_seed`` in the main process and seeds worker ``i`` by ``base_seed + i``;
+    with ``EpochSeedHook`` the draw follows from (seed, epoch, rank). Registered in mmengine's root registry, where its
     runner looks for ``worker_init_fn``.
 
     Args:

@@ -5,7 +5,6 @@ from lt_plugins.engine.hooks.class_distribution_hook import ClassDistributionHoo
 from lt_plugins.engine.hooks.epoch_seed_hook import EpochSeedHook
 from lt_plugins.engine.hooks.preflight_hook import PreflightHook
 from lt_plugins.engine.hooks.recluster_hook import ReclusterHook
-from lt_plugins.engine.hooks.recluster_hook import ReclusterHook
 from lt_plugins.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from lt_plugins.engine.hooks.sync_batch_norm_hook import SyncBatchNormHook
 
@@ -14,7 +13,6 @@ __all__ = [
     "ClassDistributionHook",
     "EpochSeedHook",
     "PreflightHook",
-    "ReclusterHook",
     "ReclusterHook",
     "SafeCheckpointHook",
     "SyncBatchNormHook",

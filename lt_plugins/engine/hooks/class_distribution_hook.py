@@ -8,30 +8,30 @@ import torch
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
 from torch import Tensor, nn
 
 from lt_plugins.datasets import get_class_counts
 from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
 from lt_plugins.structures import ClassDistribution
-from mmpretrain.registry import HOOKS
 
 
 @HOOKS.register_module()
 class ClassDistributionHook(Hook):
     """Fill every :class:`ClassDistribution` of the model from the train data set and hand it to the metrics.
 
-    A model without one at its root gets one, ``model.class_distribution``, so that every checkpoint holds the class counts
-    of its training set. Before validation and testing the counts go to each metric that has ``set_class_counts``; testing
-    builds no train data set, it takes them from the checkpoint.
+    A model without one at its root gets one, ``model.class_distribution``, so that every checkpoint holds the class
+    counts of its training set. Before validation and testing the counts go to each metric with ``set_class_counts``;
+    testing builds no train data set, it takes them from the checkpoint.
 
     Config::
 
         custom_hooks = [dict(type='ClassDistributionHook')]
 
     Raises:
-        UserInputError: If the labels or classes of the train data set do not fit the head's ``num_classes``, or a resumed
-            checkpoint was trained on other class counts.
+        UserInputError: If the labels or classes of the train data set do not fit the head's ``num_classes``, or a
+            resumed checkpoint was trained on other class counts.
     """
 
     # Before the hooks that read the counts (PreflightHook, ReclusterHook).
@@ -104,10 +104,13 @@ class ClassDistributionHook(Hook):
         if not before.any() or torch.equal(before, counts):
             return
         classes = (before != counts).nonzero().flatten() if before.shape == counts.shape else torch.arange(0)
-        where = f", first at class {int(classes[0])} ({before[classes[0]]} and {counts[classes[0]]})" if len(classes) else ""
+        where = ""
+        if len(classes):
+            first = int(classes[0])
+            where = f", first at class {first} ({before[first]} and {counts[first]})"
         raise UserInputError(
-            f"the checkpoint was trained on {int(before.sum())} images of {len(before)} classes, the train data set has "
-            f"{int(counts.sum())} of {len(counts)}{where}; resume with the same data, or start anew with load_from."
+            f"the checkpoint was trained on {int(before.sum())} images of {len(before)} classes, the train data set "
+            f"has {int(counts.sum())} of {len(counts)}{where}; resume with the same data, or start anew with load_from."
         )
 
     @staticmethod

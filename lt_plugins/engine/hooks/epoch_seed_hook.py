@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
 from torch.utils.data import DataLoader
 
 from lt_plugins.engine.worker_init import epoch_worker_init
 from lt_plugins.errors import UserInputError
-from mmpretrain.registry import HOOKS
 
 
 @HOOKS.register_module()
@@ -22,8 +22,8 @@ class EpochSeedHook(Hook):
     """Seed python, numpy and torch at the start of every training epoch from (seed, epoch, rank).
 
     Whatever drew random numbers before (weight initialisation, a clustering pass, validation) no longer matters, and a
-    checkpoint written at the end of an epoch is a complete state: a killed and resumed run repeats the run that was left
-    alone. Data-loader workers take their seed from the main process, after it was seeded here, through
+    checkpoint written at the end of an epoch is a complete state: a killed and resumed run repeats the run that was
+    left alone. Data-loader workers take their seed from the main process, after it was seeded here, through
     ``worker_init_fn=dict(type='epoch_worker_init')``; mmengine's own worker seeding repeats the same augmentations in
     every epoch.
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
 
 from lt_plugins.engine.preflight import check_setup, describe_device, preflight_summary
 from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
-from mmpretrain.registry import HOOKS
 
 
 @HOOKS.register_module()
@@ -25,8 +25,8 @@ class PreflightHook(Hook):
         custom_hooks = [dict(type='PreflightHook', allow_empty_classes=True)]
 
     Raises:
-        UserInputError: If a class has no image, the classes of a data set do not fit the head, the first or last image cannot be
-            read, or ClassDistributionHook is missing.
+        UserInputError: If a class has no image, the classes of a data set do not fit the head, the first or last image
+            cannot be read, or ClassDistributionHook is missing.
     """
 
     # After ClassDistributionHook (counts), before the hooks that start to compute.
@@ -43,7 +43,7 @@ class PreflightHook(Hook):
         """
         model = unwrap_model(runner.model)
         if not hasattr(model, "class_distribution"):
-            raise UserInputError("PreflightHook needs the class counts; add dict(type='ClassDistributionHook') to custom_hooks.")
+            raise UserInputError("PreflightHook needs dict(type='ClassDistributionHook') in custom_hooks as well.")
         check_setup(runner, self.allow_empty_classes)
         loader = runner.train_dataloader
         summary = preflight_summary(

@@ -9,10 +9,10 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
 
 from lt_plugins.engine.atomic_write import TEMPORARY_SUFFIX, atomic_write
 from lt_plugins.errors import UserInputError
-from mmpretrain.registry import HOOKS
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -54,9 +54,9 @@ class SafeCheckpointHook(CheckpointHook):
     """mmengine's ``CheckpointHook``, which a kill or a full disk cannot make lose the last good checkpoint.
 
     A checkpoint and the ``last_checkpoint`` file that names it are written beside their place, brought to disk and then
-    renamed; older checkpoints are deleted only after that (mmengine deletes first). Files of interrupted saves are removed
-    at the next start, and files outside the folder of the run are never deleted, although a checkpoint that came from another
-    run may name them as its best.
+    renamed; older checkpoints are deleted only after that (mmengine deletes first). Files of interrupted saves are
+    removed at the next start. Files outside the folder of the run are never deleted, although a checkpoint that came
+    from another run may name one as its best.
 
     Args:
         **kwargs: As for :class:`mmengine.hooks.CheckpointHook`; ``out_dir`` must be a local folder.
@@ -74,7 +74,7 @@ class SafeCheckpointHook(CheckpointHook):
     def __init__(self, **kwargs: Any) -> None:
         if kwargs.get("backend_args") is not None or kwargs.get("file_client_args") is not None:
             raise UserInputError("SafeCheckpointHook writes to local folders only; remove backend_args.")
-        super().__init__(backend_args=dict(backend="atomic_local"), **kwargs)
+        super().__init__(backend_args={"backend": "atomic_local"}, **kwargs)
 
     def before_train(self, runner: Runner) -> None:
         """Find the folder of the checkpoints and remove what interrupted saves left there.
@@ -126,8 +126,8 @@ class SafeCheckpointHook(CheckpointHook):
                 atomic_write(Path(runner.work_dir, "last_checkpoint"), str(self.last_ckpt).encode())
         except OSError as error:
             raise UserInputError(
-                f"checkpoint {name} could not be written to {self.out_dir} ({error.strerror or error}); the last complete one "
-                "is untouched: make room and go on with --resume."
+                f"checkpoint {name} could not be written to {self.out_dir} ({error.strerror or error}); "
+                "the last complete one is untouched: make room and go on with --resume."
             ) from error
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
@@ -135,7 +135,7 @@ class SafeCheckpointHook(CheckpointHook):
             super()._save_best_checkpoint(runner, metrics)
         except OSError as error:
             raise UserInputError(
-                f"the best checkpoint could not be written to {self.out_dir} ({error.strerror or error}); the previous best "
-                "is untouched: make room and go on with --resume."
+                f"the best checkpoint could not be written to {self.out_dir} ({error.strerror or error}); "
+                "the previous best is untouched: make room and go on with --resume."
             ) from error
         self.file_backend.flush(self.out_dir)

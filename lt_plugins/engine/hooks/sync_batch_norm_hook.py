@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
 
 from lt_plugins.engine.sync_batch_norm import convert_sync_batch_norm
-from mmpretrain.registry import HOOKS
 
 
 @HOOKS.register_module()
@@ -14,8 +14,9 @@ class SyncBatchNormHook(Hook):
     """Make the batch normalisations of the model synchronised when there are several processes, on CUDA or CPU.
 
     ``n`` processes with batch ``B`` then compute what one process with batch ``n * B`` does. It costs two small
-    reductions a layer, so it is off by default, as in the field's cross-entropy recipes on large batches; switch it on where
-    the batch of one process is small, or with a momentum encoder (a batch's own statistics tell which key belongs to it).
+    reductions a layer, so it is off by default, as in the field's cross-entropy recipes on large batches; switch it on
+    where the batch of one process is small, or with a momentum encoder (the statistics of a small batch tell which key
+    belongs to it).
 
     Args:
         enabled (bool): Whether to convert. Defaults to False.
