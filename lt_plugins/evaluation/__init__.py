@@ -4,6 +4,7 @@ from .calibration_error import CalibrationError, ReliabilityBins, expected_calib
 from .class_table import ClassTable
 from .prediction_metric import PredictionMetric
 from .predictions import Predictions
+from .run_folder import RunFolder, RunLog
 from .shot_accuracy import ShotAccuracy
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "PredictionMetric",
     "Predictions",
     "ReliabilityBins",
+    "RunFolder",
+    "RunLog",
     "ShotAccuracy",
     "expected_calibration_error",
     "reliability_bins",

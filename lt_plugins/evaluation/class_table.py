@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lt_plugins.atomic_write import atomic_write
 from lt_plugins.errors import UserInputError
-from lt_plugins.fileio import atomic_write_bytes
 from lt_plugins.structures import ClassDistribution
 
 _COLUMNS = ("class_id", "name", "train_count", "group", "test_count", "accuracy")
@@ -96,7 +96,7 @@ class ClassTable:
             group = "" if self.groups is None else self.groups[index]
             accuracy = "" if self.test_counts[index] == 0 else f"{self.accuracy[index]:.4f}"
             writer.writerow((index, name, train_count, group, self.test_counts[index], accuracy))
-        atomic_write_bytes(path, text.getvalue().encode())
+        atomic_write(path, text.getvalue().encode())
 
     @classmethod
     def load(cls, path: str | Path) -> ClassTable:

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lt_plugins.atomic_write import atomic_write
 from lt_plugins.errors import UserInputError
-from lt_plugins.fileio import atomic_write_bytes
 
 _ARRAYS = ("label", "predicted", "label_rank", "confidence", "sample_idx")
 
@@ -111,7 +111,7 @@ class Predictions:
         """Write the arrays as a compressed ``.npz``, atomically."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **asdict(self))
-        atomic_write_bytes(path, buffer.getvalue())
+        atomic_write(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: str | Path) -> Predictions:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from lt_plugins.fileio import atomic_write_bytes
+from lt_plugins.atomic_write import atomic_write
 
 _STYLE = """
 body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; }
@@ -111,7 +111,7 @@ class HtmlReport:
         Args:
             path (str | Path): The file; its folder is made if missing.
         """
-        atomic_write_bytes(path, self.render().encode())
+        atomic_write(path, self.render().encode())
 
 
 def figure_to_png(figure: Figure, dpi: int = 130) -> bytes:
