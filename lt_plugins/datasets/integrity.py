@@ -1,0 +1,137 @@
+"""What is wrong with the images and labels of data sets."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import mmcv
+import numpy as np
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from lt_plugins.datasets.leaf_table import build_leaf_table
+
+
+@dataclass(frozen=True)
+class ImageReport:
+    """What was found when an image was read.
+
+    Args:
+        name (str): Its path, or its place in a data set that holds arrays.
+        label (int): Its label.
+        digest (bytes): Hash of the decoded RGB pixels and their shape; empty if it cannot be decoded.
+        problem (str): Why not; empty if it can be.
+    """
+
+    name: str
+    label: int
+    digest: bytes = b""
+    problem: str = ""
+
+
+def read_images(dataset: Any, num_workers: int = 0) -> Iterator[ImageReport]:
+    """Decode every image of a data set once, without its pipeline.
+
+    Args:
+        dataset (Any): An mmpretrain data set, or one in any nesting of wrappers. An image that a wrapper repeats is
+            read once.
+        num_workers (int): Processes that read.
+
+    Yields:
+        A report for each image.
+    """
+    loader = DataLoader(_ImageReader(dataset), batch_size=32, num_workers=num_workers, collate_fn=list)
+    for reports in loader:
+        yield from reports
+
+
+def find_duplicates(first: list[ImageReport], second: list[ImageReport]) -> list[tuple[ImageReport, ImageReport]]:
+    """Images of one data set whose pixels are also in another.
+
+    Args:
+        first (list[ImageReport]): Reports on one data set.
+        second (list[ImageReport]): Reports on the other.
+
+    Returns:
+        Pairs of an image of ``first`` and an equal one of ``second``, one for each such image of ``second``.
+    """
+    known = {report.digest: report for report in first if report.digest}
+    return [(known[report.digest], report) for report in second if report.digest in known]
+
+
+def find_conflicts(reports: list[ImageReport]) -> list[tuple[ImageReport, ImageReport]]:
+    """Equal images of one data set with different labels.
+
+    Args:
+        reports (list[ImageReport]): Reports on the data set.
+
+    Returns:
+        Pairs of such images.
+    """
+    first: dict[bytes, ImageReport] = {}
+    conflicts = []
+    for report in reports:
+        if report.digest and first.setdefault(report.digest, report).label != report.label:
+            conflicts.append((first[report.digest], report))
+    return conflicts
+
+
+def find_renamed_class(first: Any, second: Any) -> str:
+    """The first label that means something else in another data set.
+
+    Args:
+        first (Any): An mmpretrain data set, or one in any nesting of wrappers.
+        second (Any): Another one.
+
+    Returns:
+        A line that names the label and both classes; empty if there is none, or one of the sets knows no names.
+    """
+    names = [build_leaf_table(dataset).leaves[0].metainfo.get("classes") for dataset in (first, second)]
+    if None in names:
+        return ""
+    for label, (one, other) in enumerate(zip_longest(*names)):
+        if one != other:
+            return f"label {label} is {one} in one and {other} in the other"
+    return ""
+
+
+class _ImageReader(Dataset):
+    """Reads the distinct images below any wrappers."""
+
+    def __init__(self, dataset: Any) -> None:
+        table = build_leaf_table(dataset)
+        self.leaves = table.leaves
+        self.places = np.unique(np.stack([table.leaf_of, table.index_in_leaf], axis=1), axis=0)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, idx: int) -> ImageReport:
+        leaf, index = self.leaves[self.places[idx, 0]], int(self.places[idx, 1])
+        info = leaf.get_data_info(index)
+        name = info.get("img_path", f"{type(leaf).__name__}[{index}]")
+        try:
+            pixels = info["img"] if "img" in info else _decode(Path(name))
+        # Whatever a decoder raises on a broken file is the finding.
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            return ImageReport(name, info["gt_label"], problem=f"{type(error).__name__}: {error}")
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
+            return ImageReport(name, info["gt_label"], problem=f"{pixels.dtype} {pixels.shape} is no RGB image")
+        content = repr(pixels.shape).encode() + pixels.tobytes()
+        return ImageReport(name, info["gt_label"], hashlib.blake2b(content, digest_size=16).digest())
+
+
+def _decode(path: Path) -> np.ndarray:
+    """RGB pixels. Pillow refuses cut-off files, which OpenCV (what training reads with) fills with gray."""
+    data = path.read_bytes()
+    with Image.open(io.BytesIO(data)) as image:
+        pixels = np.array(image.convert("RGB"))
+    if mmcv.imfrombytes(data) is None:
+        raise ValueError(f"OpenCV cannot decode it (Pillow sees {image.format})")
+    return pixels

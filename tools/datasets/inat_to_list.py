@@ -1,0 +1,82 @@
+"""Make the list files of iNaturalist 2018 from the competition's JSON files.
+
+Writes one line `train_val2018/<group>/<category>/<hash>.jpg <category>` an image, in the order of the JSON's images:
+
+    python tools/datasets/inat_to_list.py data/inat/train2018.json data/inat/iNaturalist18_train.txt
+    python tools/datasets/inat_to_list.py data/inat/val2018.json data/inat/iNaturalist18_val.txt
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.progress import track
+
+from lt_plugins.engine.atomic_write import atomic_write
+from lt_plugins.engine.cli import user_errors
+from lt_plugins.errors import UserInputError
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("json", type=Path, help="train2018.json or val2018.json")
+    parser.add_argument("list", type=Path, help="text file to write")
+    return parser.parse_args(argv)
+
+
+def list_lines(content: dict[str, Any], source: Path) -> Iterator[str]:
+    """One line for each image; time and memory grow linearly with their number.
+
+    Args:
+        content: The JSON: `images`, `annotations` and `categories`.
+        source: Its path, for messages.
+
+    Yields:
+        `<path> <category>` with a line feed.
+
+    Raises:
+        UserInputError: If a key is missing, a category is unknown, or an image has no or several annotations.
+    """
+    try:
+        num_categories = len(content["categories"])
+        category_of: dict[Any, int] = {}
+        for annotation in track(content["annotations"], "annotations"):
+            image, category = annotation["image_id"], annotation["category_id"]
+            if not isinstance(category, int) or not 0 <= category < num_categories:
+                raise UserInputError(
+                    f"{source}: category {category!r} of image {image} is not in 0..{num_categories - 1}; "
+                    "iNaturalist 2018 numbers its 8142 categories from 0"
+                )
+            if category_of.setdefault(image, category) != category:
+                raise UserInputError(f"{source}: image {image} is annotated as {category_of[image]} and as {category}")
+        for image in track(content["images"], "images     "):
+            if image["id"] not in category_of:
+                raise UserInputError(
+                    f"{source}: image {image['id']} ({image['file_name']}) has no annotation; the test set has none, "
+                    "use train2018.json and val2018.json"
+                )
+            yield f"{image['file_name']} {category_of[image['id']]}\n"
+    except KeyError as error:
+        raise UserInputError(f"{source} lacks the key {error}; expected the annotation format of COCO") from error
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Convert a file."""
+    with user_errors():
+        args = parse_args(argv)
+        try:
+            content = json.loads(args.json.read_bytes())
+        except ValueError as error:
+            raise UserInputError(f"{args.json} is not a complete JSON file ({error}); download it again") from error
+        lines = list(list_lines(content, args.json))
+        atomic_write(args.list, "".join(lines).encode())
+        print(f"{args.list}: {len(lines)} images of {len(content['categories'])} categories")
+
+
+if __name__ == "__main__":
+    main()
