@@ -1,0 +1,71 @@
+"""A run killed in the middle of an epoch and resumed ends with the weights of the run that was left alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lt_plugins.engine import load_checkpoint
+from tests.tool_process import ROOT, run_tool, start_tool
+
+# Three epochs of several steps each, so that the kill falls into the second one.
+COMMON = ["train_cfg.max_epochs=3", "train_dataloader.batch_size=48", "default_hooks.logger.interval=1"]
+WORKERS = ["train_dataloader.num_workers=2"]
+CASES = {
+    # Random crops in workers: the classic failure. Validation in between draws random numbers, too.
+    "baselines/ce/ce_r32_digits.py": [*WORKERS, "train_cfg.val_interval=1"],
+    "baselines/paco/paco_r32_digits.py": ["train_cfg.val_interval=9", "model.queue_size=96"],
+    # Clusters before the first and the third epoch: the resumed run takes the table of the first from the checkpoint.
+    "lpa/paco_r32_digits.py": [
+        "train_cfg.val_interval=9",
+        "model.queue_size=96",
+        "custom_hooks.5.start=0",
+        "custom_hooks.5.interval=2",
+    ],
+}
+
+
+def assert_identical(left: Any, right: Any, path: str = "") -> None:
+    """Compare nested states bit for bit."""
+    assert type(left) is type(right), path
+    if isinstance(left, torch.Tensor):
+        assert left.dtype == right.dtype, path
+        assert torch.equal(left, right), path
+    elif isinstance(left, dict):
+        assert left.keys() == right.keys(), path
+        for key in left:
+            assert_identical(left[key], right[key], f"{path}.{key}")
+    elif isinstance(left, (list, tuple)):
+        assert len(left) == len(right), path
+        for index, (one, other) in enumerate(zip(left, right, strict=True)):
+            assert_identical(one, other, f"{path}[{index}]")
+    else:
+        assert left == right, path
+
+
+@pytest.mark.parametrize("config", CASES)
+def test_killed_and_resumed_equals_undisturbed(config: str, tmp_path: Path) -> None:
+    arguments = [ROOT / "configs" / config, "--cfg-options", *COMMON, *CASES[config]]
+    alone, killed = tmp_path / "alone", tmp_path / "killed"
+    assert run_tool("train.py", *arguments, "--work-dir", alone, logs=tmp_path).exit_code == 0
+
+    victim = start_tool("train.py", *arguments, "--work-dir", killed, logs=tmp_path)
+    victim.wait_for_line("Epoch(train) [2][2/")
+    os.kill(victim.process.pid or 0, signal.SIGKILL)
+    assert victim.wait().exit_code == -signal.SIGKILL
+    assert (killed / "last_checkpoint").read_text().endswith("epoch_1.pth")
+
+    resumed = run_tool("train.py", *arguments, "--work-dir", killed, "--resume", logs=tmp_path)
+    assert resumed.exit_code == 0, resumed.output
+    assert "resumed epoch: 1" in resumed.output
+
+    expected, actual = (load_checkpoint(folder / "epoch_3.pth") for folder in (alone, killed))
+    for part in ("state_dict", "optimizer", "param_schedulers"):
+        assert_identical(actual[part], expected[part], part)
+    first = load_checkpoint(alone / "epoch_2.pth")["state_dict"]
+    assert not torch.equal(first["head.fc.weight"], expected["state_dict"]["head.fc.weight"])
