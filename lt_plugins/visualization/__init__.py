@@ -1,5 +1,6 @@
 """Figures from plain arrays, and the page that holds them."""
 
+from .attribute_grid import AttributeRow, MarkedImage, draw_attribute_grid
 from .class_accuracy import plot_class_accuracy
 from .class_histogram import plot_class_histogram
 from .confusion import plot_confusion_matrix
@@ -9,7 +10,10 @@ from .shot_bars import plot_shot_bars
 from .training_curves import plot_training_curves
 
 __all__ = [
+    "AttributeRow",
     "HtmlReport",
+    "MarkedImage",
+    "draw_attribute_grid",
     "figure_to_png",
     "plot_class_accuracy",
     "plot_class_histogram",
