@@ -36,6 +36,7 @@ def plot_shot_bars(
         )
         axes.bar_label(bars, fmt="%.1f", padding=2, fontsize=9)
     axes.set_xticks(range(len(groups)), groups)
+    axes.set_xlim(-0.5, len(groups) - 0.5)
     axes.set_ylabel("accuracy (%)")
     axes.set_ylim(0, 105)
     clean(axes)

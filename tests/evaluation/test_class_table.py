@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lt_plugins.errors import UserInputError
+from lt_plugins.evaluation import ClassTable
+from lt_plugins.structures import ClassDistribution
+
+
+def make_table(known: bool = True) -> ClassTable:
+    distribution = ClassDistribution(3)
+    distribution.set_counts([101, 0, 50])
+    label = np.array([0, 0, 0, 2])
+    correct = np.array([True, False, False, True])
+    return ClassTable.from_hits(label, correct, ("a", "line\nbreak, comma", ""), distribution if known else None)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_round_trip(tmp_path: Path, known: bool) -> None:
+    table = make_table(known)
+    table.save(tmp_path / "per_class.csv")
+    loaded = ClassTable.load(tmp_path / "per_class.csv")
+    assert loaded.names == table.names
+    assert loaded.test_counts.tolist() == [3, 0, 1]
+    np.testing.assert_allclose(loaded.accuracy, [100 / 3, np.nan, 100], atol=1e-4)
+    if known:
+        assert loaded.train_counts is not None
+        assert loaded.groups is not None
+        assert loaded.train_counts.tolist() == [101, 0, 50]
+        assert loaded.groups.tolist() == ["many", "few", "medium"]
+    else:
+        assert loaded.train_counts is None
+        assert loaded.groups is None
+
+
+def test_csv_is_what_a_spreadsheet_reads(tmp_path: Path) -> None:
+    make_table().save(tmp_path / "per_class.csv")
+    lines = (tmp_path / "per_class.csv").read_text().splitlines()
+    assert lines[0] == "class_id,name,train_count,group,test_count,accuracy"
+    assert lines[1] == "0,a,101,many,3,33.3333"
+    assert lines[-1] == "2,,50,medium,1,100.0000"
+
+
+@pytest.mark.parametrize(
+    "content", ["", "class_id,name\n0,a\n", "class_id,name,train_count,group,test_count,accuracy\n0,a"]
+)
+def test_damaged_file(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "per_class.csv"
+    path.write_text(content)
+    with pytest.raises(UserInputError, match=r"per_class\.csv is no readable table"):
+        ClassTable.load(path)
