@@ -13,8 +13,14 @@ import torch
 from lt_plugins.engine import load_checkpoint
 from tests.tool_process import ROOT, run_tool, start_tool
 
-# Three epochs of several steps each, so that the kill falls into the second one.
-COMMON = ["train_cfg.max_epochs=3", "train_dataloader.batch_size=48", "default_hooks.logger.interval=1"]
+# Three epochs of several steps each, so that the kill falls into the second one; a small network on small classes.
+COMMON = [
+    "train_cfg.max_epochs=3",
+    "train_dataloader.batch_size=24",
+    "train_dataloader.dataset.max_count=60",
+    "model.backbone.depth=20",
+    "default_hooks.logger.interval=1",
+]
 WORKERS = ["train_dataloader.num_workers=2"]
 CASES = {
     # Random crops in workers: the classic failure. Validation in between draws random numbers, too.
