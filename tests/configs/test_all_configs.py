@@ -1,0 +1,115 @@
+"""Every config takes a training step, is tested on a miniature of its data, and is what its name says."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from tests.miniatures import miniature_cfg
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.py") if "_base_" not in path.parts)
+DATASETS = {
+    "cifar10": ("cifar10", 10),
+    "cifar100": ("cifar100", 100),
+    "imagenet": ("imagenet", 1000),
+    "places": ("places", 365),
+    "inat": ("inat", 8142),
+    "tiny-imagenet": ("tiny-imagenet", 200),
+    "digits": (None, 10),
+}
+NAME = re.compile(
+    r"(?P<method>[a-z0-9-]+)_(?P<backbone>[rx]\d+)_(?P<dataset>[a-z0-9-]+?)(-lt(?P<factor>\d*))?"
+    r"(_(?P<layout>folder|256))?(_(?P<epochs>\d+)e)?"
+)
+
+
+def _nodes(node: Any) -> Iterator[dict]:
+    """All dicts within a config."""
+    if isinstance(node, dict):
+        yield node
+        for value in list(node.values()):
+            yield from _nodes(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from _nodes(value)
+
+
+def _tiny_cfg(path: Path, root: Path, work_dir: Path) -> Config:
+    """The config with one step of four miniature images, at a size that a CPU can take, and without downloads."""
+    cfg = miniature_cfg(path, root)
+    for node in _nodes([cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]):
+        for key in ("scale", "crop_size"):
+            if node.get(key) in (224, 256):
+                node[key] = {224: 64, 256: 72}[node[key]]
+    train = cfg.train_dataloader
+    train.dataset = {"type": "IndexedDataset", "dataset": train.dataset, "indices": [0, 1, 2, 3]}
+    if cfg.model.backbone.get("init_cfg"):
+        cfg.model.backbone.init_cfg = None
+    if "num_attributes" in cfg.model.head:
+        cfg.model.head.update(num_attributes=8)
+    for hook in cfg.custom_hooks:
+        if hook["type"] == "ReclusterHook":
+            hook.update(start=0, num_workers=0)
+    cfg.train_cfg.update(max_epochs=1, val_interval=1)
+    cfg.default_hooks.checkpoint.update(interval=-1, save_last=False)
+    cfg.default_hooks.checkpoint.pop("save_best", None)
+    cfg.default_hooks.logger.interval = 1
+    cfg.work_dir, cfg.experiment_name = str(work_dir), str(path.relative_to(ROOT).with_suffix(""))
+    cfg.log_level = "ERROR"
+    return cfg
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("miniatures")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
+def test_one_step_and_test(path: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    runner = Runner.from_cfg(_tiny_cfg(path, data, tmp_path))
+    before = {name: parameter.detach().clone() for name, parameter in runner.model.head.named_parameters()}
+    runner.train()
+    assert runner.iter == 1
+    assert math.isfinite(runner.message_hub.get_scalar("train/loss").current())
+    changed = [name for name, parameter in runner.model.head.named_parameters() if not parameter.equal(before[name])]
+    assert changed == list(before), "the step changes every parameter of the head"
+    if hasattr(runner.model.head, "has_attributes"):
+        assert runner.model.head.has_attributes
+    metrics = runner.test()
+    for key in ("shot/accuracy_top1", "calibration/ece"):
+        assert 0 <= metrics[key] <= 100
+    assert list(tmp_path.rglob("per_class.csv")), "testing writes the table of classes"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
+def test_is_what_its_name_says(path: Path) -> None:
+    """``{method}_{backbone}_{dataset}[_{variation}].py``, see docs/architecture.md."""
+    name = NAME.fullmatch(path.stem)
+    assert name, f"{path.name} does not follow the naming rule of docs/architecture.md"
+    cfg = Config.fromfile(path)
+    backbone = cfg.model.backbone
+    kinds = {"ResNetCIFAR32": "r", "ResNet": "r", "ResNeXt": "x"}
+    assert name["backbone"] == f"{kinds[backbone.type]}{backbone.depth}"
+
+    root, num_classes = DATASETS[name["dataset"]]
+    datasets = [node for node in _nodes(cfg.train_dataloader) if "data_root" in node]
+    assert [Path(node["data_root"]).name for node in datasets] == ([root] if root else [])
+    assert cfg.model.head.num_classes == num_classes
+    factor = next(
+        (node["imbalance_factor"] for node in _nodes(cfg.train_dataloader) if "imbalance_factor" in node), None
+    )
+    if name["dataset"] != "digits":
+        assert factor == (int(name["factor"]) if name["factor"] else None)
+    if name["layout"] == "folder":
+        assert datasets[0]["type"] == "FolderDataset"
+    if name["epochs"]:
+        assert cfg.train_cfg.max_epochs == int(name["epochs"])
