@@ -26,6 +26,7 @@ figcaption { color: #444; font-size: .9rem; }
 .grid { display: flex; flex-wrap: wrap; gap: .6rem; } .grid figure { margin: 0; }
 pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: .8rem; }
 """
+_NUMBER = ' class="number"'
 
 
 class HtmlReport:
@@ -63,14 +64,16 @@ class HtmlReport:
 
         Args:
             header (Sequence[str]): Names of the columns.
-            rows (Iterable[Sequence[object]]): The cells; None is an empty one.
+            rows (Iterable[Sequence[object]]): The cells, as many a row as the header has; None is an empty one.
+
+        Raises:
+            ValueError: If a row has more or fewer cells than the header.
         """
         cells = [[_cell(value) for value in row] for row in rows]
-        numeric = [all(row[column].startswith('<td class="number"') for row in cells) for column in range(len(header))]
-        head = "".join(
-            f'<th class="number">{escape(name)}</th>' if right else f"<th>{escape(name)}</th>"
-            for name, right in zip(header, numeric, strict=True)
-        )
+        head = ""
+        for name, *column in zip(header, *cells, strict=True):
+            numeric = bool(column) and all(cell.startswith(f"<td{_NUMBER}") for cell in column)
+            head += f"<th{_NUMBER if numeric else ''}>{escape(name)}</th>"
         body = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
         self._parts.append(f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>')
 
@@ -141,9 +144,9 @@ def _figure_tag(png: bytes, caption: str, attributes: str) -> str:
 
 def _cell(value: object) -> str:
     if value is None:
-        return '<td class="number"></td>'
+        return f"<td{_NUMBER}></td>"
     if isinstance(value, float):
-        return f'<td class="number">{value:.2f}</td>'
+        return f"<td{_NUMBER}>{value:.2f}</td>"
     if isinstance(value, int):
-        return f'<td class="number">{value}</td>'
+        return f"<td{_NUMBER}>{value}</td>"
     return f"<td>{escape(str(value))}</td>"

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lt_plugins.visualization import HtmlReport
+from lt_plugins.visualization.style import new_figure
+
+EVIL = "<script>alert('&')</script>\"onload=\"x"
+
+
+class Reader(HTMLParser):
+    """Collects tags and text, and checks that tags are closed."""
+
+    VOID = ("meta", "img")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
+        assert not [name for name, _ in attrs if name.startswith("on")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read(page: HtmlReport) -> Reader:
+    reader = Reader()
+    reader.feed(page.render())
+    assert reader.open == []
+    return reader
+
+
+def test_everything_is_escaped_and_embedded(tmp_path: Path) -> None:
+    page = HtmlReport(EVIL)
+    page.add_heading(EVIL)
+    page.add_text(EVIL)
+    page.add_details(EVIL, EVIL)
+    page.add_table([EVIL, "n"], [[EVIL, 1.234], ["b", None], ["c", 7]])
+    figure = new_figure(3, 2)
+    figure.subplots().set_title("a & b")
+    page.add_figure(figure, EVIL)
+    picture = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    page.add_images([(picture, EVIL), (picture[..., 0], "grey")], width=40)
+    reader = read(page)
+    assert "script" not in reader.tags
+    assert reader.tags.count("img") == 3
+    assert reader.text.count(EVIL) >= 7
+    assert "1.23" in reader.text
+    assert "1.234" not in reader.text
+    assert all(link.startswith("data:image/png;base64,") for link in reader.links)
+    assert not re.search(r"https?:|@import|url\(", page.render())
+    embedded = Image.open(io.BytesIO(base64.b64decode(reader.links[1].partition(",")[2])))
+    np.testing.assert_array_equal(np.asarray(embedded), picture)
+    page.save(tmp_path / "new" / "report.html")
+    assert (tmp_path / "new" / "report.html").read_text(encoding="utf-8") == page.render()
+    assert len(list((tmp_path / "new").iterdir())) == 1
+
+
+def test_numbers_are_right_aligned_by_column() -> None:
+    page = HtmlReport("t")
+    page.add_table(["name", "value"], [["a", 1], ["b", 2.5]])
+    assert '<th>name</th><th class="number">value</th>' in page.render()
+    page.add_table(["alone"], [])
+    assert "<th>alone</th>" in page.render()
+
+
+@pytest.mark.parametrize("row", [["a"], ["a", "b", "c"]])
+def test_a_row_must_fit_the_header(row: list[str]) -> None:
+    with pytest.raises(ValueError, match="argument 2"):
+        HtmlReport("t").add_table(["one", "two"], [row])
