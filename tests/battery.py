@@ -222,8 +222,10 @@ DATASETS: dict[str, Entry] = {
 }
 
 HOOKS: dict[str, Entry] = {
+    "CheckpointFitHook": Entry(),
     "ClassDistributionHook": Entry(),
     "EpochSeedHook": Entry(),
+    "PeakMemoryHook": Entry(),
     "PreflightHook": Entry(),
     "ReclusterHook": Entry(),
     "SafeCheckpointHook": Entry(),

@@ -17,6 +17,7 @@ custom_hooks = [
     dict(type="PreflightHook"),
     dict(type="SyncBatchNormHook", enabled=False),
     dict(type="EpochSeedHook"),
+    dict(type="PeakMemoryHook"),
 ]
 
 env_cfg = dict(

@@ -3,6 +3,7 @@
 from lt_plugins.engine.hooks.checkpoint_fit_hook import CheckpointFitHook
 from lt_plugins.engine.hooks.class_distribution_hook import ClassDistributionHook
 from lt_plugins.engine.hooks.epoch_seed_hook import EpochSeedHook
+from lt_plugins.engine.hooks.peak_memory_hook import PeakMemoryHook
 from lt_plugins.engine.hooks.preflight_hook import PreflightHook
 from lt_plugins.engine.hooks.recluster_hook import ReclusterHook
 from lt_plugins.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
@@ -12,6 +13,7 @@ __all__ = [
     "CheckpointFitHook",
     "ClassDistributionHook",
     "EpochSeedHook",
+    "PeakMemoryHook",
     "PreflightHook",
     "ReclusterHook",
     "SafeCheckpointHook",
