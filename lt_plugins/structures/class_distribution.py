@@ -13,9 +13,9 @@ from lt_plugins.errors import UserInputError
 class ClassDistribution(nn.Module):
     """Class counts of the training set and what follows from them.
 
-    The counts are a buffer of whatever module owns the instance, so they are saved in the checkpoint and testing needs no
-    training data. Until :meth:`set_counts` is called (``ClassDistributionHook`` does so before training, a checkpoint
-    before testing) all counts are zero and :attr:`is_set` is false.
+    The counts are a buffer of whatever module owns the instance, so they are saved in the checkpoint and testing needs
+    no training data. Until :meth:`set_counts` is called (``ClassDistributionHook`` does so before training, a
+    checkpoint before testing) all counts are zero and :attr:`is_set` is false.
 
     Args:
         num_classes (int): Number of classes ``C``.
@@ -34,7 +34,9 @@ class ClassDistribution(nn.Module):
     def __init__(self, num_classes: int, many_threshold: int = 100, few_threshold: int = 20) -> None:
         super().__init__()
         if num_classes <= 0:
-            raise UserInputError(f"num_classes={num_classes} must be positive; set it to the number of classes of the data.")
+            raise UserInputError(
+                f"num_classes={num_classes} must be positive; set it to the number of classes of the data."
+            )
         if not 0 <= few_threshold <= many_threshold:
             raise UserInputError(
                 f"few_threshold={few_threshold} and many_threshold={many_threshold} must satisfy 0 <= few <= many."

@@ -91,9 +91,7 @@ def test_gradients_equal_finite_differences(name):
     logits = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
 
     def value(anchors, candidates, logits):
-        contrast = ContrastBatch(
-            anchors, base.anchor_labels, candidates, base.candidate_labels, base.anchor_positions
-        )
+        contrast = ContrastBatch(anchors, base.anchor_labels, candidates, base.candidate_labels, base.anchor_positions)
         return make_paco()(logits, contrast) if name == "paco" else SupConLoss(0.2)(contrast)
 
     candidates = base.candidates.clone().requires_grad_()

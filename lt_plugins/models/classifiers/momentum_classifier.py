@@ -22,10 +22,10 @@ from lt_plugins.models.classifiers.two_view_classifier import TwoViewClassifier
 class MomentumClassifier(TwoViewClassifier):
     """An image classifier in the manner of MoCo: queries with gradient, keys from a slowly following encoder.
 
-    The query view is classified and is the anchor; it is compared with the queries and keys of all ranks and with a queue
-    of earlier keys. Key encoder, queue and its labels are part of the checkpoint. The key encoder's batch norm keeps its own
-    running statistics. A checkpoint without a key encoder (plain classifier, stage 1 of another method) initialises it
-    with the query encoder's weights.
+    The query view is classified and is the anchor; it is compared with the queries and keys of all ranks and with a
+    queue of earlier keys. Key encoder, queue and its labels are part of the checkpoint. The key encoder's batch norm
+    keeps its own running statistics. A checkpoint without a key encoder (plain classifier, stage 1 of another method)
+    initialises it with the query encoder's weights.
 
     Source: He et al., "Momentum Contrast" (CVPR 2020), as used by PaCo (ICCV 2021).
 
@@ -48,7 +48,8 @@ class MomentumClassifier(TwoViewClassifier):
         ...              projector=dict(type='NonLinearNeck', in_channels=64, hid_channels=64, out_channels=32,
         ...                             with_bias=True, with_last_bias=True, with_last_bn=False, with_avg_pool=False,
         ...                             norm_cfg=dict(type='BN1d')),
-        ...              head=dict(type='PaCoHead', num_classes=100, in_channels=64), projection_dim=32, queue_size=1024)
+        ...              head=dict(type='PaCoHead', num_classes=100, in_channels=64), projection_dim=32,
+        ...              queue_size=1024)
     """
 
     def __init__(
@@ -115,9 +116,10 @@ class MomentumClassifier(TwoViewClassifier):
     def update_key_encoder(self) -> None:
         """Move the key encoder's parameters towards the query encoder's by ``1 - momentum``."""
         for name, key_module in self.key_encoder.items():
-            keys = list(key_module.parameters())
+            keys: list[Tensor] = list(key_module.parameters())
+            queries: list[Tensor] = list(getattr(self, name).parameters())
             if keys:
-                torch._foreach_lerp_(keys, list(getattr(self, name).parameters()), 1 - self.momentum)
+                torch._foreach_lerp_(keys, queries, 1 - self.momentum)
 
     @torch.no_grad()
     def _encode_keys(self, images: Tensor) -> Tensor:

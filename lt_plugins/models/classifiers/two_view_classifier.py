@@ -26,8 +26,8 @@ class TwoViewClassifier(ImageClassifier):
     compared with both views of all ranks and, if there is one, with a queue of earlier second views. GPaCo is this
     classifier with a queue and :class:`~lt_plugins.models.heads.PaCoHead`.
 
-    The contrast is gathered over the ranks *with* gradient: with synchronised batch norm, two processes with batch ``B``
-    take the same step as one with ``2B``.
+    The contrast is gathered over the ranks *with* gradient: with synchronised batch norm, two processes with batch
+    ``B`` take the same step as one with ``2B``.
 
     Args:
         backbone (dict): Config of the backbone.
@@ -45,7 +45,8 @@ class TwoViewClassifier(ImageClassifier):
         ...              projector=dict(type='NonLinearNeck', in_channels=64, hid_channels=64, out_channels=32,
         ...                             with_bias=True, with_last_bias=True, with_last_bn=False, with_avg_pool=False,
         ...                             norm_cfg=dict(type='BN1d')),
-        ...              head=dict(type='PaCoHead', num_classes=100, in_channels=64), projection_dim=32, queue_size=1024)
+        ...              head=dict(type='PaCoHead', num_classes=100, in_channels=64), projection_dim=32,
+        ...              queue_size=1024)
     """
 
     def __init__(

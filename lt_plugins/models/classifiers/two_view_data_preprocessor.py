@@ -11,9 +11,9 @@ from torch import Tensor
 class TwoViewDataPreprocessor(ClsDataPreprocessor):
     """Normalise each view of a batch as ``ClsDataPreprocessor`` does a single one.
 
-    mmpretrain's ``SelfSupDataPreprocessor`` also takes several views, but neither the arguments of ``ClsDataPreprocessor``
-    nor labels; with this one, the same data set config serves one-view and two-view methods. All arguments are
-    those of ``ClsDataPreprocessor``.
+    mmpretrain's ``SelfSupDataPreprocessor`` also takes several views, but neither the arguments of
+    ``ClsDataPreprocessor`` nor labels; with this one, the same data set config serves one-view and two-view methods.
+    All arguments are those of ``ClsDataPreprocessor``.
     """
 
     def forward(self, data: dict, training: bool = False) -> dict:
@@ -30,5 +30,7 @@ class TwoViewDataPreprocessor(ClsDataPreprocessor):
         if isinstance(views, Tensor) or views[0].ndim != 4:
             return super().forward(data, training)
         first = super().forward({**data, "inputs": views[0]}, training)
-        others = [super(TwoViewDataPreprocessor, self).forward({"inputs": view}, training)["inputs"] for view in views[1:]]
+        others = [
+            super(TwoViewDataPreprocessor, self).forward({"inputs": view}, training)["inputs"] for view in views[1:]
+        ]
         return {**first, "inputs": [first["inputs"], *others]}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from mmpretrain.registry import MODELS
@@ -19,8 +17,8 @@ from lt_plugins.structures import ContrastBatch
 class LPAHead(PaCoHead):
     r"""PaCo's head plus a supervised contrastive loss on shared local pseudo-attributes (LPA).
 
-    The pseudo-attributes are ``K`` prototypes of local features (found by ``ReclusterHook``); each class is described by its
-    strongest ones, and two images attract each other by how many attributes their classes share:
+    The pseudo-attributes are ``K`` prototypes of local features (found by ``ReclusterHook``); each class is described
+    by its strongest ones, and two images attract each other by how many attributes their classes share:
 
     .. math::
         L = L_{PaCo} + \alpha L_{SupCon}(z, a(y)), \qquad
@@ -30,7 +28,8 @@ class LPAHead(PaCoHead):
     clustering the attribute loss is zero and the head is exactly :class:`PaCoHead`.
 
     Source: Kim, Ke and Yu, "Local Pseudo-Attributes for Long-Tailed Recognition", Eq. 1. The paper leaves open how
-    scores become labels and how multi-hot labels enter the contrast; see ``docs/lpa.md`` for what is decided here and why.
+    scores become labels and how multi-hot labels enter the contrast; see ``docs/lpa.md`` for what is decided here and
+    why.
 
     Args:
         num_classes (int): Number of classes ``C``.
@@ -100,8 +99,8 @@ class LPAHead(PaCoHead):
 
         Args:
             prototypes (Tensor): Unit rows, shape ``(K, D)``.
-            class_attributes (Tensor): Score of each attribute for each class, shape ``(C, K)``. A class whose scores are
-                all equal (no images) gets no attributes.
+            class_attributes (Tensor): Score of each attribute for each class, shape ``(C, K)``. A class whose scores
+                are all equal (no images) gets no attributes.
         """
         self.prototypes.copy_(prototypes)
         self.class_attributes.copy_(class_attributes)
@@ -140,20 +139,19 @@ class LPAHead(PaCoHead):
         return affinity.masked_fill(other_labels[None, :] < 0, 0.0)
 
     def loss(
-        self, feats: tuple[Tensor, ...], data_samples: list[DataSample], contrast: ContrastBatch, **kwargs: Any
+        self, feats: tuple[Tensor, ...], data_samples: list[DataSample], contrast: ContrastBatch
     ) -> dict[str, Tensor]:
         """Compute PaCo's loss and the weighted attribute loss.
 
         Args:
             feats (tuple[Tensor, ...]): Pooled features of the anchors, the last of shape ``(M, in_channels)``.
-            data_samples (list[DataSample]): Unused: the labels are part of the contrast.
+            data_samples (list[DataSample]): Unused, part of mmpretrain's signature: the contrast has the labels.
             contrast (ContrastBatch): Anchors and candidates.
-            **kwargs: Unused; part of mmpretrain's signature.
 
         Returns:
             dict[str, Tensor]: ``loss_paco`` and ``loss_attribute``.
         """
-        losses = super().loss(feats, data_samples, contrast=contrast, **kwargs)
+        losses = super().loss(feats, data_samples, contrast=contrast)
         affinity = self.affinity(contrast.anchor_labels, contrast.candidate_labels)
         attribute_loss = self.attribute_loss_module(contrast, affinity)
         # A product instead of a branch: asking the device for a bool would stall it in every step.

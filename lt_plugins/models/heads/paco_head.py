@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
@@ -16,8 +14,8 @@ from lt_plugins.structures import ContrastBatch
 class PaCoHead(LinearClsHead):
     """The class centres of PaCo: a plain linear classifier on the pooled feature.
 
-    Training uses its logits plus the log-prior as the parametric part of the contrast; prediction uses the plain logits.
-    Source: Cui et al., "Parametric Contrastive Learning" (ICCV 2021).
+    Training uses its logits plus the log-prior as the parametric part of the contrast; prediction uses the plain
+    logits. Source: Cui et al., "Parametric Contrastive Learning" (ICCV 2021).
 
     Args:
         num_classes (int): Number of classes ``C``.
@@ -42,15 +40,17 @@ class PaCoHead(LinearClsHead):
         )
 
     def loss(
-        self, feats: tuple[Tensor, ...], data_samples: list[DataSample], contrast: ContrastBatch, **kwargs: Any
+        self,
+        feats: tuple[Tensor, ...],
+        data_samples: list[DataSample],  # noqa: ARG002
+        contrast: ContrastBatch,
     ) -> dict[str, Tensor]:
         """Compute the parametric contrastive loss.
 
         Args:
             feats (tuple[Tensor, ...]): Pooled features of the anchors, the last of shape ``(M, in_channels)``.
-            data_samples (list[DataSample]): Unused: the labels are part of the contrast.
+            data_samples (list[DataSample]): Unused, part of mmpretrain's signature: the contrast has the labels.
             contrast (ContrastBatch): Anchors and candidates.
-            **kwargs: Unused; part of mmpretrain's signature.
 
         Returns:
             dict[str, Tensor]: ``loss_paco``.

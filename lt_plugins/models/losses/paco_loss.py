@@ -17,8 +17,8 @@ def paco_loss(
 ) -> Tensor:
     r"""Parametric contrastive loss of each anchor.
 
-    With the class centres' logits :math:`u_{ic}` (prior included), :math:`s_{ij} = v_i^\top v_j / T` over the candidates
-    :math:`A_i` and the positives :math:`P_i`,
+    With the class centres' logits :math:`u_{ic}` (prior included), :math:`s_{ij} = v_i^\top v_j / T` over the
+    candidates :math:`A_i` and the positives :math:`P_i`,
 
     .. math::
         D_i = \sum_c e^{u_{ic}} + \gamma \sum_{j \in A_i} e^{s_{ij}}, \qquad
@@ -51,8 +51,8 @@ class PaCoLoss(nn.Module):
     """Parametric contrastive loss: a supervised contrastive loss whose positives include learnable class centres.
 
     Source: Cui et al., "Parametric Contrastive Learning" (ICCV 2021), Eq. 5, in the form of its released code: the
-    centres' logits are plain linear logits plus the log-prior (balanced softmax), not divided by the temperature, and the
-    sum over positives is divided by the sum of its weights. See :func:`paco_loss` for the formula.
+    centres' logits are plain linear logits plus the log-prior (balanced softmax), not divided by the temperature, and
+    the sum over positives is divided by the sum of its weights. See :func:`paco_loss` for the formula.
 
     Args:
         num_classes (int): Number of classes ``C``.
@@ -75,7 +75,8 @@ class PaCoLoss(nn.Module):
         super().__init__()
         if min(temperature, beta, gamma) <= 0 or alpha < 0:
             raise UserInputError(
-                f"temperature={temperature}, beta={beta} and gamma={gamma} must be positive and alpha={alpha} not negative."
+                f"temperature={temperature}, beta={beta} and gamma={gamma} must be positive, "
+                f"alpha={alpha} not negative."
             )
         self.alpha = alpha
         self.beta = beta

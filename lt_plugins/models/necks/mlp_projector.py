@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
@@ -42,10 +44,10 @@ class MLPProjector(BaseModule):
         if num_layers < 1:
             raise UserInputError(f"num_layers={num_layers} must be at least 1.")
         widths = [in_channels, *[hidden_channels] * (num_layers - 1), out_channels]
-        layers: list[nn.Module] = [nn.Linear(widths[0], widths[1])]
-        for before, after in zip(widths[1:], widths[2:], strict=False):
-            layers += [nn.ReLU(inplace=True), nn.Linear(before, after)]
-        self.layers = nn.Sequential(*layers)
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise(widths):
+            layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*layers[:-1])
 
     def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor]:
         """Project the last feature.
