@@ -12,6 +12,8 @@ from torch import Tensor
 from lt_plugins.errors import UserInputError
 
 BACKENDS = ("auto", "faiss", "torch")
+CHUNK_SIZE = 16384
+"""Vectors compared with the centroids at a time."""
 
 
 class KMeansResult(NamedTuple):
@@ -31,9 +33,9 @@ def kmeans(
 ) -> KMeansResult:
     """Cluster directions by spherical k-means: vectors and centroids are l2-normalised, similarity is the cosine.
 
-    Deterministic for a seed, backend and device. No cluster stays empty unless the input has fewer distinct directions than
-    clusters: an empty one takes over half of the largest. Source: Lloyd's algorithm on the sphere (Dhillon and
-    Modha, 2001).
+    Deterministic for a seed, backend and device. No cluster is empty unless the input has fewer distinct directions
+    than clusters; directions of a cosine above ``1 - 1e-6``, which float32 can hardly tell apart, are one. Zero vectors
+    have no direction and are left out. Source: Lloyd's algorithm on the sphere (Dhillon and Modha, 2001).
 
     Args:
         vectors (Tensor): Shape ``(N, D)``, of any length; need not be normalised.
@@ -47,42 +49,54 @@ def kmeans(
         KMeansResult: Centroids and mean cosine.
 
     Raises:
-        UserInputError: If there are fewer vectors than clusters, a value is not finite, the backend is unknown, or faiss
-            is asked for and not installed.
+        UserInputError: If there are fewer vectors than clusters, a value is not finite, the backend is unknown, or
+            faiss is asked for and not installed.
     """
-    if vectors.ndim != 2 or not 0 < num_clusters <= len(vectors):
+    check_backend(backend)
+    unit = _directions(vectors)
+    if not 0 < num_clusters <= len(unit):
         raise UserInputError(
-            f"{num_clusters} clusters need at least as many vectors (N, D), got shape {tuple(vectors.shape)}; "
-            "lower the number of clusters or sample more vectors."
+            f"{num_clusters} clusters need at least as many vectors other than zero, "
+            f"got {len(unit)} of {len(vectors)}; lower the number of clusters or sample more vectors."
         )
-    if backend not in BACKENDS:
-        raise UserInputError(f"k-means backend {backend!r} must be one of {BACKENDS}.")
-    has_faiss = importlib.util.find_spec("faiss") is not None
-    if backend == "faiss" and not has_faiss:
-        raise UserInputError("k-means backend 'faiss' is not installed: pip install faiss-cpu, or use backend='torch'.")
-    unit = F.normalize(vectors.detach().float(), dim=1)
-    if not bool(torch.isfinite(unit).all()):
-        raise UserInputError("k-means input holds values that are not finite; the features have diverged.")
     # Plain torch keeps data that is already on a GPU there; the CPU wheels of faiss would copy it away.
-    use_faiss = backend == "faiss" or (backend == "auto" and has_faiss and unit.device.type == "cpu")
+    use_faiss = backend == "faiss" or (backend == "auto" and _has_faiss() and unit.device.type == "cpu")
     run = _faiss_kmeans if use_faiss else _torch_kmeans
-    centroids = run(unit, num_clusters, num_iters, seed).to(unit.device)
-    similarity, _ = nearest(unit, centroids)
-    return KMeansResult(centroids, float(similarity.double().mean()))
+    return _fill_empty(unit, run(unit, num_clusters, num_iters, seed))
 
 
-def nearest(vectors: Tensor, centroids: Tensor, chunk_size: int = 16384) -> tuple[Tensor, Tensor]:
-    """Find the most similar centroid of each vector, in bounded memory.
+def check_backend(backend: str) -> None:
+    """Check that a k-means backend exists here, before there is work to lose.
 
     Args:
-        vectors (Tensor): Unit rows, shape ``(N, D)``.
-        centroids (Tensor): Unit rows, shape ``(K, D)``.
-        chunk_size (int): Vectors compared at a time. Defaults to 16384.
+        backend (str): As in :func:`kmeans`.
 
-    Returns:
-        tuple[Tensor, Tensor]: Cosine and index of the nearest centroid, each ``(N,)``.
+    Raises:
+        UserInputError: If the backend is unknown, or faiss and not installed.
     """
-    parts = [(chunk @ centroids.T).max(dim=1) for chunk in vectors.split(chunk_size)]
+    if backend not in BACKENDS:
+        raise UserInputError(f"k-means backend={backend!r} must be one of {BACKENDS}.")
+    if backend == "faiss" and not _has_faiss():
+        raise UserInputError("k-means backend='faiss' is not installed: pip install faiss-cpu, or use backend='torch'.")
+
+
+def _has_faiss() -> bool:
+    return importlib.util.find_spec("faiss") is not None
+
+
+def _directions(vectors: Tensor) -> Tensor:
+    """Normalise the rows and leave out those that are zero."""
+    vectors = vectors.detach().float()
+    norms = vectors.norm(dim=1)
+    if not bool(norms.isfinite().all()):
+        raise UserInputError("k-means input holds values that are not finite; the features have diverged.")
+    has_direction = norms > 1e-12
+    return F.normalize(vectors if bool(has_direction.all()) else vectors[has_direction], dim=1)
+
+
+def _nearest(unit: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and index of the most similar centroid of each vector, each ``(N,)``, in bounded memory."""
+    parts = [(chunk @ centroids.T).max(dim=1) for chunk in unit.split(CHUNK_SIZE)]
     return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
 
 
@@ -95,13 +109,12 @@ def _faiss_kmeans(unit: Tensor, num_clusters: int, num_iters: int, seed: int) ->
         niter=num_iters,
         seed=seed,
         spherical=True,
-        verbose=False,
         # The caller decides how much to sample; faiss must neither drop vectors nor warn about few.
         min_points_per_centroid=1,
         max_points_per_centroid=len(unit),
     )
     clustering.train(unit.cpu().numpy())
-    return F.normalize(torch.from_numpy(clustering.centroids), dim=1)
+    return F.normalize(torch.from_numpy(clustering.centroids), dim=1).to(unit.device)
 
 
 def _torch_kmeans(unit: Tensor, num_clusters: int, num_iters: int, seed: int) -> Tensor:
@@ -109,34 +122,52 @@ def _torch_kmeans(unit: Tensor, num_clusters: int, num_iters: int, seed: int) ->
     start = torch.randperm(len(unit), generator=generator)[:num_clusters]
     centroids = unit[start.to(unit.device)]
     for _ in range(num_iters):
-        _, assignment = nearest(unit, centroids)
+        cosine, assignment = _nearest(unit, centroids)
         sums = _sum_by_cluster(unit, assignment, num_clusters)
-        sizes = torch.bincount(assignment, minlength=num_clusters)
-        centroids = F.normalize(torch.where((sizes > 0)[:, None], sums, centroids), dim=1)
-        centroids = _split_largest(centroids, sizes)
+        # Without vectors, or with vectors that cancel, a cluster has no mean direction.
+        centroids = _move_to_farthest(unit, F.normalize(sums, dim=1), sums.norm(dim=1) < 1e-6, cosine)
     return centroids
 
 
 def _sum_by_cluster(unit: Tensor, assignment: Tensor, num_clusters: int) -> Tensor:
     """Sum the vectors of each cluster, shape ``(K, D)``, in an order that does not depend on thread timing."""
-    if unit.device.type == "cpu":
-        return unit.new_zeros(num_clusters, unit.shape[1]).index_add_(0, assignment, unit)
-    # index_add_ on CUDA adds in any order; a product with the one-hot matrix is reproducible.
     sums = unit.new_zeros(num_clusters, unit.shape[1])
-    for chunk, index in zip(unit.split(16384), assignment.split(16384), strict=True):
+    if unit.device.type == "cpu":
+        return sums.index_add_(0, assignment, unit)
+    # index_add_ on CUDA adds in any order; a product with the one-hot matrix is reproducible.
+    for chunk, index in zip(unit.split(CHUNK_SIZE), assignment.split(CHUNK_SIZE), strict=True):
         sums += F.one_hot(index, num_clusters).to(unit.dtype).T @ chunk
     return sums
 
 
-def _split_largest(centroids: Tensor, sizes: Tensor) -> Tensor:
-    """Let each empty cluster take over half of the currently largest one, by a small symmetric shift."""
-    sizes = sizes.clone()
-    signs = torch.where(torch.arange(centroids.shape[1], device=centroids.device) % 2 == 0, 1.0, -1.0)
-    for empty in (sizes == 0).nonzero().flatten().tolist():
-        largest = int(sizes.argmax())
-        shift = signs / 1024
-        centroids[empty] = F.normalize(centroids[largest] * (1 + shift), dim=0)
-        centroids[largest] = F.normalize(centroids[largest] * (1 - shift), dim=0)
-        sizes[empty] = sizes[largest] // 2
-        sizes[largest] -= sizes[empty]
+def _fill_empty(unit: Tensor, centroids: Tensor) -> KMeansResult:
+    """Give each cluster that is empty in the end a direction of its own, as far as there are any."""
+    while True:
+        cosine, assignment = _nearest(unit, centroids)
+        empty = torch.bincount(assignment, minlength=len(centroids)) == 0
+        # faiss leaves a zero where the vectors of a cluster cancel.
+        lost = empty | (centroids.norm(dim=1) < 0.5)
+        if not bool(lost.any()) or float(cosine.min()) > 1 - 1e-6:
+            return KMeansResult(centroids, float(cosine.double().mean()))
+        # A filled cluster may take the last vectors of another; the cosines only ever rise, so this ends.
+        centroids = _move_to_farthest(unit, centroids, lost, cosine)
+
+
+def _move_to_farthest(unit: Tensor, centroids: Tensor, lost: Tensor, cosine: Tensor) -> Tensor:
+    """Move each lost centroid to the vector that is farthest from all others.
+
+    Args:
+        unit (Tensor): Vectors, shape ``(N, D)``.
+        centroids (Tensor): Shape ``(K, D)``.
+        lost (Tensor): Which centroids to move, bool ``(K,)``.
+        cosine (Tensor): Cosine of each vector to its nearest centroid, shape ``(N,)``.
+
+    Returns:
+        Tensor: The moved centroids, shape ``(K, D)``.
+    """
+    centroids = centroids.clone()
+    for index in lost.nonzero().flatten().tolist():
+        farthest = unit[cosine.argmin()]
+        centroids[index] = farthest
+        cosine = torch.maximum(cosine, unit @ farthest)
     return centroids

@@ -12,8 +12,8 @@ from lt_plugins.errors import UserInputError
 def class_balanced_sample(labels: Tensor, num_samples: int, seed: int) -> Tensor:
     """Draw samples so that no class has more than another unless the other has run out.
 
-    Otherwise the head classes would own the codebook. Every class gets the same quota; what small classes cannot fill goes
-    to the larger ones.
+    Otherwise the head classes would own the codebook. Every class gets the same quota; what small classes cannot fill
+    goes to the larger ones.
 
     Args:
         labels (Tensor): Class of each sample, int64 ``(N,)``.
@@ -30,24 +30,21 @@ def class_balanced_sample(labels: Tensor, num_samples: int, seed: int) -> Tensor
         raise UserInputError(f"num_samples={num_samples} must be positive.")
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(labels), generator=generator)
-    # The r-th drawn image of each class has rank r; taking images in order of rank fills all classes evenly.
-    grouped = order[torch.argsort(labels[order], stable=True)]
-    counts = torch.bincount(labels)
-    starts = counts.cumsum(0) - counts
-    rank = torch.arange(len(labels)) - starts[labels[grouped]]
-    # Within the last, incomplete rank the classes are taken in the random order of the permutation, not by number.
-    tie = torch.empty_like(order)
-    tie[order] = torch.arange(len(order))
-    by_tie = torch.argsort(tie[grouped], stable=True)
-    chosen = grouped[by_tie][torch.argsort(rank[by_tie], stable=True)][:num_samples]
-    return chosen.sort().values
+    classes = labels.cpu()[order]
+    grouped = classes.argsort(stable=True)
+    counts = torch.bincount(classes)
+    # The r-th image of each class in the random order has rank r; taking images by rank fills all classes evenly. The
+    # stable sort takes the classes of the last, incomplete rank in the random order, not by number.
+    rank = torch.empty_like(order)
+    rank[grouped] = torch.arange(len(order)) - (counts.cumsum(0) - counts)[classes[grouped]]
+    return order[rank.argsort(stable=True)[:num_samples]].sort().values
 
 
 def match_prototypes(new: Tensor, old: Tensor) -> Tensor:
     """Order new prototypes so that each sits where its most similar old one sat.
 
-    A re-clustering numbers its clusters anew; matched, attribute ``k`` keeps its meaning in logs and pictures. Maximises
-    the sum of cosines (Hungarian method).
+    A re-clustering numbers its clusters anew; matched, attribute ``k`` keeps its meaning in logs and pictures.
+    Maximises the sum of cosines (Hungarian method).
 
     Args:
         new (Tensor): Unit rows, shape ``(K, D)``.

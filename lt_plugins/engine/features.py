@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from mmengine.dataset import pseudo_collate
-from mmengine.dist import all_reduce, get_rank, get_world_size, is_main_process
+from mmengine.dist import all_gather_object, all_reduce, get_rank, get_world_size, is_main_process
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
@@ -29,8 +29,8 @@ def stream_features(
     """Run a model over a data set and yield the features of this rank's samples, batch by batch.
 
     Rank ``r`` of ``R`` takes every ``R``-th sample, so together the ranks see each sample once: nothing is padded or
-    repeated, and ranks may yield different numbers of batches (do not call collectives inside the loop). Only one batch is
-    alive at a time. The main process shows a progress bar.
+    repeated, and ranks may yield different numbers of batches (do not call collectives inside the loop). Only one batch
+    is alive at a time. The main process shows a progress bar.
 
     Args:
         extract (Callable): Takes a batch as collated by mmengine (``inputs``: list of images, ``data_samples``) and
@@ -47,8 +47,7 @@ def stream_features(
     Raises:
         UserInputError: If ``extract`` does not return one feature a sample.
     """
-    chosen = torch.arange(len(dataset)) if indices is None else torch.as_tensor(indices)  # type: ignore[arg-type]
-    own = chosen[get_rank() :: get_world_size()]
+    own = _positions(dataset, indices)[get_rank() :: get_world_size()]
     loader = DataLoader(
         Subset(dataset, own.tolist()),
         batch_size=batch_size,
@@ -59,11 +58,14 @@ def stream_features(
     )
     with _progress_bar() as progress:
         task = progress.add_task(description, total=len(own))
-        for batch, positions in zip(loader, own.split(batch_size), strict=True):
+        # No strict zip: without any sample the loader has no batch, but split() still gives one, empty.
+        for batch, positions in zip(loader, own.split(batch_size), strict=False):
             with torch.inference_mode():
                 features = extract(batch)
             if len(features) != len(positions):
-                raise UserInputError(f"extract returned {len(features)} features for a batch of {len(positions)} samples.")
+                raise UserInputError(
+                    f"extract returned {len(features)} features for a batch of {len(positions)} samples."
+                )
             yield positions, features
             progress.advance(task, len(positions))
 
@@ -91,16 +93,15 @@ def gather_features(
         description (str): Label of the progress bar. Defaults to ``"features"``.
 
     Returns:
-        Tensor: Shape ``(N, ...)``, float32 on the CPU, one row for each of ``indices`` in ascending order of position.
+        Tensor: Shape ``(N, ...)``, float32 on the CPU, one row for each of ``indices`` in ascending order, without
+            repetitions.
 
     Raises:
         UserInputError: If no sample is visited.
     """
-    chosen = torch.arange(len(dataset)) if indices is None else torch.as_tensor(indices)  # type: ignore[arg-type]
+    chosen = _positions(dataset, indices).unique()
     if not len(chosen):
         raise UserInputError("there is no sample to compute features of.")
-    chosen = chosen.sort().values
-    row_of = {int(position): row for row, position in enumerate(chosen)}
     gathered: Tensor | None = None
     stream = stream_features(
         extract, dataset, batch_size=batch_size, num_workers=num_workers, indices=chosen, description=description
@@ -108,23 +109,19 @@ def gather_features(
     for positions, features in stream:
         if gathered is None:
             gathered = torch.zeros(len(chosen), *features.shape[1:])
-        gathered[[row_of[int(position)] for position in positions]] = features.float().cpu()
-    return _sum_over_ranks(gathered, len(chosen))
-
-
-def _sum_over_ranks(gathered: Tensor | None, num_rows: int) -> Tensor:
-    """Add the ranks' tables; a rank that had no sample does not know the shape of a row and learns it first."""
-    if get_world_size() == 1:
-        assert gathered is not None
-        return gathered
-    shape = torch.zeros(8, dtype=torch.int64)
-    if gathered is not None:
-        shape[: gathered.ndim - 1] = torch.tensor(gathered.shape[1:])
-    all_reduce(shape, op="max")
+        gathered[torch.searchsorted(chosen, positions)] = features.float().cpu()
+    # A rank that had no sample learns the shape of a row from the others.
+    shapes = all_gather_object(None if gathered is None else gathered.shape)
     if gathered is None:
-        gathered = torch.zeros(num_rows, *[size for size in shape.tolist() if size])
+        gathered = torch.zeros(next(shape for shape in shapes if shape is not None))
     all_reduce(gathered, op="sum")
     return gathered
+
+
+def _positions(dataset: Dataset, indices: Sequence[int] | Tensor | None) -> Tensor:
+    if indices is None:
+        return torch.arange(len(dataset))  # type: ignore[arg-type]
+    return torch.as_tensor(indices, dtype=torch.int64, device="cpu")
 
 
 def _progress_bar() -> Progress:

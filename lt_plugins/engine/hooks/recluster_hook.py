@@ -10,14 +10,21 @@ from mmengine.dist import all_reduce, broadcast, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
-from lt_plugins.clustering import ClassAttributeTable, class_balanced_sample, kmeans, match_prototypes
+from lt_plugins.clustering import (
+    ClassAttributeTable,
+    check_backend,
+    class_balanced_sample,
+    kmeans,
+    match_prototypes,
+)
 from lt_plugins.datasets import get_labels, replace_pipeline
 from lt_plugins.engine.features import gather_features, stream_features
 from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.classifiers import TwoViewClassifier
 from lt_plugins.models.heads import LPAHead
 
 POOLS = ("mean", "max")
@@ -27,12 +34,12 @@ POOLS = ("mean", "max")
 class ReclusterHook(Hook):
     """Clusters the local features of the training set and describes each class by the clusters (LPA, section 2).
 
-    Before the epochs ``start``, ``start + interval``, ... the training images pass, without augmentation, through the encoder
-    that the model clusters with (the key encoder of a ``MomentumClassifier``): first a class-balanced sample, whose local
-    features give the prototypes by k-means; then all images, streamed, whose scores are averaged for each class. Only the
-    table of classes is kept, so memory does not grow with the data set. New prototypes are matched to the old ones, so that
-    attribute ``k`` keeps its meaning. The result goes into the head's buffers and with them into the checkpoint; every
-    rank gets the same.
+    Before the epochs ``start``, ``start + interval``, ... the training images pass, without augmentation, through the
+    encoder that the model clusters with (the key encoder of a ``MomentumClassifier``): first a class-balanced sample,
+    whose local features give the prototypes by k-means; then all images, streamed, whose scores are averaged for each
+    class. Only the table of classes is kept, so memory does not grow with the data set. New prototypes are matched to
+    the old ones, so that attribute ``k`` keeps its meaning. The result goes into the head's buffers and with them into
+    the checkpoint; every rank gets the same.
 
     Args:
         start (int): First epoch (0-based) before which to cluster; until then the method is plain PaCo. Defaults to 0.
@@ -49,7 +56,8 @@ class ReclusterHook(Hook):
         pipeline (list[dict], optional): Transforms of the passes. Defaults to those of the test (or validation) data.
 
     Raises:
-        UserInputError: If an argument is out of range, or the model's head is not an ``LPAHead``.
+        UserInputError: If an argument is out of range, the model's head is not an ``LPAHead``, faiss is asked for and
+            not installed, or there is no test pipeline.
 
     Examples:
         >>> custom_hooks = [dict(type='ReclusterHook', start=40, interval=10)]
@@ -98,6 +106,7 @@ class ReclusterHook(Hook):
                 f"ReclusterHook fills the tables of an LPAHead, but the model has a {type(head).__name__}; "
                 "set model.head.type='LPAHead' or remove the hook from custom_hooks."
             )
+        check_backend(self.backend)
         self._test_pipeline(runner)
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -141,13 +150,14 @@ class ReclusterHook(Hook):
         model.train(was_training)
         runner.message_hub.update_scalar("train/attribute_cosine", mean_cosine)
         runner.logger.info(
-            f"Pseudo-attributes before epoch {runner.epoch + 1}: {head.num_attributes} prototypes from {num_images} images, "
-            f"mean cosine {mean_cosine:.3f}, {int(head.attribute_labels.any(dim=0).sum())} of them describe a class, "
+            f"Pseudo-attributes before epoch {runner.epoch + 1}: "
+            f"{head.num_attributes} prototypes from {num_images} images, mean cosine {mean_cosine:.3f}, "
+            f"{int(head.attribute_labels.any(dim=0).sum())} of them describe a class, "
             f"{time.perf_counter() - begin:.1f} s"
         )
 
     def _find_prototypes(
-        self, model: nn.Module, dataset: Dataset, labels: Tensor, runner: Runner
+        self, model: TwoViewClassifier, dataset: Dataset, labels: Tensor, runner: Runner
     ) -> tuple[Tensor, float, int]:
         """Sample local features, cluster them on the main process, and give every rank the same prototypes."""
         head: LPAHead = model.head
@@ -186,7 +196,9 @@ class ReclusterHook(Hook):
         broadcast(mean_cosine)
         return result, float(mean_cosine), len(chosen)
 
-    def _describe_classes(self, model: nn.Module, dataset: Dataset, labels: Tensor, prototypes: Tensor) -> Tensor:
+    def _describe_classes(
+        self, model: TwoViewClassifier, dataset: Dataset, labels: Tensor, prototypes: Tensor
+    ) -> Tensor:
         """Stream all images and average their attribute scores for each class, over all ranks."""
         head: LPAHead = model.head
         head.prototypes.copy_(prototypes)
