@@ -8,6 +8,7 @@ default_hooks = dict(
     checkpoint=dict(type="SafeCheckpointHook", interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type="DistSamplerSeedHook"),
     visualization=dict(type="VisualizationHook", enable=False),
+    memory=dict(type="PeakMemoryHook"),
 )
 
 # A config that adds a hook repeats these: custom_hooks = [*_base_.custom_hooks, dict(type='...')].
@@ -17,7 +18,6 @@ custom_hooks = [
     dict(type="PreflightHook"),
     dict(type="SyncBatchNormHook", enabled=False),
     dict(type="EpochSeedHook"),
-    dict(type="PeakMemoryHook"),
 ]
 
 env_cfg = dict(
