@@ -1,6 +1,8 @@
 """Running: hooks, the feature pass, checkpoints, command lines."""
 
 from lt_plugins.engine.atomic_write import atomic_write
+from lt_plugins.engine.attribute_gallery import AttributeGallery
+from lt_plugins.engine.attributes import AttributeRetrieval, Place, locate_attributes, retrieve_attributes
 from lt_plugins.engine.checkpoint import find_last_checkpoint, guard_pickles, load_checkpoint
 from lt_plugins.engine.checkpoint_fit import check_checkpoint_fit
 from lt_plugins.engine.features import gather_features, stream_features
@@ -20,11 +22,14 @@ from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.engine.worker_init import epoch_worker_init
 
 __all__ = [
+    "AttributeGallery",
+    "AttributeRetrieval",
     "CPUSyncBatchNorm",
     "CheckpointFitHook",
     "ClassDistributionHook",
     "EpochSeedHook",
     "PeakMemoryHook",
+    "Place",
     "PreflightHook",
     "ReclusterHook",
     "SafeCheckpointHook",
@@ -38,7 +43,9 @@ __all__ = [
     "gather_features",
     "guard_pickles",
     "load_checkpoint",
+    "locate_attributes",
     "preflight_summary",
+    "retrieve_attributes",
     "stream_features",
     "unwrap_model",
 ]

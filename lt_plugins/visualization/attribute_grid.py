@@ -19,10 +19,11 @@ _IMAGE = 1.2
 _GAP = 0.16
 _TITLE_HEIGHT = 0.4
 _SCORE_HEIGHT = 0.24
-_ROW_TITLE_WIDTH = 1.15
+_ROW_TITLE_WIDTH = 1.4
 _QUERY_GAP = 0.45
 _LEGEND_HEIGHT = 0.35
 _HEADING_HEIGHT = 0.3
+_MIN_WIDTH = 5.0  # the legend fits
 # Smaller images are enlarged pixel by pixel, larger ones are smoothed when they shrink.
 _CRISP_PIXELS = 96
 _MARK_COLOR = "#F0E442"
@@ -80,7 +81,7 @@ def draw_attribute_grid(rows: Sequence[AttributeRow], query_heading: str = "quer
     first_column = _ROW_TITLE_WIDTH + (_IMAGE + _QUERY_GAP if has_query else 0)
     row_height = _TITLE_HEIGHT + _IMAGE + _SCORE_HEIGHT
     top = _HEADING_HEIGHT if heading or has_query else _GAP
-    width = first_column + num_columns * (_IMAGE + _GAP) + _GAP
+    width = max(first_column + num_columns * (_IMAGE + _GAP) + _GAP, _MIN_WIDTH)
     height = top + len(rows) * row_height + (_LEGEND_HEIGHT if groups & GROUP_COLORS.keys() else _GAP)
     figure = Figure(figsize=(width, height))
 
@@ -93,7 +94,7 @@ def draw_attribute_grid(rows: Sequence[AttributeRow], query_heading: str = "quer
         write(first_column, 0.12, heading, va="top", fontsize=10, color="0.25")
     for index, row in enumerate(rows):
         upper = top + index * row_height + _TITLE_HEIGHT
-        write(_GAP, upper + _IMAGE / 2, row.title, va="center", fontsize=10)
+        write(_GAP, upper + _IMAGE / 2, _shorten_lines(row.title), va="center", fontsize=9.5)
         lefts = [first_column + column * (_IMAGE + _GAP) for column in range(len(row.images))]
         placed = list(zip(lefts, row.images, strict=True))
         if row.query is not None:
@@ -137,7 +138,10 @@ def _draw_marked_image(axes: Axes, marked: MarkedImage) -> None:
     frame = Rectangle((-0.015, -0.015), 1.03, 1.03, transform=axes.transAxes, fill=False, clip_on=False)
     frame.set(edgecolor=GROUP_COLORS.get(marked.group or "", "0.75"), linewidth=2.4 if marked.group else 0.8)
     axes.add_patch(frame)
-    title = "\n".join(shorten(line) for line in marked.title.splitlines())
-    axes.set_title(title, fontsize=8, pad=5, linespacing=1.05)
+    axes.set_title(_shorten_lines(marked.title), fontsize=8, pad=5, linespacing=1.05)
     if marked.score is not None:
         axes.set_xlabel(f"{marked.score:.2f}", fontsize=8, labelpad=4, color="0.25")
+
+
+def _shorten_lines(text: str) -> str:
+    return "\n".join(shorten(line) for line in text.splitlines())
