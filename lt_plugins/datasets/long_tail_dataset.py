@@ -55,7 +55,7 @@ class LongTailDataset(IndexedDataset):
         names += tuple(str(label) for label in range(len(names), len(available)))
         largest = int(available.max(initial=0)) if max_count is None else max_count
         wanted = class_profile(len(available), largest, imbalance_factor, profile, pareto_alpha)
-        _check_enough(names, available, wanted, max_count)
+        _check_enough(names, available, wanted, largest)
         super().__init__(self.dataset, _draw(labels, wanted, seed))
 
     @property
@@ -76,7 +76,7 @@ def _draw(labels: np.ndarray, counts: np.ndarray, seed: int) -> np.ndarray:
     return np.concatenate(selected)
 
 
-def _check_enough(names: tuple[str, ...], available: np.ndarray, wanted: np.ndarray, max_count: int | None) -> None:
+def _check_enough(names: tuple[str, ...], available: np.ndarray, wanted: np.ndarray, max_count: int) -> None:
     for label, (name, has, needs) in enumerate(zip(names, available, wanted, strict=True)):
         if has == 0:
             raise UserInputError(
@@ -84,9 +84,8 @@ def _check_enough(names: tuple[str, ...], available: np.ndarray, wanted: np.ndar
             )
         if has < needs:
             raise UserInputError(
-                f"class {label} ({name}) has {has} images, the profile needs {needs}; "
-                f"lower max_count={'largest class' if max_count is None else max_count}, raise imbalance_factor, "
-                "or sort the classes by size"
+                f"class {label} ({name}) has {has} images, the profile needs {needs}; lower max_count={max_count}, "
+                "raise imbalance_factor, or order the classes by size"
             )
         if needs == 0:
             raise UserInputError(

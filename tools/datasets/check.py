@@ -51,9 +51,9 @@ def build_datasets(cfg: Config, splits: Sequence[str]) -> dict[str, Any]:
     """The data sets to check; a split that repeats another one (most configs validate on the test set) is left out."""
     datasets: dict[str, Any] = {}
     configs: list[Any] = []
+    if unknown := [split for split in splits if split not in SPLITS]:
+        raise UserInputError(f"--split {unknown[0]!r} is not one of {', '.join(SPLITS)}")
     for split in splits:
-        if split not in SPLITS:
-            raise UserInputError(f"--split {split!r} is not one of {', '.join(SPLITS)}")
         dataset_cfg = (cfg.get(f"{split}_dataloader") or {}).get("dataset")
         if dataset_cfg is None:
             raise UserInputError(f"the config has no {split}_dataloader.dataset; choose other splits with --split")

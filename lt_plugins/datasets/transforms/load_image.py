@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 from mmcv.transforms import LoadImageFromFile
 from mmpretrain.registry import TRANSFORMS
 
@@ -35,7 +36,8 @@ class LoadImage(LoadImageFromFile):
             return results
         try:
             return super().transform(results)
-        except (FileNotFoundError, AssertionError) as error:  # mmcv asserts that the image could be decoded
+        # What OpenCV cannot decode ends in an assertion of mmcv, or in an error of its own (an empty file).
+        except (FileNotFoundError, AssertionError, cv2.error) as error:
             raise UserInputError(
                 f"cannot read image {results['img_path']} ({type(error).__name__}); "
                 "tools/datasets/check.py CONFIG lists every bad file"

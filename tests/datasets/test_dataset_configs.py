@@ -1,0 +1,162 @@
+"""Every data set config reads its miniature; the pipelines are those of the recipes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import DATASETS, TRANSFORMS
+from torchvision.transforms import AutoAugment, AutoAugmentPolicy
+
+from lt_plugins.datasets import DigitsDataset, build_leaf_table, class_profile, get_class_counts, get_labels
+from tests.miniatures import miniature_cfg
+
+BASE = Path(__file__).resolve().parents[2] / "configs/_base_"
+CONFIGS = sorted((BASE / "datasets").glob("*.py"))
+NUM_CLASSES = {"cifar10": 10, "cifar100": 100, "digits": 10, "imagenet": 1000, "inat": 8142, "places": 365, "tiny": 200}
+SIZE = {"cifar10": 32, "cifar100": 32, "digits": 32, "imagenet": 224, "inat": 224, "places": 224, "tiny": 64}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    init_default_scope("mmpretrain")
+    return tmp_path_factory.mktemp("miniatures")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_reads_its_miniature(path: Path, root: Path) -> None:
+    cfg = miniature_cfg(path, root)
+    family = path.stem.split("-")[0]
+    num_classes = NUM_CLASSES[family]
+    assert cfg.data_preprocessor.num_classes == num_classes
+    assert cfg.data_preprocessor.to_rgb
+    for split in ("train", "val", "test"):
+        loader = cfg[f"{split}_dataloader"]
+        dataset = DATASETS.build(loader.dataset)
+        assert int(get_class_counts(dataset, num_classes).sum()) == len(dataset)
+        assert get_labels(dataset).max() == num_classes - 1, "the real number of classes"
+        for i in range(0, len(dataset), 7):
+            sample = dataset[i]
+            assert sample["inputs"].shape == (3, SIZE[family], SIZE[family])
+            assert sample["inputs"].dtype == torch.uint8
+            assert sample["data_samples"].sample_idx == i
+        assert loader.sampler == {"type": "DefaultSampler", "shuffle": split == "train"}
+        assert loader.collate_fn.type == "default_collate"
+        assert bool(loader.dataset.get("test_mode")) == (split != "train")
+    assert cfg.train_dataloader.worker_init_fn.type == "epoch_worker_init"
+    topk = (1,) if num_classes <= 10 else (1, 5)
+    assert cfg.val_evaluator == [{"type": "ShotAccuracy", "topk": topk}, {"type": "CalibrationError"}]
+    assert cfg.test_evaluator == cfg.val_evaluator
+
+
+@pytest.mark.parametrize("name", ["places-lt_256", "cifar10-lt100_folder"])
+def test_dumped_config_is_the_same(name: str, tmp_path: Path) -> None:
+    cfg = Config.fromfile(BASE / f"datasets/{name}.py")
+    cfg.dump(tmp_path / "dumped.py")  # what the runner writes into the work dir
+    assert Config.fromfile(tmp_path / "dumped.py").to_dict() == cfg.to_dict()
+
+
+def test_names_say_the_imbalance_factor() -> None:
+    for path in BASE.glob("datasets/cifar*.py"):
+        assert f"-lt{Config.fromfile(path).train_dataloader.dataset.imbalance_factor}" in path.stem
+
+
+def test_pickles_and_folders_hold_the_same_pixels(root: Path) -> None:
+    tests = [
+        DATASETS.build(miniature_cfg(BASE / f"datasets/{name}.py", root).test_dataloader.dataset)
+        for name in ("cifar10-lt100", "cifar10-lt100_folder")
+    ]
+    images = [
+        {label: dataset[i]["inputs"] for i, label in enumerate(get_labels(dataset).tolist())} for dataset in tests
+    ]
+    assert all(torch.equal(images[0][label], images[1][label]) for label in range(10))
+
+
+def test_places_has_both_layouts(root: Path) -> None:
+    for name, train, test in (
+        ("places-lt", "train/", "val/"),
+        ("places-lt_256", "data_256/a/", "val_256/Places365_val_"),
+    ):
+        cfg = miniature_cfg(BASE / f"datasets/{name}.py", root)
+        for split, start in (("train", train), ("val", train), ("test", test)):
+            info = DATASETS.build(cfg[f"{split}_dataloader"].dataset).get_data_info(0)
+            assert Path(info["img_path"]).relative_to(root / "places").as_posix().startswith(start)
+
+
+def test_validation_is_not_the_test_set_where_there_is_one() -> None:
+    for name in ("imagenet-lt", "places-lt"):
+        cfg = Config.fromfile(BASE / f"datasets/{name}.py")
+        lists = [cfg[f"{split}_dataloader"].dataset.ann_file for split in ("train", "val", "test")]
+        assert [Path(file).stem.split("_")[-1] for file in lists] == ["train", "val", "test"]
+
+
+def test_digits_fit_their_profile_and_statistics() -> None:
+    cfg = Config.fromfile(BASE / "datasets/digits.py")
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    assert dataset.class_counts.tolist() == class_profile(10, 124, 50).tolist()
+    train = DigitsDataset("train")
+    pixels = np.stack([train.get_data_info(i)["img"] for i in range(len(train))])
+    assert cfg.data_preprocessor.mean == pytest.approx([pixels.mean()] * 3, abs=1)
+    assert cfg.data_preprocessor.std == pytest.approx([pixels.std()] * 3, abs=1)
+    assert build_leaf_table(dataset).leaves[0].split == "train"
+
+
+# ------------------------------------------------------------------------------------------------------------ views
+
+
+def _pipelines() -> list[tuple[str, str, int]]:
+    sizes = {"paco_cifar": 32, "paco_digits": 32, "paco_imagenet": 224}
+    return [
+        (name, key, size)
+        for name, size in sizes.items()
+        for key in Config.fromfile(BASE / f"pipelines/{name}.py")
+        if key.endswith("train_pipeline")
+    ]
+
+
+@pytest.mark.parametrize(("name", "key", "size"), _pipelines())
+def test_two_views(name: str, key: str, size: int, root: Path) -> None:
+    steps = Config.fromfile(BASE / f"pipelines/{name}.py")[key]
+    pipeline = Compose([TRANSFORMS.build(step) for step in steps])
+    image = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    results = [pipeline({"img": image.copy(), "gt_label": 3, "sample_idx": 8}) for _ in range(8)]
+    for result in results:
+        assert [view.shape for view in result["inputs"]] == [(3, size, size)] * 2
+        assert [view.dtype for view in result["inputs"]] == [torch.uint8] * 2
+        assert not torch.equal(*result["inputs"]), "the views differ"
+        assert result["data_samples"].sample_idx == 8
+    assert len({result["inputs"][0].numpy().tobytes() for result in results}) > 5, "and from draw to draw"
+
+
+def _standard(step: dict[str, Any]) -> tuple[str, float, float | None]:
+    """A step of our policy in torchvision's terms: operation, probability, magnitude."""
+    values = {key: value for key, value in step.items() if key not in ("type", "prob", "direction")}
+    name = {"ColorTransform": "Color"}.get(step["type"], step["type"])
+    if "direction" in step:
+        name += {"horizontal": "X", "vertical": "Y"}[step["direction"]]
+    return name, step["prob"], float(*values.values()) if values else None
+
+
+def test_cifar_policy_is_the_published_one() -> None:
+    ours = Config.fromfile(BASE / "pipelines/paco_cifar.py").cifar_policies
+    reference = AutoAugment(AutoAugmentPolicy.CIFAR10)
+    space = reference._augmentation_space(10, (32, 32))
+    assert len(ours) == len(reference.policies)
+    for pair, published in zip(ours, reference.policies, strict=True):
+        for step, (operation, probability, level) in zip(pair, published, strict=True):
+            name, prob, magnitude = _standard(step)
+            assert (name, prob) == (operation, probability)
+            if level is None:
+                assert magnitude is None
+                continue
+            assert magnitude is not None
+            expected = float(space[operation][0][level])
+            if operation.startswith("Translate"):
+                expected /= 32  # torchvision counts pixels
+            assert magnitude == pytest.approx(expected, abs=1.01 if operation == "Solarize" else 1e-3)

@@ -1,0 +1,143 @@
+"""tools/datasets, run as a user runs them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.miniatures import make_miniature
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"tools_datasets_{name}", ROOT / "tools/datasets" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "tools/datasets" / f"{name}.py"), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def inat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "inat"
+    make_miniature("data/inat", folder)
+    return folder
+
+
+def test_inat_lists(inat: Path, tmp_path: Path) -> None:
+    done = _run("inat_to_list", str(inat / "train2018.json"), str(tmp_path / "new/list.txt"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "new/list.txt").read_text() == (inat / "iNaturalist18_train.txt").read_text()
+    assert "24 images of 8142 categories" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["annotations"][0].update(category_id=8142), "category 8142 of image 23 is not in 0..8141"),
+        (lambda c: c["annotations"][0].update(category_id="7"), "category '7' of image 23 is not in 0..8141"),
+        (lambda c: c["annotations"].pop(), "image 0 (train_val2018/Plantae/0/"),
+        (lambda c: c["annotations"].append({"image_id": 1, "category_id": 5}), "image 1 is annotated as 0 and as 5"),
+        (lambda c: c.pop("categories"), "lacks the key 'categories'"),
+        (lambda c: c["images"][3].pop("file_name"), "lacks the key 'file_name'"),
+    ],
+)
+def test_inat_lists_refuse(
+    inat: Path, tmp_path: Path, change: Callable, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads((inat / "train2018.json").read_text())
+    change(content)
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    with pytest.raises(SystemExit) as stop:
+        _load("inat_to_list").main([str(tmp_path / "x.json"), str(tmp_path / "list.txt")])
+    assert stop.value.code == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "list.txt").exists()
+
+
+def test_inat_lists_refuse_a_cut_off_file(inat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.json").write_text((inat / "train2018.json").read_text()[:-100])
+    with pytest.raises(SystemExit):
+        _load("inat_to_list").main([str(tmp_path / "x.json"), str(tmp_path / "list.txt")])
+    assert "is not a complete JSON file" in capsys.readouterr().err
+
+
+CONFIG = "configs/_base_/datasets/tiny-imagenet-lt.py"
+
+
+def _options(root: Path) -> list[str]:
+    return ["--cfg-options", *(f"{s}_dataloader.dataset.data_root={root}" for s in ("train", "val", "test"))]
+
+
+def _check(*arguments: str) -> int:
+    """Exit code of tools/datasets/check.py, run in this process."""
+    try:
+        _load("check").main([str(ROOT / arguments[0]), *arguments[1:]])
+    except SystemExit as stop:
+        return 0 if stop.code is None else 1
+    return 0
+
+
+def test_check_digits(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _check("configs/_base_/datasets/digits.py") == 0
+    shown = capsys.readouterr().out
+    assert "everything is in order" in shown
+    assert "342" in shown
+    assert "1 / 4 / 5" in " ".join(shown.replace("│", " ").split())
+
+
+def test_check_lists_what_is_wrong(tmp_path: Path) -> None:
+    root = tmp_path / "tiny-imagenet"
+    make_miniature("data/tiny-imagenet", root)
+    train = sorted((root / "train").glob("*/*.JPEG"))
+    train[3].write_bytes(train[3].read_bytes()[:-200])
+    train[4].write_bytes(b"")
+    copied = next((root / "val").glob("*/*.JPEG"))
+    copied.write_bytes(train[0].read_bytes())
+    (root / "val/n99999999").mkdir()
+    done = _run("check", CONFIG, "--workers", "2", "--max-shown", "5", *_options(root))
+    assert done.returncode == 1, done.stderr
+    assert "24" in done.stdout
+    assert f"train: {train[3]}: OSError: " in done.stdout
+    assert f"train: {train[4]}: UnidentifiedImageError" in done.stdout
+    assert f"train and val share an image: {train[0]} and {copied}" in done.stdout
+    assert "train and val: label 200 is None in one and n99999999 in the other" in done.stdout
+    assert "train: class 1 has no images" in done.stdout
+    assert "... and 172 more of this kind" in done.stdout
+    assert "error: 181 problems" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["configs/nothing.py"], "nothing.py does not exist"),
+        ([CONFIG, "--split", "train,dev"], "--split 'dev' is not one of train, val, test"),
+        (["configs/_base_/default_runtime.py"], "the config has no train_dataloader.dataset"),
+        ([CONFIG, *_options(Path("/nowhere"))], "folder /nowhere/train not found; set data_root"),
+    ],
+)
+def test_check_refuses(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _check(*arguments) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_check_refuses_labels_beyond_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_miniature("data/tiny-imagenet", tmp_path / "tiny")
+    options = [*_options(tmp_path / "tiny"), "data_preprocessor.num_classes=100"]
+    assert _check(CONFIG, *options) == 1
+    assert "labels run from 0 to 199, expected 0 to 99" in capsys.readouterr().err
