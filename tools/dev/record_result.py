@@ -1,0 +1,168 @@
+"""Turn a finished run into a JSON file for results/, so that nobody types numbers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from lt_plugins.atomic_write import atomic_write
+from lt_plugins.engine.cli import user_errors
+from lt_plugins.errors import UserInputError
+from lt_plugins.evaluation import RunFolder
+
+ROOT = Path(__file__).resolve().parents[2]
+METRICS = {
+    "shot/accuracy_top1": "overall",
+    "shot/accuracy_top5": "top5",
+    "shot/many": "many",
+    "shot/medium": "medium",
+    "shot/few": "few",
+    "shot/balanced": "balanced",
+    "shot/geometric_mean": "geometric_mean",
+    "shot/harmonic_mean": "harmonic_mean",
+    "calibration/ece": "ece",
+}
+# Set by the tools or by where a run happens, not by what is trained.
+NOT_OPTIONS = re.compile(
+    r"(work_dir|launcher|resume|load_from|experiment_name|env_cfg|model_wrapper_cfg)\b|.*\.pin_memory$"
+)
+TIME_STAMP = re.compile(r"^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ")
+
+
+def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves of a config by their dotted keys."""
+    if not node or not isinstance(node, dict | list | tuple):
+        yield prefix, node
+        return
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        yield from flatten(value, f"{prefix}.{key}" if prefix else str(key))
+
+
+def overrides(config: Path, trained: dict[str, Any]) -> dict[str, Any]:
+    """What the trained config has that the config file does not say."""
+    original = dict(flatten(Config.fromfile(config).to_dict()))
+    return {
+        key: value
+        for key, value in flatten(trained)
+        if (key not in original or original[key] != value) and not NOT_OPTIONS.match(key)
+    }
+
+
+def find_config(run: RunFolder, trained: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The config file of a run, by its name and the fewest overrides; and those."""
+    dumps = [path.name for path in run.path.glob("*.py")]
+    candidates = [path for name in dumps for path in (ROOT / "configs").rglob(name) if "_base_" not in path.parts]
+    if not candidates:
+        raise UserInputError(f"no config of configs/ is called like the dump in {run.path} ({dumps}).")
+    changed = {path: overrides(path, trained) for path in candidates}
+    best = min(changed, key=lambda path: len(changed[path]))
+    return str(best.relative_to(ROOT)), changed[best]
+
+
+def read_logs(run: RunFolder) -> tuple[datetime, float, str]:
+    """Start, seconds over all starts, and the text before the first step."""
+    seconds, header, first = 0.0, "", None
+    for start in run.starts:
+        stamps = []
+        with (start / f"{start.name}.log").open(encoding="utf-8") as file:
+            for number, line in enumerate(file):
+                header += line if number < 100 else ""
+                if match := TIME_STAMP.match(line):
+                    stamps.append(datetime.strptime(match[1], "%Y/%m/%d %H:%M:%S"))
+        first = first or stamps[0]
+        seconds += (stamps[-1] - stamps[0]).total_seconds()
+    if first is None:
+        raise UserInputError(f"{run.path} has no log.")
+    return first, seconds, header
+
+
+def find(pattern: str, text: str) -> str | None:
+    """First group of the first match."""
+    match = re.search(pattern, text)
+    return match[1].strip() if match else None
+
+
+def describe_hardware(header: str) -> str:
+    """The GPUs that the log names, or this machine's CPU."""
+    gpus = re.findall(r"^\s*GPU ([\d,]+): (.+)$", header, re.MULTILINE)
+    if gpus:
+        return ", ".join(f"{indices.count(',') + 1} x {name}" for indices, name in dict.fromkeys(gpus))
+    info = Path("/proc/cpuinfo")
+    model = find(r"model name\s*: (.+)", info.read_text(encoding="utf-8")) if info.exists() else None
+    return f"{os.cpu_count()} cores of {model or 'a CPU'}"
+
+
+def commit_at(time: datetime) -> str:
+    """The commit that was checked out, if the history is linear, when the run started."""
+    command = ["git", "rev-list", "-1", f"--before={time:%Y-%m-%dT%H:%M:%S}", "HEAD"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def evaluation(row: dict[str, float]) -> dict[str, float]:
+    """Metrics of one evaluation under the names of the tables."""
+    return {name: round(row[key], 4) for key, name in METRICS.items() if key in row}
+
+
+def collect(run: RunFolder) -> dict[str, Any]:
+    """Everything that results/ says about a run.
+
+    Args:
+        run (RunFolder): A finished run.
+
+    Raises:
+        UserInputError: If the run is not finished, or its logs or config are missing.
+    """
+    _, trained = run.config()
+    log = run.log()
+    epochs = trained["train_cfg"]["max_epochs"]
+    evaluated = [row for row in log.metrics if "shot/accuracy_top1" in row]
+    done = evaluated[-1]["step"] if evaluated else 0
+    if done != epochs:
+        raise UserInputError(f"{run.path} is evaluated up to epoch {done} of {epochs}; finish it with --resume.")
+    config, changed = find_config(run, trained)
+    started, seconds, header = read_logs(run)
+    best = max(evaluated, key=lambda row: row["shot/accuracy_top1"])
+    memory = [row["memory"] for row in log.train if "memory" in row]
+    name = Path(config).stem.split("_")
+    options = "".join(f" {key}={json.dumps(value).replace(' ', '')}" for key, value in changed.items())
+    shortened = re.fullmatch(r"\d+e", name[-1]) or "train_cfg.max_epochs" in changed
+    return {
+        "config": config,
+        "command": f"python tools/train.py {config}" + (f" --cfg-options{options}" if changed else ""),
+        "seed": trained["randomness"]["seed"],
+        "dataset": name[2],
+        "epochs": epochs,
+        "schedule": "short" if shortened else "full",
+        "hardware": describe_hardware(header),
+        "torch": find(r"PyTorch: (\S+)", header),
+        "time_s": seconds,
+        "max_memory_mb": round(max(memory)) if memory else None,
+        "commit": commit_at(started),
+        "metrics": evaluation(evaluated[-1]),
+        "best": {"epoch": best["step"], **evaluation(best)},
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("work_dir", help="work dir of a finished run")
+    parser.add_argument("out", type=Path, help="like results/lpa/paco_r32_cifar100-lt100_folder_20e_seed0.json")
+    args = parser.parse_args(argv)
+    with user_errors():
+        result = collect(RunFolder(args.work_dir))
+        atomic_write(args.out, (json.dumps(result, indent=2) + "\n").encode())
+        print(f"{args.out}: {result['metrics']}")
+
+
+if __name__ == "__main__":
+    main()
