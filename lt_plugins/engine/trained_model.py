@@ -1,0 +1,122 @@
+"""The model of a config with the weights of a checkpoint, and the data it is looked at with, outside of a runner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import DATASETS, MODELS
+from torch import nn
+
+from lt_plugins.datasets import replace_pipeline
+from lt_plugins.engine.checkpoint import find_last_checkpoint, load_checkpoint
+from lt_plugins.engine.checkpoint_fit import check_checkpoint_fit
+from lt_plugins.errors import UserInputError
+
+
+class TrainedModel(NamedTuple):
+    """Outcome of :func:`load_trained_model`.
+
+    Args:
+        model (nn.Module): The model, in evaluation mode. Typed as Any, since its parts are reached by name.
+        checkpoint (Path): The file that its weights came from.
+        epoch (int | None): Number of finished epochs, if the checkpoint says.
+    """
+
+    model: Any
+    checkpoint: Path
+    epoch: int | None
+
+
+def load_trained_model(
+    cfg: Config, source: str | Path, device: str = "cpu", allow_pickle: bool = False
+) -> TrainedModel:
+    """Build the model of a config and load a checkpoint into it.
+
+    Args:
+        cfg (Config): The config.
+        source (str | Path): A checkpoint file, or the work dir of a run, whose last checkpoint is taken; the run may
+            be going on.
+        device (str): Where the model goes. Defaults to ``"cpu"``.
+        allow_pickle (bool): As for :func:`load_checkpoint`. Defaults to False.
+
+    Raises:
+        UserInputError: If there is no (readable) checkpoint, or it does not fit the model.
+    """
+    model = build_model(cfg)
+    path, checkpoint = _read_last(Path(source), allow_pickle) if Path(source).is_dir() else _read(source, allow_pickle)
+    state_dict = {key.removeprefix("module."): value for key, value in checkpoint.get("state_dict", checkpoint).items()}
+    check_checkpoint_fit(model, state_dict, str(path), "test")
+    model.load_state_dict(state_dict, strict=False)
+    return TrainedModel(model.to(device).eval(), path, checkpoint.get("meta", {}).get("epoch"))
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """Build the model of a config as mmengine's runner does, with random weights.
+
+    Args:
+        cfg (Config): The config.
+    """
+    init_default_scope(cfg.get("default_scope", "mmpretrain"))
+    model = dict(cfg.model)
+    if cfg.get("data_preprocessor") is not None:
+        model.setdefault("data_preprocessor", cfg.data_preprocessor)
+    return MODELS.build(model)
+
+
+def build_plain_dataset(cfg: Config, split: str) -> Any:
+    """Build the training or test set of a config, either with the transforms of the test set.
+
+    Args:
+        cfg (Config): The config.
+        split (str): ``"train"`` or ``"test"``.
+
+    Raises:
+        UserInputError: If the config has no such data set or no test pipeline.
+    """
+    init_default_scope(cfg.get("default_scope", "mmpretrain"))
+    loader = cfg.get(f"{split}_dataloader") or {}
+    if "dataset" not in loader:
+        raise UserInputError(f"the config has no {split}_dataloader.dataset; its data cannot be shown.")
+    return replace_pipeline(DATASETS.build(loader["dataset"]), find_test_pipeline(cfg))
+
+
+def find_test_pipeline(cfg: Config) -> list[dict]:
+    """The transforms without augmentation of a config: those of its test set, else of its validation set.
+
+    Args:
+        cfg (Config): The config.
+
+    Raises:
+        UserInputError: If there is neither.
+    """
+    for name in ("test_dataloader", "val_dataloader"):
+        dataset = (cfg.get(name) or {}).get("dataset")
+        while dataset is not None and "pipeline" not in dataset:  # through wrappers
+            dataset = dataset.get("dataset")
+        if dataset is not None:
+            return dataset["pipeline"]
+    raise UserInputError(
+        "there is no pipeline without augmentation in test_dataloader.dataset or val_dataloader.dataset; add one."
+    )
+
+
+def _read(path: str | Path, allow_pickle: bool) -> tuple[Path, dict[str, Any]]:
+    return Path(path), load_checkpoint(path, allow_pickle=allow_pickle)
+
+
+def _read_last(work_dir: Path, allow_pickle: bool) -> tuple[Path, dict[str, Any]]:
+    """Read the last checkpoint; again, if the run has written a new one and removed this one meanwhile."""
+    pointer = work_dir / "last_checkpoint"
+    while True:
+        named = pointer.read_bytes() if pointer.is_file() else None
+        try:
+            path = find_last_checkpoint(work_dir)
+            if path is None:
+                raise UserInputError(f"{work_dir} has no checkpoint yet ({pointer} is missing); give a .pth file.")
+            return _read(path, allow_pickle)
+        except UserInputError:
+            if named is None or pointer.read_bytes() == named:
+                raise

@@ -1,0 +1,302 @@
+"""Show what the pseudo-attributes of an LPA model are, as pictures and as one self-contained HTML page.
+
+For given images, classes or attributes: the images that show the same pseudo-attributes, with the patch marked (Fig. 3
+of the LPA paper); and for each class the attributes that describe it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+import mmcv
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmpretrain.registry import TRANSFORMS
+
+from lt_plugins.atomic_write import atomic_write
+from lt_plugins.engine.attribute_gallery import AttributeGallery
+from lt_plugins.engine.attributes import locate_attributes, retrieve_attributes
+from lt_plugins.engine.checkpoint import guard_pickles
+from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument, load_config, user_errors
+from lt_plugins.engine.trained_model import TrainedModel, build_plain_dataset, find_test_pipeline, load_trained_model
+from lt_plugins.errors import UserInputError
+from lt_plugins.visualization import AttributeRow, HtmlReport, draw_attribute_grid, figure_to_png
+
+HOW_TO_READ = (
+    "A row belongs to one pseudo-attribute; below its name stands how many classes it describes. The yellow mark is the "
+    "cell of the feature map that shows the attribute most clearly (what the feature has seen around it is larger), the "
+    "number below an image the score there, from 0 to 1. Frames tell many-, medium- and few-shot classes apart."
+)
+CLASSES_NOTE = (
+    "Number of an attribute, and in brackets how much higher the class scores on it than the mean of all classes. Closest "
+    "classes share most attributes; the number is the affinity with which the loss attracts their images."
+)
+# What is shown where nothing is asked for.
+DEFAULT_CLASSES = 3
+DEFAULT_ATTRIBUTES = 8
+# Classes in the picture of all classes, and in one of its parts.
+MAX_PICTURED_CLASSES = 100
+CLASSES_A_FIGURE = 20
+CLOSEST_CLASSES = 3
+
+
+class AttributePage:
+    """The page, section by section; each figure is also written as a PNG file.
+
+    Args:
+        title (str): Title of the page.
+        gallery (AttributeGallery): What was retrieved.
+        top (int): Retrieved images a row.
+        out_dir (Path): Where the PNG files go.
+    """
+
+    def __init__(self, title: str, gallery: AttributeGallery, top: int, out_dir: Path) -> None:
+        self.page = HtmlReport(title)
+        self.gallery = gallery
+        self.top = top
+        self.out_dir = out_dir
+        self.num_attributes = gallery.head.attributes_per_class
+        self.written: list[Path] = []
+
+    def add_images(self, queries: Sequence[tuple[Path, torch.Tensor]], model: torch.nn.Module) -> None:
+        """One section for each query image."""
+        for number, (path, inputs) in enumerate(queries, start=1):
+            located = locate_attributes(model, {"inputs": [inputs]})
+            rows = self.gallery.image_rows(inputs, located, path.name, self.num_attributes, self.top)
+            self.page.add_heading(f"Image {path}")
+            self._figure(f"image_{number}_{slug(path.stem)}", rows, f"Strongest attributes of {path.name}")
+
+    def add_classes(self, labels: Sequence[int]) -> None:
+        """One section for each query class."""
+        for label in labels:
+            name = self.gallery.class_names[label]
+            rows = self.gallery.class_rows(label, self.num_attributes, self.top)
+            self.page.add_heading(f"Class {name}")
+            self._figure(
+                f"class_{label}_{slug(name)}", rows, f"The attributes that describe class {name}, strongest first"
+            )
+
+    def add_attributes(self, heading: str, attributes: Sequence[int]) -> None:
+        """A section of query attributes."""
+        rows = [self.gallery.attribute_row(attribute, self.top) for attribute in attributes]
+        self.page.add_heading(heading)
+        self._figure("attributes", rows, "Where each attribute shows most clearly")
+
+    def add_all_classes(self) -> None:
+        """The table and the picture of what describes each class."""
+        gallery = self.gallery
+        distribution = gallery.class_distribution
+        counts = None if distribution is None else distribution.counts.cpu().numpy()
+        sizes = np.bincount(gallery.labels, minlength=len(gallery.class_names)) if counts is None else counts
+        largest_first = np.argsort(-sizes, kind="stable").tolist()
+        self.page.add_heading("What describes each class")
+        self.page.add_text(CLASSES_NOTE)
+        rows = [
+            [
+                gallery.class_names[label],
+                None if counts is None else int(counts[label]),
+                gallery.group(label) or "",
+                ", ".join(
+                    f"{k} ({float(gallery.head.class_attributes[label, k]):.3f})"
+                    for k in gallery.strongest_attributes(label)
+                ),
+                self._closest_classes(label),
+            ]
+            for label in largest_first
+        ]
+        self.page.add_table(["class", "training images", "group", "attributes", "closest classes"], rows)
+        spread = np.linspace(0, len(largest_first) - 1, min(len(largest_first), MAX_PICTURED_CLASSES)).astype(int)
+        pictured = [gallery.own_row(largest_first[rank]) for rank in spread]
+        pictured = [row for row in pictured if row.images]
+        if len(largest_first) > MAX_PICTURED_CLASSES:
+            self.page.add_text(
+                f"The picture shows {MAX_PICTURED_CLASSES} of the classes, evenly spread over their sizes."
+            )
+        for start in range(0, len(pictured), CLASSES_A_FIGURE):
+            part = pictured[start : start + CLASSES_A_FIGURE]
+            caption = (
+                f"Classes {start + 1} to {start + len(part)} of {len(pictured)}, each in those of its own images that "
+            )
+            self._figure(
+                f"all_classes_{start // CLASSES_A_FIGURE + 1}", part, f"{caption}show its attributes most clearly", ""
+            )
+
+    def _closest_classes(self, label: int) -> str:
+        head = self.gallery.head
+        device = head.attribute_labels.device
+        everyone = torch.arange(head.num_classes, device=device)
+        affinity = head.affinity(torch.tensor([label], device=device), everyone)[0].cpu()
+        affinity[label] = 0
+        closest = affinity.argsort(descending=True, stable=True)[:CLOSEST_CLASSES].tolist()
+        return ", ".join(
+            f"{self.gallery.class_names[other]} ({float(affinity[other]):.2f})"
+            for other in closest
+            if affinity[other] > 0
+        )
+
+    def _figure(self, name: str, rows: Sequence[AttributeRow], caption: str, heading: str = "retrieved images") -> None:
+        figure = draw_attribute_grid(rows, heading=heading)
+        self.page.add_figure(figure, caption)
+        path = self.out_dir / f"{name}.png"
+        atomic_write(path, figure_to_png(figure))
+        self.written.append(path)
+
+
+def slug(name: str) -> str:
+    """A name as part of a file name."""
+    return re.sub(r"[^\w.-]+", "_", name)[:40]
+
+
+def require_attributes_head(cfg: Config) -> None:
+    """Refuse a config that learns no attributes, before anything is built."""
+    head = cfg.get("model", {}).get("head", {}).get("type")
+    if head != "LPAHead":
+        raise UserInputError(
+            f"the config's model.head is {head}, which learns no pseudo-attributes; use one with LPAHead (configs/lpa)."
+        )
+
+
+def require_clustered(cfg: Config, trained: TrainedModel) -> None:
+    """Refuse a checkpoint from before the first clustering, and say from when on there are attributes."""
+    if trained.model.head.has_attributes:
+        return
+    epoch = "" if trained.epoch is None else f" (epoch {trained.epoch})"
+    starts = [hook.get("start", 0) for hook in cfg.get("custom_hooks", []) if hook["type"] == "ReclusterHook"]
+    when = (
+        f"ReclusterHook first clusters before epoch {starts[0] + 1}; use a checkpoint of that epoch or a later one."
+        if starts
+        else "the config has no ReclusterHook in custom_hooks."
+    )
+    raise UserInputError(f"{trained.checkpoint}{epoch} has no pseudo-attributes yet: {when}")
+
+
+def find_class(query: str, gallery: AttributeGallery) -> int:
+    """The label of a class that is given by name or number."""
+    names = gallery.class_names
+    if query in names:
+        label = names.index(query)
+    elif re.fullmatch(r"-?\d+", query):
+        label = int(query)
+        if not 0 <= label < len(names):
+            raise UserInputError(f"--classes {query} is out of range; the model has classes 0 to {len(names) - 1}.")
+    else:
+        near = get_close_matches(query, names, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names[:5])}, ..."
+        raise UserInputError(f"--classes {query!r} is no class of the data set; {hint}")
+    if not gallery.strongest_attributes(label):
+        raise UserInputError(f"class {names[label]} had no training image, so no attribute describes it.")
+    return label
+
+
+def smallest_classes(gallery: AttributeGallery, number: int) -> list[int]:
+    """The classes with the fewest images that have attributes."""
+    sizes = np.bincount(gallery.labels, minlength=len(gallery.class_names))
+    described = [label for label in np.argsort(sizes, kind="stable").tolist() if gallery.strongest_attributes(label)]
+    return described[:number]
+
+
+def load_image(path: Path, cfg: Config, size: tuple[int, int]) -> torch.Tensor:
+    """Read an image through the test pipeline: BGR uint8 ``(3, H, W)``.
+
+    A pipeline that does not resize (CIFAR) would leave a photograph large, and the model has learned nothing about patterns
+    of that scale; so the image gets the size of those of the data set.
+    """
+    if not path.is_file():
+        raise UserInputError(f"image {path} does not exist.")
+    pipeline = Compose([TRANSFORMS.build(step) for step in find_test_pipeline(cfg)])
+    inputs: torch.Tensor = pipeline({"img_path": str(path)})["inputs"]
+    if inputs.shape[1:] == size:
+        return inputs
+    resized = mmcv.imresize(inputs.numpy().transpose(1, 2, 0), (size[1], size[0]), interpolation="area")
+    return torch.from_numpy(resized.transpose(2, 0, 1).copy())
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_config_arguments(parser)
+    parser.add_argument(
+        "checkpoint", help="checkpoint file, or work dir of a run (its last checkpoint; it may be going on)"
+    )
+    parser.add_argument("--images", nargs="+", type=Path, default=[], metavar="PATH", help="query images, of any size")
+    parser.add_argument("--classes", nargs="+", default=[], metavar="CLASS", help="query classes, by name or number")
+    parser.add_argument(
+        "--attributes", nargs="+", type=int, default=[], metavar="K", help="query attributes, by number"
+    )
+    parser.add_argument("--split", choices=["train", "test"], default="train", help="where to search (default: train)")
+    parser.add_argument("--top", type=int, default=6, metavar="N", help="retrieved images a row (default: 6)")
+    parser.add_argument("--max-per-class", type=int, default=2, metavar="N", help="of one class at most (default: 2)")
+    parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="default: attributes_<checkpoint> beside it")
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", choices=["cpu", "cuda"], default=default, help="default here: %(default)s")
+    add_pickle_argument(parser)
+    return parser.parse_args(argv)
+
+
+def write_page(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise UserInputError("--device cuda needs a CUDA device, and none is here; use --device cpu.")
+    cfg = load_config(args.config, args.cfg_options)
+    require_attributes_head(cfg)
+    trained = load_trained_model(cfg, args.checkpoint, args.device, args.allow_pickle)
+    require_clustered(cfg, trained)
+    model = trained.model
+    if bad := [k for k in args.attributes if not 0 <= k < model.head.num_attributes]:
+        raise UserInputError(
+            f"--attributes {bad[0]} is out of range; the model has 0 to {model.head.num_attributes - 1}."
+        )
+    dataset = build_plain_dataset(cfg, args.split)
+    queries = [(path, load_image(path, cfg, dataset[0]["inputs"].shape[1:])) for path in args.images]
+    loader = cfg[f"{args.split}_dataloader"]
+    # One more than shown: a query may be among the retrieved and is left out.
+    retrieval = retrieve_attributes(
+        model,
+        dataset,
+        args.top + 1,
+        max_per_class=args.max_per_class,
+        batch_size=loader.get("batch_size", 64),
+        num_workers=loader.get("num_workers", 0),
+    )
+    gallery = AttributeGallery(model, dataset, retrieval)
+    classes = [find_class(query, gallery) for query in args.classes]
+    out_dir = args.out or trained.checkpoint.with_name(f"attributes_{trained.checkpoint.stem}")
+    page = AttributePage(f"Pseudo-attributes: {Path(args.config).stem}", gallery, args.top, out_dir)
+    epoch = "" if trained.epoch is None else f", after epoch {trained.epoch}"
+    used = int(model.head.attribute_labels.any(dim=0).sum())
+    page.page.add_text(
+        f"{trained.checkpoint}{epoch}, read on {time.strftime('%Y-%m-%d %H:%M')}. {model.head.num_attributes} "
+        f"attributes, {used} of them describe a class. Searched: the {len(dataset):,} images of the {args.split} set."
+    )
+    page.page.add_text(HOW_TO_READ)
+    page.add_images(queries, model)
+    if not (queries or classes or args.attributes):
+        classes = smallest_classes(gallery, DEFAULT_CLASSES)
+    page.add_classes(classes)
+    if args.attributes:
+        page.add_attributes("Attributes", args.attributes)
+    else:
+        page.add_attributes("Attributes that most classes share", gallery.most_shared_attributes(DEFAULT_ATTRIBUTES))
+    page.add_all_classes()
+    path = out_dir / "index.html"
+    page.page.save(path)
+    print(f"wrote {path} and beside it {', '.join(figure.name for figure in page.written)}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the page."""
+    with user_errors():
+        args = parse_args(argv)
+        guard_pickles(args.allow_pickle)
+        write_page(args)
+
+
+if __name__ == "__main__":
+    main()
