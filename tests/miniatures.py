@@ -4,9 +4,9 @@
 
 returns the config with every data set in it pointed at a miniature below ``tmp_path``, which is written on the way,
 with small batches, no workers, and classes without images allowed. Everything else (model, number of classes,
-pipelines, schedule, hooks) is the config's own. The CIFAR pickles carry the original names and keys but not the original
-checksums, so their type becomes ``MiniatureCIFAR10`` or ``MiniatureCIFAR100``, which this module registers (in a
-subprocess ``cfg.custom_imports`` does so if the repository root is on its path).
+pipelines, schedule, hooks) is the config's own. The CIFAR pickles carry the original names and keys but not the
+original checksums, so their type becomes ``MiniatureCIFAR10`` or ``MiniatureCIFAR100``, which this module registers (in
+a subprocess ``cfg.custom_imports`` does so if the repository root is on its path).
 
 ``make_miniature('data/places', tmp_path / 'places')`` writes a single one.
 """

@@ -12,13 +12,13 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, TRANSFORMS
-from torchvision.transforms import AutoAugment, AutoAugmentPolicy
+from torchvision.transforms import AutoAugment, AutoAugmentPolicy  # type: ignore[import-untyped]
 
 from lt_plugins.datasets import DigitsDataset, build_leaf_table, class_profile, get_class_counts, get_labels
-from tests.miniatures import miniature_cfg
+from tests.miniatures import miniature_cfg, write_image
 
 BASE = Path(__file__).resolve().parents[2] / "configs/_base_"
-CONFIGS = sorted((BASE / "datasets").glob("*.py"))
+CONFIGS = sorted(path for path in (BASE / "datasets").glob("*.py") if path.stem != "folder")  # has no set of its own
 NUM_CLASSES = {"cifar10": 10, "cifar100": 100, "digits": 10, "imagenet": 1000, "inat": 8142, "places": 365, "tiny": 200}
 SIZE = {"cifar10": 32, "cifar100": 32, "digits": 32, "imagenet": 224, "inat": 224, "places": 224, "tiny": 64}
 
@@ -160,3 +160,21 @@ def test_cifar_policy_is_the_published_one() -> None:
             if operation.startswith("Translate"):
                 expected /= 32  # torchvision counts pixels
             assert magnitude == pytest.approx(expected, abs=1.01 if operation == "Solarize" else 1e-3)
+
+
+def test_own_folder_as_documented(root: Path, tmp_path: Path) -> None:
+    text = (BASE.parents[1] / "docs/data.md").read_text().split("```python\n")[1].split("```")[0]
+    assert len(text.strip().splitlines()) <= 10
+    path = tmp_path / "configs/birds.py"
+    path.parent.mkdir()
+    path.write_text(text)
+    (path.parent / "_base_").symlink_to(BASE)
+    for split in ("train", "val"):
+        for i in range(12):
+            write_image(root / "birds" / split / f"class_{i:02d}" / "image.webp", seed=i)
+    cfg = miniature_cfg(path, root)
+    assert cfg.model.head.num_classes == cfg.data_preprocessor.num_classes == 12
+    for split in ("train", "val", "test"):
+        dataset = DATASETS.build(cfg[f"{split}_dataloader"].dataset)
+        assert get_labels(dataset).tolist() == list(range(12))
+        assert dataset[11]["inputs"].shape == (3, 224, 224)

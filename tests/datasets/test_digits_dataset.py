@@ -9,7 +9,7 @@ from lt_plugins.errors import UserInputError
 
 
 def test_split() -> None:
-    train, test = (DigitsDataset(split) for split in ("train", "test"))  # type: ignore[arg-type]
+    train, test = DigitsDataset("train"), DigitsDataset("test")
     assert np.bincount(test.get_gt_labels()).tolist() == [50] * 10
     assert np.bincount(train.get_gt_labels()).tolist() == (np.bincount(load_digits().target) - 50).tolist()
     images = [{train.get_data_info(i)["img"].tobytes() for i in range(len(train))}]

@@ -105,7 +105,6 @@ def test_a_set_without_a_valid_image_ends() -> None:
 
 def test_out_of_range() -> None:
     dataset = IndexedDataset(ArrayDataset([0, 1, 2]))
-    assert [sample["sample_idx"] for sample in dataset] == [0, 1, 2]  # iteration ends by IndexError
     with pytest.raises(IndexError):
         dataset[3]
     with pytest.raises(IndexError):

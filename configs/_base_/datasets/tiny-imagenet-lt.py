@@ -1,8 +1,6 @@
-# Tiny-ImageNet-LT: class folders data/tiny-imagenet/{train,val}/<class>/<image>, 64x64; the training folder is
-# long-tailed.
-_base_ = "./imagenet-lt.py"
+# Tiny-ImageNet-LT: class folders data/tiny-imagenet/{train,val}/<class>/<image>, 64x64; the train folder has a long tail.
+_base_ = "./folder.py"
 
-dataset_type = "FolderDataset"
 data_root = "data/tiny-imagenet"
 data_preprocessor = dict(num_classes=200)
 
@@ -17,19 +15,6 @@ test_pipeline = [
     dict(type="PackInputs"),
 ]
 
-train_dataloader = dict(
-    batch_size=128,
-    dataset=dict(_delete_=True, type=dataset_type, data_root=data_root, data_prefix="train", pipeline=train_pipeline),
-)
-val_dataloader = dict(
-    batch_size=128,
-    dataset=dict(
-        _delete_=True,
-        type=dataset_type,
-        data_root=data_root,
-        data_prefix="val",
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
-)
+train_dataloader = dict(batch_size=128, dataset=dict(data_root=data_root, pipeline=train_pipeline))
+val_dataloader = dict(batch_size=128, dataset=dict(data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader
