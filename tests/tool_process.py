@@ -103,7 +103,7 @@ def _run(script: str, arguments: Iterable[str], log: Path, errors: Path, env: di
     for descriptor, path in ((1, log), (2, errors)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), descriptor)
     # The server's own streams were closed or belong to pytest.
-    sys.stdout, sys.stderr = open(1, "w", buffering=1), open(2, "w", buffering=1)  # noqa: PTH123, SIM115
+    sys.stdout, sys.stderr = open(1, "w", buffering=1), open(2, "w", buffering=1)  # noqa: SIM115
     os.environ.update(env)
     sys.argv = [script, *arguments]
     sys.path.insert(0, str(ROOT))

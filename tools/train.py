@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from lt_plugins.engine.checkpoint import find_last_checkpoint, guard_pickles
 from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument, load_config, user_errors
 from lt_plugins.engine.launch import add_launcher_argument, prepare_launch
+from lt_plugins.engine.preflight import check_batches
 from lt_plugins.errors import UserInputError
 
 
@@ -64,7 +65,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         cfg = load_config(args.config, args.cfg_options)
         merge_args(cfg, args)
         prepare_launch(cfg, args.launcher)
-        Runner.from_cfg(cfg).train()
+        runner = Runner.from_cfg(cfg)
+        # PreflightHook checks it too, but schedulers that count steps fail on an empty epoch before any hook runs.
+        check_batches("train", runner.train_dataloader)
+        runner.train()
 
 
 if __name__ == "__main__":

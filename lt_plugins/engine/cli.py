@@ -125,8 +125,18 @@ def load_config(path: str, overrides: dict[str, Any] | None = None) -> Config:
         raise UserInputError(f"config {path} does not exist; the ready ones are listed by: find configs -name '*.py'")
     try:
         cfg = Config.fromfile(path)
-    except (OSError, SyntaxError, NameError, KeyError, AttributeError, TypeError, ConfigParsingError) as error:
-        raise UserInputError(f"config {path} cannot be read: {type(error).__name__}: {error}") from error
+    except (
+        OSError,
+        ImportError,
+        SyntaxError,
+        NameError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        ConfigParsingError,
+    ) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise UserInputError(f"config {path} cannot be read: {type(error).__name__}: {reason}") from error
     for key in overrides or {}:
         top = key.split(".")[0]
         if top not in cfg and top not in RUNNER_KEYS:

@@ -9,6 +9,7 @@ import torch
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.utils.data import DataLoader
 
 from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
@@ -35,11 +36,7 @@ def check_setup(runner: Runner, allow_empty_classes: bool) -> None:
         loaders["val"] = runner.val_dataloader
     for split, loader in loaders.items():
         dataset = loader.dataset
-        if len(loader) == 0:
-            raise UserInputError(
-                f"{split}_dataloader has {len(dataset)} images but yields no batch of {loader.batch_size}; "
-                f"lower {split}_dataloader.batch_size or set {split}_dataloader.drop_last=False."
-            )
+        check_batches(split, loader)
         classes = getattr(dataset, "metainfo", {}).get("classes")
         if classes is not None and len(classes) != distribution.num_classes:
             raise UserInputError(
@@ -54,6 +51,23 @@ def check_setup(runner: Runner, allow_empty_classes: bool) -> None:
                     f"image {index} of the {split} data set cannot be read ({error}); mend it, and check all files "
                     "with tools/datasets/check.py CONFIG."
                 ) from error
+
+
+def check_batches(split: str, loader: DataLoader[Any]) -> None:
+    """Refuse a data loader that yields nothing.
+
+    Args:
+        split (str): ``"train"`` or ``"val"``.
+        loader (DataLoader): Its data loader.
+
+    Raises:
+        UserInputError: If an epoch has no batch.
+    """
+    if len(loader) == 0:
+        raise UserInputError(
+            f"{split}_dataloader has {len(loader.dataset)} images but yields no batch of {loader.batch_size}; "  # type: ignore[arg-type]
+            f"lower {split}_dataloader.batch_size or set {split}_dataloader.drop_last=False."
+        )
 
 
 def check_classes(counts: Tensor, allow_empty_classes: bool) -> None:

@@ -106,7 +106,7 @@ def test_cut_off_file(keep: float, tmp_path: Path) -> None:
     path = tmp_path / "a.pth"
     torch.save({"state_dict": nn.Linear(64, 64).state_dict()}, path)
     path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
-    with pytest.raises(UserInputError, match="cut off|damaged") as caught:
+    with pytest.raises(UserInputError, match=r"cut off|damaged") as caught:
         load_checkpoint(path)
     assert "\n" not in str(caught.value)
 
@@ -142,7 +142,7 @@ def _model(width: int = 4, classes: int = 3) -> nn.Module:
 
 def test_checkpoint_of_the_same_model_fits_every_purpose() -> None:
     for purpose in ("resume", "test", "initialise"):
-        check_checkpoint_fit(_model(), _model().state_dict(), "a.pth", purpose)  # type: ignore[arg-type]
+        check_checkpoint_fit(_model(), _model().state_dict(), "a.pth", purpose)
 
 
 def test_resume_refuses_any_difference() -> None:

@@ -56,7 +56,7 @@ def assert_identical(left: Any, right: Any, path: str = "") -> None:
 
 @pytest.mark.parametrize("config", CASES)
 def test_killed_and_resumed_equals_undisturbed(config: str, tmp_path: Path) -> None:
-    arguments = [ROOT / "configs" / config, "--cfg-options", *COMMON, *CASES[config]]
+    arguments: list[str | Path] = [ROOT / "configs" / config, "--cfg-options", *COMMON, *CASES[config]]
     alone, killed = tmp_path / "alone", tmp_path / "killed"
     assert run_tool("train.py", *arguments, "--work-dir", alone, logs=tmp_path).exit_code == 0
 

@@ -1,0 +1,85 @@
+"""Class counts reach the model, the checkpoint and the metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.evaluator import BaseMetric
+from torch import Tensor, nn
+
+from lt_plugins.engine import load_checkpoint
+from lt_plugins.engine.hooks.class_distribution_hook import find_num_classes
+from lt_plugins.errors import UserInputError
+from lt_plugins.structures import ClassDistribution
+from tests.engine.conftest import MakeRunner
+
+
+class CountingMetric(BaseMetric):
+    """Keeps the counts that it is given."""
+
+    counts: Tensor | None = None
+
+    def set_class_counts(self, counts: Tensor) -> None:
+        self.counts = counts
+
+    def process(self, data_batch: object, data_samples: object) -> None:
+        self.results.append(0)
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        return {"n": len(results)}
+
+
+def test_counts_from_training_to_testing(make_runner: MakeRunner) -> None:
+    runner = make_runner(**{"train_cfg.max_epochs": 1, "train_cfg.val_interval": 1})
+    runner.model.head.loss_module.class_distribution = ClassDistribution(10)
+    metric = CountingMetric()
+    runner.val_evaluator.metrics.append(metric)
+    runner.train()
+    expected = torch.bincount(torch.tensor(runner.train_dataloader.dataset.get_gt_labels()))
+    assert expected.sum() == len(runner.train_dataloader.dataset)
+    assert torch.equal(runner.model.class_distribution.counts, expected)
+    assert torch.equal(runner.model.head.loss_module.class_distribution.counts, expected)
+    assert metric.counts is not None
+    assert torch.equal(metric.counts, expected)
+
+    path = Path(runner.work_dir, "epoch_1.pth")
+    assert torch.equal(load_checkpoint(path)["state_dict"]["class_distribution.counts"], expected)
+
+    # No training data at all: the counts come from the checkpoint.
+    tester = make_runner(load_from=str(path), train_dataloader=None, train_cfg=None, optim_wrapper=None,
+                         param_scheduler=None, auto_scale_lr=None)  # fmt: skip
+    metric = CountingMetric()
+    tester.test_evaluator.metrics.append(metric)
+    tester.test()
+    assert metric.counts is not None
+    assert torch.equal(metric.counts, expected)
+
+
+def test_dataset_and_head_must_agree(make_runner: MakeRunner) -> None:
+    with pytest.raises(UserInputError, match=r"10 classes, but model\.head\.num_classes=12"):
+        make_runner(**{"model.head.num_classes": 12}).train()
+
+
+def test_resume_on_other_data_is_refused(make_runner: MakeRunner) -> None:
+    first = make_runner(**{"train_cfg.max_epochs": 1})
+    first.train()
+    number = len(first.train_dataloader.dataset)
+    options = {"train_dataloader.dataset.max_count": 9, "load_from": f"{first.work_dir}/epoch_1.pth"}
+    with pytest.raises(
+        UserInputError, match=rf"trained on {number} images of 10 classes.* first at class 0 \(8 and 9\)"
+    ):
+        make_runner(resume=True, **options).train()
+    make_runner(resume=False, **options).train()  # a new run from the same weights is fine
+
+
+def test_find_num_classes() -> None:
+    model = nn.Module()
+    with pytest.raises(UserInputError, match=r"no head\.num_classes"):
+        find_num_classes(model)
+    model.loss = ClassDistribution(7)
+    assert find_num_classes(model) == 7
+    model.head = nn.Module()
+    model.head.num_classes = 8  # type: ignore[assignment]
+    assert find_num_classes(model) == 8
