@@ -1,0 +1,169 @@
+"""Write the result tables of the READMEs from configs/**/metafile.yml and results/; --check only compares.
+
+docs/contributing.md describes the metafile and the results files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lt_plugins.engine.cli import user_errors
+from lt_plugins.errors import UserInputError
+
+ROOT = Path(__file__).resolve().parents[2]
+BEGIN = "<!-- begin results: written by `make results-table` -->"
+END = "<!-- end results -->"
+GROUPS = ("many", "medium", "few")
+HEADER = ("Config", "Data", "Schedule", "Published", "Ours", "Many", "Medium", "Few", "ECE", "Runs")
+NOTE = """\
+Top-1 accuracy and expected calibration error in percent. *Published*: overall (many / medium / few). *Ours*: after the
+last epoch, never the best epoch on the test set; ± is the standard deviation over seeds. A *short* schedule is not
+comparable with published numbers."""
+MODEL_KEYS = {"Name", "In Collection", "Config", "Results"}
+RESULT_KEYS = {"Task", "Dataset"}
+OPTIONAL_RESULT_KEYS = {"Published", "Ours"}
+
+
+class Method:
+    """A method folder: its README, metafile and the results that the metafile names.
+
+    Args:
+        metafile (Path): A metafile.yml.
+
+    Raises:
+        UserInputError: If the metafile does not follow the schema, or names a file that does not exist.
+    """
+
+    def __init__(self, metafile: Path) -> None:
+        self.metafile = metafile
+        self.readme = metafile.with_name("README.md")
+        content = yaml.safe_load(metafile.read_text(encoding="utf-8"))
+        collections = {collection["Name"] for collection in content["Collections"]}
+        self.models: list[dict[str, Any]] = content["Models"]
+        for model in self.models:
+            self._require(
+                set(model) == MODEL_KEYS, f"{model.get('Name')} has the keys {sorted(model)}, not {MODEL_KEYS}"
+            )
+            self._require(model["In Collection"] in collections, f"unknown collection {model['In Collection']}")
+            config = ROOT / model["Config"]
+            self._require(config.is_file() and config.parent == metafile.parent, f"no {model['Config']} in this folder")
+            self._require(model["Name"] == f"{metafile.parent.name}/{config.stem}", f"wrong name {model['Name']}")
+            for result in model["Results"]:
+                extra = set(result) - RESULT_KEYS - OPTIONAL_RESULT_KEYS
+                self._require(not extra and set(result) >= RESULT_KEYS, f"{model['Name']}: wrong keys {sorted(result)}")
+                result["runs"] = [self._load(path, model["Config"]) for path in result.get("Ours", [])]
+        named = sorted(model["Config"] for model in self.models)
+        existing = sorted(str(path.relative_to(ROOT)) for path in metafile.parent.glob("*.py"))
+        self._require(named == existing, f"Models must name each config once; differs: {set(named) ^ set(existing)}")
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """All configs, for the method's own README."""
+        folder = self.metafile.parent
+        return [_row(Path(m["Config"]).stem, m, result, folder) for m in self.models for result in m["Results"]]
+
+    def rows_with_runs(self) -> list[tuple[str, ...]]:
+        """What we have run, for the main README."""
+        return [_row(m["Name"], m, result, ROOT) for m in self.models for result in m["Results"] if result["runs"]]
+
+    def _load(self, path: str, config: str) -> dict[str, Any]:
+        self._require((ROOT / path).is_file(), f"{path} does not exist")
+        run = json.loads((ROOT / path).read_text(encoding="utf-8"))
+        self._require(run["config"] == config, f"{path} is a run of {run['config']}, not of {config}")
+        return {**run, "path": path}
+
+    def _require(self, holds: bool, message: str) -> None:
+        if not holds:
+            raise UserInputError(f"{self.metafile.relative_to(ROOT)}: {message}.")
+
+
+def _row(name: str, model: dict[str, Any], result: dict[str, Any], folder: Path) -> tuple[str, ...]:
+    """Cells of a row; links are relative to the folder."""
+    runs = result["runs"]
+    schedule = "-"
+    if runs:
+        schedule = " / ".join(sorted({f"{run['schedule']} ({run['epochs']} epochs)" for run in runs}))
+    return (
+        f"[{name}]({os.path.relpath(ROOT / model['Config'], folder)})",
+        result["Dataset"],
+        schedule,
+        _published(result.get("Published")),
+        *(_mean(runs, name) for name in ("overall", *GROUPS, "ece")),
+        ", ".join(f"[seed {run['seed']}]({os.path.relpath(ROOT / run['path'], folder)})" for run in runs) or "-",
+    )
+
+
+def _published(numbers: dict[str, float] | None) -> str:
+    if numbers is None:
+        return "-"
+    groups = [f"{numbers[group]:.1f}" for group in GROUPS if group in numbers]
+    return f"{numbers['overall']:.1f}" + (f" ({' / '.join(groups)})" if groups else "")
+
+
+def _mean(runs: list[dict[str, Any]], name: str) -> str:
+    values = [run["metrics"][name] for run in runs if name in run["metrics"]]
+    if not values:
+        return "-"
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{spread}"
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> str:
+    """A Markdown table with the note on what its numbers are."""
+    lines = [HEADER, ("---",) * 3 + ("---:",) * 6 + ("---",), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{NOTE}"
+
+
+def fill(page: Path, content: str) -> tuple[str, str]:
+    """The page as it is, and with the content between its markers."""
+    text = page.read_text(encoding="utf-8")
+    before, found, rest = text.partition(BEGIN)
+    _, closed, after = rest.partition(END)
+    if not (found and closed):
+        raise UserInputError(f"{page.relative_to(ROOT)} needs the lines {BEGIN} and {END} where its table goes.")
+    return text, f"{before}{BEGIN}\n\n{content}\n\n{END}{after}"
+
+
+def pages(methods: Sequence[Method]) -> list[tuple[Path, str]]:
+    """Each page with its table: the methods' own, and what we have run in the main README."""
+    own = [(method.readme, table(method.rows())) for method in methods]
+    run = [row for method in methods for row in method.rows_with_runs()]
+    return [*own, (ROOT / "README.md", table(run))]
+
+
+def check_all_results_are_named(methods: Sequence[Method]) -> None:
+    """Every file of results/ belongs to a model, so that none is forgotten or hidden."""
+    named = {
+        run["path"] for method in methods for model in method.models for r in model["Results"] for run in r["runs"]
+    }
+    existing = {str(path.relative_to(ROOT)) for path in (ROOT / "results").rglob("*.json")}
+    if named != existing:
+        raise UserInputError(f"no metafile.yml names {sorted(existing - named)} under Ours.")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write or check the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a table is not up to date")
+    args = parser.parse_args(argv)
+    with user_errors():
+        methods = [Method(path) for path in sorted((ROOT / "configs").rglob("metafile.yml"))]
+        check_all_results_are_named(methods)
+        for page, content in pages(methods):
+            old, new = fill(page, content)
+            if old != new and args.check:
+                raise UserInputError(f"the table of {page.relative_to(ROOT)} is out of date; run: make results-table")
+            if old != new:
+                page.write_text(new, encoding="utf-8")
+                print(f"wrote {page.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
