@@ -30,13 +30,13 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.visualization import AttributeRow, HtmlReport, draw_attribute_grid, figure_to_png
 
 HOW_TO_READ = (
-    "A row belongs to one pseudo-attribute; below its name stands how many classes it describes. The yellow mark is the "
-    "cell of the feature map that shows the attribute most clearly (what the feature has seen around it is larger), the "
-    "number below an image the score there, from 0 to 1. Frames tell many-, medium- and few-shot classes apart."
+    "A row belongs to one pseudo-attribute; below its name stands how many classes it describes. The yellow mark is "
+    "the cell of the feature map that shows the attribute most clearly (what the feature has seen is larger), "
+    "the number below an image the score there, from 0 to 1. Frames tell many-, medium- and few-shot classes apart."
 )
 CLASSES_NOTE = (
-    "Number of an attribute, and in brackets how much higher the class scores on it than the mean of all classes. Closest "
-    "classes share most attributes; the number is the affinity with which the loss attracts their images."
+    "Number of an attribute, and in brackets how much higher the class scores on it than the mean of all classes. "
+    "Closest classes share most attributes; the number is the affinity with which the loss attracts their images."
 )
 # What is shown where nothing is asked for.
 DEFAULT_CLASSES = 3
@@ -205,8 +205,8 @@ def smallest_classes(gallery: AttributeGallery, number: int) -> list[int]:
 def load_image(path: Path, cfg: Config, size: tuple[int, int]) -> torch.Tensor:
     """Read an image through the test pipeline: BGR uint8 ``(3, H, W)``.
 
-    A pipeline that does not resize (CIFAR) would leave a photograph large, and the model has learned nothing about patterns
-    of that scale; so the image gets the size of those of the data set.
+    A pipeline that does not resize (CIFAR) would leave a photograph large, and the model has learned nothing about
+    patterns of that scale; so the image gets the size of those of the data set.
     """
     if not path.is_file():
         raise UserInputError(f"image {path} does not exist.")
