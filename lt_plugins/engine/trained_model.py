@@ -78,19 +78,23 @@ def build_plain_dataset(cfg: Config, split: str) -> Any:
     """
     init_default_scope(cfg.get("default_scope", "mmpretrain"))
     loader = cfg.get(f"{split}_dataloader") or {}
-    if "dataset" not in loader:
-        raise UserInputError(f"the config has no {split}_dataloader.dataset; its data cannot be shown.")
-    return replace_pipeline(DATASETS.build(loader["dataset"]), find_test_pipeline(cfg))
+    pipeline = find_test_pipeline(cfg)
+    if "dataset" not in loader or pipeline is None:
+        raise UserInputError(
+            f"the config has no {split}_dataloader.dataset, or no test_dataloader or val_dataloader with a pipeline "
+            "to read it through."
+        )
+    return replace_pipeline(DATASETS.build(loader["dataset"]), pipeline)
 
 
-def find_test_pipeline(cfg: Config) -> list[dict]:
+def find_test_pipeline(cfg: Config) -> list[dict] | None:
     """The transforms without augmentation of a config: those of its test set, else of its validation set.
 
     Args:
         cfg (Config): The config.
 
-    Raises:
-        UserInputError: If there is neither.
+    Returns:
+        list[dict] | None: The transforms; None if the config has neither.
     """
     for name in ("test_dataloader", "val_dataloader"):
         dataset = (cfg.get(name) or {}).get("dataset")
@@ -98,9 +102,7 @@ def find_test_pipeline(cfg: Config) -> list[dict]:
             dataset = dataset.get("dataset")
         if dataset is not None:
             return dataset["pipeline"]
-    raise UserInputError(
-        "there is no pipeline without augmentation in test_dataloader.dataset or val_dataloader.dataset; add one."
-    )
+    return None
 
 
 def _read(path: str | Path, allow_pickle: bool) -> tuple[Path, dict[str, Any]]:

@@ -210,7 +210,7 @@ def load_image(path: Path, cfg: Config, size: tuple[int, int]) -> torch.Tensor:
     """
     if not path.is_file():
         raise UserInputError(f"image {path} does not exist.")
-    pipeline = Compose([TRANSFORMS.build(step) for step in find_test_pipeline(cfg)])
+    pipeline = Compose([TRANSFORMS.build(step) for step in find_test_pipeline(cfg) or []])
     inputs: torch.Tensor = pipeline({"img_path": str(path)})["inputs"]
     if inputs.shape[1:] == size:
         return inputs

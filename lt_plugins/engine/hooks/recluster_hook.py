@@ -22,6 +22,7 @@ from lt_plugins.clustering import (
 )
 from lt_plugins.datasets import get_labels, replace_pipeline
 from lt_plugins.engine.features import gather_features, stream_features
+from lt_plugins.engine.trained_model import find_test_pipeline
 from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers import TwoViewClassifier
@@ -223,16 +224,13 @@ class ReclusterHook(Hook):
         return table.class_scores()
 
     def _test_pipeline(self, runner: Runner) -> list[dict]:
-        if self.pipeline is not None:
-            return self.pipeline
-        for name in ("test_dataloader", "val_dataloader"):
-            loader = runner.cfg.get(name) or {}
-            if "pipeline" in loader.get("dataset", {}):
-                return loader["dataset"]["pipeline"]
-        raise UserInputError(
-            "ReclusterHook needs a pipeline without augmentation and finds none in test_dataloader.dataset or "
-            "val_dataloader.dataset; set the hook's pipeline."
-        )
+        pipeline = find_test_pipeline(runner.cfg) if self.pipeline is None else self.pipeline
+        if pipeline is None:
+            raise UserInputError(
+                "ReclusterHook needs a pipeline without augmentation and finds none in test_dataloader.dataset or "
+                "val_dataloader.dataset; set the hook's pipeline."
+            )
+        return pipeline
 
 
 def _random_places(num_places: int, num_kept: int, seed: int, sample_idx: int) -> Tensor:
