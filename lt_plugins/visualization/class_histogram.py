@@ -26,7 +26,8 @@ def plot_class_histogram(train_counts: NDArray[np.int64], groups: NDArray[np.str
         ranks = np.flatnonzero(groups[order] == group)
         if len(ranks):
             sizes = train_counts[order][ranks]
-            size_bars(axes, ranks, sizes, color, f"{group}: {len(ranks):,} classes, {sizes.sum():,} images")
+            noun = "class" if len(ranks) == 1 else "classes"
+            size_bars(axes, ranks, sizes, color, f"{group}: {len(ranks):,} {noun}, {sizes.sum():,} images")
     axes.set_xlim(-0.5, len(order) - 0.5)
     class_ticks(axes, [names[index] for index in order])
     clean(axes)
