@@ -1,0 +1,185 @@
+"""Train cross-entropy and LPA on long-tailed digits on the CPU, compare them, and draw what LPA has learned."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from lt_plugins.atomic_write import atomic_write
+from lt_plugins.datasets import replace_pipeline
+from lt_plugins.engine import AttributeGallery, retrieve_attributes
+from lt_plugins.engine.cli import load_config, user_errors
+from lt_plugins.engine.launch import prepare_launch
+from lt_plugins.evaluation import RunFolder
+from lt_plugins.visualization import draw_attribute_grid, figure_to_png, plot_class_accuracy, plot_confusion_matrix
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+METHODS = {
+    "cross-entropy": CONFIGS / "baselines" / "ce" / "ce_r32_digits.py",
+    "LPA": CONFIGS / "lpa" / "paco_r32_digits.py",
+}
+COLUMNS = {
+    "overall": "shot/accuracy_top1",
+    "many": "shot/many",
+    "medium": "shot/medium",
+    "few": "shot/few",
+    "ECE": "calibration/ece",
+}
+NUM_ATTRIBUTES_SHOWN = 6
+
+
+class Trained(NamedTuple):
+    """A trained method: its work dir, last metrics in percent, seconds of training, and runner."""
+
+    folder: RunFolder
+    metrics: dict[str, float]
+    seconds: float
+    runner: Runner
+
+
+class ProgressHook(Hook):
+    """Moves the progress line on.
+
+    Args:
+        progress (Progress): The line.
+        label (str): Name of the run.
+    """
+
+    def __init__(self, progress: Progress, label: str) -> None:
+        self.progress = progress
+        self.label = label
+
+    def before_train(self, runner: Runner) -> None:
+        """Start the line at the first step."""
+        self.task = self.progress.add_task(self.label, total=runner.max_iters, loss="")
+
+    def after_train_iter(
+        self,
+        runner: Runner,  # noqa: ARG002 (mmengine's signature)
+        batch_idx: int,  # noqa: ARG002
+        data_batch: Any = None,  # noqa: ARG002
+        outputs: dict | None = None,
+    ) -> None:
+        """Show the step and its loss."""
+        self.progress.update(self.task, advance=1, loss=f"loss {outputs['loss']:.2f}" if outputs else "")
+
+
+def train(method: str, seed: int, out: Path, progress: Progress) -> Trained:
+    """Train one method as tools/train.py does, with a progress line instead of the log, which goes to the work dir."""
+    cfg = load_config(str(METHODS[method]), {"randomness.seed": seed})
+    cfg.work_dir = str(out / f"{METHODS[method].stem}_seed{seed}")
+    prepare_launch(cfg, "none")
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(ProgressHook(progress, f"{method}, seed {seed}"))
+    start = time.perf_counter()
+    runner.train()
+    seconds = time.perf_counter() - start
+    folder = RunFolder(cfg.work_dir)
+    return Trained(folder, folder.log().metrics[-1], seconds, runner)
+
+
+def compare(runs: dict[str, list[Trained]]) -> Table:
+    """One row a method, averaged over the seeds."""
+    num_seeds = len(next(iter(runs.values())))
+    title = "UCI digits, imbalance factor 50: accuracy and expected calibration error (ECE) in %"
+    table = Table(title=title + (f", mean of {num_seeds} seeds ± standard deviation" if num_seeds > 1 else ""))
+    table.add_column("method")
+    for column in (*COLUMNS, "time"):
+        table.add_column(column, justify="right")
+    for method, trained in runs.items():
+        cells = [summarise([run.metrics[key] for run in trained]) for key in COLUMNS.values()]
+        seconds = statistics.mean(run.seconds for run in trained)
+        table.add_row(method, *cells, f"{seconds:.0f} s")
+    return table
+
+
+def summarise(values: Sequence[float]) -> str:
+    """Mean, and standard deviation if there are several."""
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{spread}"
+
+
+def draw(runs: dict[str, Trained], out: Path) -> list[Path]:
+    """Write the per-class, confusion and attribute figures of one run a method."""
+    tables = {method: run.folder.class_table()[1] for method, run in runs.items()}
+    classes = tables["LPA"]
+    if classes.train_counts is None or classes.groups is None:
+        raise RuntimeError("the digits configs lack ClassDistributionHook")
+    accuracies = {method: table.accuracy for method, table in tables.items()}
+    figures = {"class_accuracy": plot_class_accuracy(accuracies, classes.train_counts, classes.groups, classes.names)}
+    for method, run in runs.items():
+        _, predictions = run.folder.predictions()
+        figures[f"confusion_{method.lower()}"] = plot_confusion_matrix(
+            predictions.label, predictions.predicted, classes.train_counts, classes.names, classes.groups
+        )
+    figures["pseudo_attributes"] = draw_attributes(runs["LPA"].runner)
+    paths = [out / f"{name}.png" for name in figures]
+    for path, figure in zip(paths, figures.values(), strict=True):
+        atomic_write(path, figure_to_png(figure))
+    return paths
+
+
+def draw_attributes(runner: Runner) -> Any:
+    """The training images that show the most shared pseudo-attributes most clearly."""
+    pipeline = runner.cfg.test_dataloader.dataset.pipeline
+    dataset = replace_pipeline(runner.train_dataloader.dataset, pipeline)
+    retrieval = retrieve_attributes(runner.model, dataset, max_per_class=2)
+    gallery = AttributeGallery(runner.model, dataset, retrieval)
+    rows = [gallery.attribute_row(k) for k in gallery.most_shared_attributes(NUM_ATTRIBUTES_SHOWN)]
+    return draw_attribute_grid(rows, heading="training images that show the pseudo-attribute most clearly")
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=0, help="first seed")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="average over N seeds")
+    parser.add_argument("--out", type=Path, default=Path("work_dirs/demo"), help="folder of logs, weights and figures")
+    args = parser.parse_args(argv)
+    if args.seeds < 1:
+        parser.error(f"--seeds {args.seeds} must be at least 1")
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the demo."""
+    args = parse_args(argv)
+    console = Console(file=sys.stdout)  # of now: below, stdout is silent
+    progress = Progress(
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        TextColumn("{task.fields[loss]:<10}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    warnings.simplefilter("ignore")  # of other packages; the logs in the work dirs have what matters
+    runs: dict[str, list[Trained]] = {method: [] for method in METHODS}
+    with user_errors(), Path(os.devnull).open("w") as silence, redirect_stdout(silence), progress:
+        for seed in range(args.seed, args.seed + args.seeds):
+            for method, trained in runs.items():
+                trained.append(train(method, seed, args.out, progress))
+        paths = draw({method: trained[0] for method, trained in runs.items()}, args.out)
+    console.print(compare(runs))
+    console.print("figures:", *(f"  {path}" for path in paths), sep="\n")
+    console.print(f"a whole report: .venv/bin/python tools/analysis/report.py {runs['LPA'][0].folder.path}")
+
+
+if __name__ == "__main__":
+    main()
