@@ -47,7 +47,7 @@ def stream_features(
     Raises:
         UserInputError: If ``extract`` does not return one feature a sample.
     """
-    own = _positions(dataset, indices)[get_rank() :: get_world_size()]
+    own = _positions(dataset, indices)[get_rank() :: get_world_size()].contiguous()
     loader = DataLoader(
         Subset(dataset, own.tolist()),
         batch_size=batch_size,

@@ -22,7 +22,8 @@ def slow_balanced_sample(labels: list[int], num_samples: int, seed: int) -> list
     waiting = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed)).tolist()
     chosen: list[int] = []
     while waiting and len(chosen) < num_samples:
-        in_this_round, later = [], []
+        in_this_round: list[int] = []
+        later: list[int] = []
         for index in waiting:
             taken = {labels[other] for other in in_this_round}
             (later if labels[index] in taken else in_this_round).append(index)
