@@ -10,7 +10,7 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from lt_plugins.engine.atomic_write import atomic_write
+from lt_plugins.atomic_write import atomic_write
 from lt_plugins.engine.checkpoint import guard_pickles
 from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument, load_config, user_errors
 from lt_plugins.engine.launch import add_launcher_argument, prepare_launch

@@ -1,6 +1,5 @@
 """Running: hooks, the feature pass, checkpoints, command lines."""
 
-from lt_plugins.engine.atomic_write import atomic_write
 from lt_plugins.engine.attribute_gallery import AttributeGallery
 from lt_plugins.engine.attributes import AttributeRetrieval, Place, locate_attributes, retrieve_attributes
 from lt_plugins.engine.checkpoint import find_last_checkpoint, guard_pickles, load_checkpoint
@@ -34,7 +33,6 @@ __all__ = [
     "ReclusterHook",
     "SafeCheckpointHook",
     "SyncBatchNormHook",
-    "atomic_write",
     "check_checkpoint_fit",
     "check_setup",
     "convert_sync_batch_norm",

@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.progress import track
 
-from lt_plugins.engine.atomic_write import atomic_write
+from lt_plugins.atomic_write import atomic_write
 from lt_plugins.engine.cli import user_errors
 from lt_plugins.errors import UserInputError
 

@@ -11,7 +11,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
-from lt_plugins.engine.atomic_write import TEMPORARY_SUFFIX, atomic_write
+from lt_plugins.atomic_write import TEMPORARY_SUFFIX, atomic_write
 from lt_plugins.errors import UserInputError
 
 

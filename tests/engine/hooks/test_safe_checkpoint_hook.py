@@ -14,8 +14,8 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from lt_plugins.engine import atomic_write, find_last_checkpoint, load_checkpoint
-from lt_plugins.engine.atomic_write import TEMPORARY_SUFFIX
+from lt_plugins.atomic_write import TEMPORARY_SUFFIX, atomic_write
+from lt_plugins.engine import find_last_checkpoint, load_checkpoint
 from lt_plugins.engine.hooks import SafeCheckpointHook
 from lt_plugins.errors import UserInputError
 from tests.engine.conftest import MakeRunner
