@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from tests.miniatures import miniature_cfg
+from tools.dev import readme_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.py") if "_base_" not in path.parts)
@@ -49,6 +50,8 @@ def _tiny_cfg(path: Path, root: Path, work_dir: Path) -> Config:
         for key in ("scale", "crop_size"):
             if node.get(key) in (224, 256):
                 node[key] = {224: 64, 256: 72}[node[key]]
+        if node.get("type") == "DigitsDataset" and node["split"] == "test":
+            node["indices"] = 20
     train = cfg.train_dataloader
     train.dataset = {"type": "IndexedDataset", "dataset": train.dataset, "indices": [0, 1, 2, 3]}
     if cfg.model.backbone.get("init_cfg"):
@@ -88,6 +91,17 @@ def test_one_step_and_test(path: Path, data: Path, tmp_path: Path, monkeypatch: 
     for key in ("shot/accuracy_top1", "calibration/ece"):
         assert 0 <= metrics[key] <= 100
     assert list(tmp_path.rglob("per_class.csv")), "testing writes the table of classes"
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in CONFIGS}), ids=lambda path: path.name)
+def test_folder_is_described(folder: Path) -> None:
+    assert (folder / "metafile.yml").is_file(), "each method states its configs and published numbers"
+    assert (folder / "README.md").is_file(), "each method has a page"
+
+
+def test_tables_are_those_of_metafiles_and_results() -> None:
+    """Also: the metafiles follow the schema, name every config, and name every file of results/."""
+    readme_tables.main(["--check"])
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT / "configs")))

@@ -102,9 +102,9 @@ def describe_hardware(header: str) -> str:
 
 
 def commit_at(time: datetime) -> str:
-    """The commit that was checked out, if the history is linear, when the run started."""
+    """The newest commit when the run started; empty outside of a git checkout."""
     command = ["git", "rev-list", "-1", f"--before={time:%Y-%m-%dT%H:%M:%S}", "HEAD"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def evaluation(row: dict[str, float]) -> dict[str, float]:

@@ -1,0 +1,173 @@
+"""A run's folder becomes a results file, and results files become tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lt_plugins.evaluation import RunFolder
+from tools.dev import readme_tables, record_result
+
+CONFIG = "configs/baselines/ce/ce_r32_cifar100-lt100_folder_20e.py"
+LOG = """\
+2026/11/21 06:21:31 - mmengine - INFO -
+    CUDA available: True
+    GPU 0,1: NVIDIA H200
+    PyTorch: 2.11.0+cu130
+    seed: 3
+2026/11/21 06:22:01 - mmengine - INFO - Epoch(train) [1][50/85]
+2026/11/21 06:31:31 - mmengine - INFO - done
+"""
+
+
+def _evaluation(step: int, overall: float, few: float) -> str:
+    scores = {"shot/accuracy_top1": overall, "shot/few": few, "calibration/ece": 7.0}
+    return json.dumps({**scores, "data_time": 0.1, "time": 1.0, "step": step})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run of 20 epochs, the last of which is not the best, trained with overrides."""
+    work_dir = tmp_path / "run"
+    start = work_dir / "20261121_062131"
+    (start / "vis_data").mkdir(parents=True)
+    cfg = record_result.Config.fromfile(record_result.ROOT / CONFIG)
+    cfg.merge_from_dict({"randomness.seed": 3, "work_dir": str(work_dir), "train_dataloader.batch_size": 64})
+    for path in (start / "vis_data" / "config.py", work_dir / Path(CONFIG).name):
+        cfg.dump(path)
+    train = [json.dumps({"loss": 2.0, "memory": 900 + i, "epoch": i, "iter": i, "step": i}) for i in (1, 2)]
+    lines = [*train, _evaluation(18, 33.25, 6.0), _evaluation(20, 32.5, 5.0)]
+    (start / "vis_data" / "scalars.json").write_text("\n".join(lines))
+    (start / f"{start.name}.log").write_text(LOG)
+    return work_dir
+
+
+def test_record_result(run: Path, tmp_path: Path) -> None:
+    record_result.main([str(run), str(tmp_path / "out" / "result.json")])
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    commit = result.pop("commit")
+    assert commit == "" or len(commit) == 40
+    assert result == {
+        "config": CONFIG,
+        "command": f"python tools/train.py {CONFIG} --cfg-options randomness.seed=3 train_dataloader.batch_size=64",
+        "seed": 3,
+        "dataset": "cifar100-lt100",
+        "epochs": 20,
+        "schedule": "short",
+        "hardware": "2 x NVIDIA H200",
+        "torch": "2.11.0+cu130",
+        "time_s": 600.0,
+        "max_memory_mb": 902,
+        "metrics": {"overall": 32.5, "few": 5.0, "ece": 7.0},
+        "best": {"epoch": 18, "overall": 33.25, "few": 6.0, "ece": 7.0},
+    }
+
+
+def test_unfinished_runs_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scalars = next(run.rglob("scalars.json"))
+    scalars.write_text("\n".join(scalars.read_text().splitlines()[:-1]))
+    with pytest.raises(SystemExit):
+        record_result.main([str(run), str(tmp_path / "result.json")])
+    assert "evaluated up to epoch 18 of 20" in capsys.readouterr().err
+    assert not (tmp_path / "result.json").exists()
+
+
+METAFILE = """
+Collections:
+  - Name: M
+    README: configs/m/README.md
+Models:
+  - Name: m/ce_r32_digits
+    In Collection: M
+    Config: configs/m/ce_r32_digits.py
+    Results:
+      - Task: Image Classification
+        Dataset: digits
+        Published: {overall: 50.04, many: 60, medium: 50, few: 40, source: "Tab. 1"}
+        Ours: [results/a.json, results/b.json]
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with one config and two runs of it."""
+    markers = f"before\n{readme_tables.BEGIN}\nold\n{readme_tables.END}\nafter\n"
+    runs = {name: {"overall": overall, "few": 30.0, "ece": 5.0} for name, overall in (("a", 51.0), ("b", 53.0))}
+    for path, text in {
+        "README.md": markers,
+        "configs/m/README.md": markers,
+        "configs/m/metafile.yml": METAFILE,
+        "configs/m/ce_r32_digits.py": "",
+        **{
+            f"results/{name}.json": json.dumps(
+                {
+                    "config": "configs/m/ce_r32_digits.py",
+                    "seed": index,
+                    "schedule": "full",
+                    "epochs": 30,
+                    "metrics": metrics,
+                }
+            )
+            for index, (name, metrics) in enumerate(runs.items())
+        },
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    monkeypatch.setattr(readme_tables, "ROOT", tmp_path)
+    return tmp_path
+
+
+def test_tables(repository: Path) -> None:
+    with pytest.raises(SystemExit):
+        readme_tables.main(["--check"])
+    readme_tables.main([])
+    text = (repository / "configs/m/README.md").read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    assert "old" not in text
+    assert (
+        "| [ce_r32_digits](ce_r32_digits.py) | digits | full (30 epochs) | 50.0 (60.0 / 50.0 / 40.0) "
+        "| 52.0 ± 1.4 | - | - | 30.0 ± 0.0 | 5.0 ± 0.0 "
+        "| [seed 0](../../results/a.json), [seed 1](../../results/b.json) |\n"
+    ) in text
+    assert "| [m/ce_r32_digits](configs/m/ce_r32_digits.py) |" in (repository / "README.md").read_text()
+    readme_tables.main(["--check"])
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("configs/m/metafile.yml", "results/b.json", "results/c.json", "results/c.json does not exist"),
+        ("configs/m/metafile.yml", ", results/b.json", "", "names ['results/b.json'] under Ours"),
+        ("configs/m/metafile.yml", "Dataset", "Data", "wrong keys"),
+        ("configs/m/metafile.yml", "Name: m/", "Name: x/", "wrong name"),
+        ("configs/m/metafile.yml", "In Collection: M", "In Collection: N", "unknown collection"),
+        ("results/a.json", "ce_r32_digits", "other", "a run of configs/m/other.py"),
+        ("README.md", "begin results", "", "needs the lines"),
+    ],
+)
+def test_mistakes_are_named(
+    repository: Path, file: str, old: str, new: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = repository / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(SystemExit):
+        readme_tables.main([])
+    assert message in capsys.readouterr().err
+
+
+def test_a_config_without_model_is_named(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (repository / "configs/m/new.py").write_text("")
+    with pytest.raises(SystemExit):
+        readme_tables.main([])
+    assert "new.py" in capsys.readouterr().err
+
+
+def test_options_that_are_no_settings_are_left_out(run: Path) -> None:
+    trained = {**RunFolder(run).config()[1], "launcher": "pytorch", "resume": True}
+    config, changed = record_result.find_config(RunFolder(run), trained)
+    assert config == CONFIG
+    assert set(changed) == {"randomness.seed", "train_dataloader.batch_size"}
