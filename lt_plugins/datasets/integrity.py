@@ -10,6 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import cv2
 import mmcv
 import numpy as np
 from PIL import Image
@@ -119,7 +120,7 @@ class _ImageReader(Dataset):
         try:
             pixels = info["img"] if "img" in info else _decode(Path(name))
         # Whatever a decoder raises on a broken file is the finding.
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, cv2.error) as error:
             return ImageReport(name, info["gt_label"], problem=f"{type(error).__name__}: {error}")
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
             return ImageReport(name, info["gt_label"], problem=f"{pixels.dtype} {pixels.shape} is no RGB image")

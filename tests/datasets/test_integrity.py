@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmengine.dataset import RepeatDataset
+from PIL import Image
 
 from lt_plugins.datasets import FolderDataset, LongTailDataset
 from lt_plugins.datasets.integrity import find_conflicts, find_duplicates, find_renamed_class, read_images
@@ -48,10 +49,12 @@ def test_other_broken_files(root: Path) -> None:
     (root / "train/a/0.jpg").write_text("<html>404 Not Found</html>")
     dataset = FolderDataset(data_root=str(root), data_prefix="train")
     (root / "train/a/2.png").unlink()
+    Image.new("RGB", (4, 4)).save(root / "train/a/4.webp", format="PCX")
     problems = [report.problem for report in read_images(dataset)]
     assert problems[0].startswith("UnidentifiedImageError")
     assert problems[1].startswith("FileNotFoundError")
-    assert problems[2:] == [""] * 4
+    assert problems[2] == "ValueError: OpenCV cannot decode it (Pillow sees PCX)"
+    assert problems[3:] == [""] * 3
 
 
 def test_duplicates_are_found_by_their_pixels(root: Path) -> None:
