@@ -29,8 +29,8 @@ from lt_plugins.visualization import draw_attribute_grid, figure_to_png, plot_cl
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 METHODS = {
-    "cross-entropy": CONFIGS / "baselines" / "ce" / "ce_r32_digits.py",
-    "LPA": CONFIGS / "lpa" / "paco_r32_digits.py",
+    "cross-entropy": CONFIGS / "demo" / "ce_r20_digits.py",
+    "LPA": CONFIGS / "demo" / "lpa_r20_digits.py",
 }
 COLUMNS = {
     "overall": "shot/accuracy_top1",
