@@ -1,0 +1,127 @@
+"""What do the losses cost next to the network?
+
+Times, in turn in one run, a training step of PaCo and of LPA at the sizes of CIFAR-100-LT (ResNet-32, 100 classes,
+batch 128, queue 1024, 128 attributes) and, of that step, the arithmetic of the losses: from the features of both
+encoders to the loss and back. Medians, so that other processes on the machine disturb little.
+
+    python benchmarks/loss_overhead.py [--device cuda]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+
+from lt_plugins.models.classifiers import MomentumClassifier
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = {
+    "PaCo": "configs/baselines/paco/paco_r32_cifar100-lt100.py",
+    "LPA": "configs/lpa/paco_r32_cifar100-lt100.py",
+}
+NUM_CLASSES = 100
+
+
+def build(config: str, device: torch.device) -> MomentumClassifier:
+    """The model of a config with class counts, a full queue and, if it has them, attributes.
+
+    Args:
+        config (str): Path below the repository root.
+        device (torch.device): Where it runs.
+    """
+    torch.manual_seed(0)
+    model = MODELS.build(Config.fromfile(ROOT / config).model).to(device).train()
+    model.head.loss_module.class_distribution.set_counts(torch.logspace(2.7, 0.7, NUM_CLASSES).long())
+    queue = model.queue
+    queue.enqueue(
+        F.normalize(torch.randn(queue.features.shape, device=device), dim=1),
+        torch.randint(NUM_CLASSES, (queue.size,), device=device),
+    )
+    if hasattr(model.head, "set_attributes"):
+        model.head.set_attributes(
+            F.normalize(torch.rand_like(model.head.prototypes), dim=1), torch.rand_like(model.head.class_attributes)
+        )
+    return model
+
+
+def make_steps(
+    model: MomentumClassifier, batch_size: int, device: torch.device
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """A whole training step without the optimiser, and the loss arithmetic alone.
+
+    Args:
+        model (MomentumClassifier): What is trained.
+        batch_size (int): Images a batch.
+        device (torch.device): Where it runs.
+    """
+    views = [torch.randn(batch_size, 3, 32, 32, device=device) for _ in range(2)]
+    labels = torch.randint(NUM_CLASSES, (batch_size,), device=device)
+    samples = [DataSample().set_gt_label(label[None]) for label in labels]
+    pooled = torch.randn(batch_size, 64, device=device)
+    queries, keys = (F.normalize(torch.randn(batch_size, 32, device=device), dim=1) for _ in range(2))
+
+    def step() -> None:
+        torch.stack(list(model.loss(views, samples).values())).sum().backward()
+        model.zero_grad()
+
+    def losses() -> None:
+        anchors = queries.clone().requires_grad_()
+        contrast = model.build_contrast([anchors, keys], labels, num_anchor_views=1)
+        values = model.head.loss((pooled.clone().requires_grad_(),), samples, contrast=contrast).values()
+        torch.stack(list(values)).sum().backward()
+        model.zero_grad()
+
+    return step, losses
+
+
+def seconds(function: Callable[[], None], device: torch.device) -> float:
+    """Time of one call.
+
+    Args:
+        function (Callable): What to call.
+        device (torch.device): Whose work to wait for.
+    """
+    begin = time.perf_counter()
+    function()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - begin
+
+
+def main() -> None:
+    """Time and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", type=torch.device, default="cpu")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=15)
+    args = parser.parse_args()
+    functions: dict[tuple[str, str], Callable[[], None]] = {}
+    for name, config in CONFIGS.items():
+        step, losses = make_steps(build(config, args.device), args.batch_size, args.device)
+        functions |= {(name, "step"): step, (name, "losses"): losses}
+    times: dict[tuple[str, str], list[float]] = {key: [] for key in functions}
+    for repetition in range(args.steps + 2):
+        for key, function in functions.items():
+            elapsed = seconds(function, args.device)
+            if repetition >= 2:  # warm
+                times[key].append(elapsed)
+    median = {key: statistics.median(values) for key, values in times.items()}
+    print(f"{'method':>8} {'step ms':>8} {'losses ms':>10} {'share':>7}")
+    for name in CONFIGS:
+        step_time, loss_time = median[name, "step"], median[name, "losses"]
+        print(f"{name:>8} {1e3 * step_time:>8.1f} {1e3 * loss_time:>10.2f} {loss_time / step_time:>7.1%}")
+    added = median["LPA", "losses"] - median["PaCo", "losses"]
+    print(f"LPA adds {1e3 * added:.2f} ms to PaCo's step, {added / median['PaCo', 'step']:.1%} of it")
+
+
+if __name__ == "__main__":
+    main()
