@@ -48,7 +48,7 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert str(path.name) in out.replace("\n", "")
         with Image.open(path) as picture:
             assert min(picture.size) > 200
-    assert (tmp_path / "out" / "paco_r32_digits_seed4").is_dir()
+    assert (tmp_path / "out" / "lpa_r20_digits_seed4").is_dir()
 
 
 def test_demo_refuses_no_seed(capsys: pytest.CaptureFixture[str]) -> None:
