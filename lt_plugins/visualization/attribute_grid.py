@@ -27,8 +27,7 @@ _MIN_WIDTH = 5.0  # the legend fits
 # Smaller images are enlarged pixel by pixel, larger ones are smoothed when they shrink.
 _CRISP_PIXELS = 96
 _MARK_COLOR = "#F0E442"
-# Share of the image.
-_MARK_PAD = 0.008
+_MARK_PAD = 0.01
 
 
 class MarkedImage(NamedTuple):
@@ -77,70 +76,75 @@ def draw_attribute_grid(rows: Sequence[AttributeRow], query_heading: str = "quer
     """
     has_query = any(row.query is not None for row in rows)
     num_columns = max((len(row.images) for row in rows), default=0)
-    groups = {marked.group for row in rows for marked in (*row.images, row.query) if marked is not None}
+    found = {marked.group for row in rows for marked in (*row.images, row.query) if marked is not None}
+    groups = {group: color for group, color in GROUP_COLORS.items() if group in found}
     first_column = _ROW_TITLE_WIDTH + (_IMAGE + _QUERY_GAP if has_query else 0)
     row_height = _TITLE_HEIGHT + _IMAGE + _SCORE_HEIGHT
     top = _HEADING_HEIGHT if heading or has_query else _GAP
     width = max(first_column + num_columns * (_IMAGE + _GAP) + _GAP, _MIN_WIDTH)
-    height = top + len(rows) * row_height + (_LEGEND_HEIGHT if groups & GROUP_COLORS.keys() else _GAP)
+    height = top + len(rows) * row_height + (_LEGEND_HEIGHT if groups else _GAP)
+
+    # One pair of axes in inches from the upper left corner: a pair for each image would take many times as long.
     figure = Figure(figsize=(width, height))
-
-    def write(left: float, upper: float, text: str, **style: str | float) -> None:
-        figure.text(left / width, 1 - upper / height, text, **style)  # type: ignore[arg-type]
-
-    if has_query:
-        write(_ROW_TITLE_WIDTH, 0.12, query_heading, va="top", fontsize=10, color="0.25")
-    if heading:
-        write(first_column, 0.12, heading, va="top", fontsize=10, color="0.25")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    for left, text in ((_ROW_TITLE_WIDTH, query_heading if has_query else ""), (first_column, heading)):
+        axes.text(left, 0.12, text, va="top", fontsize=10, color="0.25")
     for index, row in enumerate(rows):
         upper = top + index * row_height + _TITLE_HEIGHT
-        write(_GAP, upper + _IMAGE / 2, _shorten_lines(row.title), va="center", fontsize=9.5)
-        lefts = [first_column + column * (_IMAGE + _GAP) for column in range(len(row.images))]
-        placed = list(zip(lefts, row.images, strict=True))
+        axes.text(_GAP, upper + _IMAGE / 2, _shorten_lines(row.title), va="center", fontsize=9.5)
         if row.query is not None:
-            placed.append((_ROW_TITLE_WIDTH, row.query))
-        for left, marked in placed:
-            bounds = (left / width, 1 - (upper + _IMAGE) / height, _IMAGE / width, _IMAGE / height)
-            _draw_marked_image(figure.add_axes(bounds), marked)
-    handles = [
-        Patch(color=color, label=f"{group}-shot class") for group, color in GROUP_COLORS.items() if group in groups
-    ]
-    if handles:
+            _draw_marked_image(axes, row.query, _ROW_TITLE_WIDTH, upper)
+        for column, marked in enumerate(row.images):
+            _draw_marked_image(axes, marked, first_column + column * (_IMAGE + _GAP), upper)
+    axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
+    if groups:
+        handles = [Patch(color=color, label=f"{group}-shot class") for group, color in groups.items()]
         figure.legend(handles=handles, loc="lower left", ncols=3, frameon=False, fontsize=9)
     return figure
 
 
-def _draw_marked_image(axes: Axes, marked: MarkedImage) -> None:
+def _draw_marked_image(axes: Axes, marked: MarkedImage, left: float, upper: float) -> None:
+    """Draw into the square whose upper left corner is given, in inches."""
     height, width = marked.image.shape[:2]
-    interpolation = "nearest" if max(height, width) <= _CRISP_PIXELS else "antialiased"
-    axes.imshow(marked.image, cmap="gray", vmin=0, vmax=255, interpolation=interpolation)
-    cell_height, cell_width = height / marked.grid[0], width / marked.grid[1]
+    shown_height, shown_width = _IMAGE * height / max(height, width), _IMAGE * width / max(height, width)
+    middle = left + _IMAGE / 2
+    left, upper = left + (_IMAGE - shown_width) / 2, upper + (_IMAGE - shown_height) / 2
+    axes.imshow(
+        marked.image,
+        cmap="gray",
+        vmin=0,
+        vmax=255,
+        interpolation="nearest" if max(height, width) <= _CRISP_PIXELS else "antialiased",
+        extent=(left, left + shown_width, upper + shown_height, upper),
+    )
+    # Around the image, not over its border.
+    frame = _rectangle(left, upper, shown_width, shown_height, pad=0.018)
+    frame.set(
+        gid="frame", edgecolor=GROUP_COLORS.get(marked.group or "", "0.75"), linewidth=2.4 if marked.group else 0.8
+    )
+    axes.add_patch(frame)
     # The line runs just outside of the cell, so that it hides nothing of it.
-    pad_y, pad_x = _MARK_PAD * height, _MARK_PAD * width
-    mark = Rectangle(
-        (marked.place[1] * cell_width - 0.5 - pad_x, marked.place[0] * cell_height - 0.5 - pad_y),
-        cell_width + 2 * pad_x,
-        cell_height + 2 * pad_y,
-        fill=False,
+    cell_height, cell_width = shown_height / marked.grid[0], shown_width / marked.grid[1]
+    row, column = marked.place
+    mark = _rectangle(left + column * cell_width, upper + row * cell_height, cell_width, cell_height, pad=_MARK_PAD)
+    # A dark rim keeps the mark visible on a bright image.
+    mark.set(
+        gid="mark",
         edgecolor=_MARK_COLOR,
         linewidth=1.3,
-        clip_on=False,
-        zorder=4,
-        gid="mark",
+        path_effects=[Stroke(linewidth=2.8, foreground="black"), Normal()],
     )
-    # A dark rim keeps the mark visible on a bright image.
-    mark.set_path_effects([Stroke(linewidth=2.8, foreground="black"), Normal()])
     axes.add_patch(mark)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-    # Around the image, not over its border.
-    frame = Rectangle((-0.015, -0.015), 1.03, 1.03, transform=axes.transAxes, fill=False, clip_on=False)
-    frame.set(edgecolor=GROUP_COLORS.get(marked.group or "", "0.75"), linewidth=2.4 if marked.group else 0.8)
-    axes.add_patch(frame)
-    axes.set_title(_shorten_lines(marked.title), fontsize=8, pad=5, linespacing=1.05)
+    title = _shorten_lines(marked.title)
+    axes.text(middle, upper - 0.06, title, ha="center", va="bottom", fontsize=8, linespacing=1.05)
     if marked.score is not None:
-        axes.set_xlabel(f"{marked.score:.2f}", fontsize=8, labelpad=4, color="0.25")
+        below = upper + shown_height + 0.06
+        axes.text(middle, below, f"{marked.score:.2f}", ha="center", va="top", fontsize=8, color="0.25")
+
+
+def _rectangle(left: float, upper: float, width: float, height: float, pad: float) -> Rectangle:
+    return Rectangle((left - pad, upper - pad), width + 2 * pad, height + 2 * pad, fill=False)
 
 
 def _shorten_lines(text: str) -> str:

@@ -77,16 +77,21 @@ class HtmlReport:
         body = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
         self._parts.append(f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>')
 
-    def add_figure(self, figure: Figure, caption: str, dpi: int = 130) -> None:
+    def add_figure(self, figure: Figure, caption: str, dpi: int = 130) -> bytes:
         """Add a matplotlib figure.
 
         Args:
             figure (Figure): The figure.
             caption (str): What it shows; also read out where it cannot be seen.
             dpi (int): Resolution. Defaults to 130.
+
+        Returns:
+            bytes: The PNG file that it became.
         """
         width = f' width="{figure.get_figwidth() * 96:.0f}"'
-        self._parts.append(_figure_tag(figure_to_png(figure, dpi), caption, width))
+        png = figure_to_png(figure, dpi)
+        self._parts.append(_figure_tag(png, caption, width))
+        return png
 
     def add_images(self, images: Iterable[tuple[NDArray[np.uint8], str]], width: int | None = None) -> None:
         """Add pictures with captions beside each other; the row wraps.

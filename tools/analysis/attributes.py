@@ -12,22 +12,22 @@ import time
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import mmcv
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose
-from mmpretrain.registry import TRANSFORMS
 
 from lt_plugins.atomic_write import atomic_write
+from lt_plugins.datasets import build_leaf_table
 from lt_plugins.engine.attribute_gallery import AttributeGallery
 from lt_plugins.engine.attributes import locate_attributes, retrieve_attributes
 from lt_plugins.engine.checkpoint import guard_pickles
 from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument, load_config, user_errors
-from lt_plugins.engine.trained_model import TrainedModel, build_plain_dataset, find_test_pipeline, load_trained_model
+from lt_plugins.engine.trained_model import TrainedModel, build_plain_dataset, load_trained_model
 from lt_plugins.errors import UserInputError
-from lt_plugins.visualization import AttributeRow, HtmlReport, draw_attribute_grid, figure_to_png
+from lt_plugins.visualization import AttributeRow, HtmlReport, draw_attribute_grid
 
 HOW_TO_READ = (
     "A row belongs to one pseudo-attribute; below its name stands how many classes it describes. The yellow mark is "
@@ -142,10 +142,8 @@ class AttributePage:
         )
 
     def _figure(self, name: str, rows: Sequence[AttributeRow], caption: str, heading: str = "retrieved images") -> None:
-        figure = draw_attribute_grid(rows, heading=heading)
-        self.page.add_figure(figure, caption)
         path = self.out_dir / f"{name}.png"
-        atomic_write(path, figure_to_png(figure))
+        atomic_write(path, self.page.add_figure(draw_attribute_grid(rows, heading=heading), caption))
         self.written.append(path)
 
 
@@ -202,19 +200,19 @@ def smallest_classes(gallery: AttributeGallery, number: int) -> list[int]:
     return described[:number]
 
 
-def load_image(path: Path, cfg: Config, size: tuple[int, int]) -> torch.Tensor:
-    """Read an image through the test pipeline: BGR uint8 ``(3, H, W)``.
+def load_image(path: Path, dataset: Any) -> torch.Tensor:
+    """Read an image through the pipeline of a data set: BGR uint8 ``(3, H, W)``.
 
     A pipeline that does not resize (CIFAR) would leave a photograph large, and the model has learned nothing about
     patterns of that scale; so the image gets the size of those of the data set.
     """
     if not path.is_file():
         raise UserInputError(f"image {path} does not exist.")
-    pipeline = Compose([TRANSFORMS.build(step) for step in find_test_pipeline(cfg) or []])
-    inputs: torch.Tensor = pipeline({"img_path": str(path)})["inputs"]
-    if inputs.shape[1:] == size:
+    inputs: torch.Tensor = build_leaf_table(dataset).leaves[0].pipeline({"img_path": str(path)})["inputs"]
+    height, width = dataset[0]["inputs"].shape[1:]
+    if inputs.shape[1:] == (height, width):
         return inputs
-    resized = mmcv.imresize(inputs.numpy().transpose(1, 2, 0), (size[1], size[0]), interpolation="area")
+    resized = mmcv.imresize(inputs.numpy().transpose(1, 2, 0), (width, height), interpolation="area")
     return torch.from_numpy(resized.transpose(2, 0, 1).copy())
 
 
@@ -254,7 +252,7 @@ def write_page(args: argparse.Namespace) -> None:
             f"--attributes {bad[0]} is out of range; the model has 0 to {model.head.num_attributes - 1}."
         )
     dataset = build_plain_dataset(cfg, args.split)
-    queries = [(path, load_image(path, cfg, dataset[0]["inputs"].shape[1:])) for path in args.images]
+    queries = [(path, load_image(path, dataset)) for path in args.images]
     loader = cfg[f"{args.split}_dataloader"]
     # One more than shown: a query may be among the retrieved and is left out.
     retrieval = retrieve_attributes(
