@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -96,10 +97,11 @@ def compare(runs: dict[str, list[Trained]]) -> Table:
     """One row a method, averaged over the seeds."""
     num_seeds = len(next(iter(runs.values())))
     title = "UCI digits, imbalance factor 50: accuracy and expected calibration error (ECE) in %"
-    table = Table(title=title + (f", mean of {num_seeds} seeds ± standard deviation" if num_seeds > 1 else ""))
-    table.add_column("method")
+    title += f", mean of {num_seeds} seeds ± standard deviation" if num_seeds > 1 else ""
+    table = Table(title=title, box=SIMPLE)
+    table.add_column("method", no_wrap=True)
     for column in (*COLUMNS, "time"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for method, trained in runs.items():
         cells = [summarise([run.metrics[key] for run in trained]) for key in COLUMNS.values()]
         seconds = statistics.mean(run.seconds for run in trained)
@@ -109,7 +111,7 @@ def compare(runs: dict[str, list[Trained]]) -> Table:
 
 def summarise(values: Sequence[float]) -> str:
     """Mean, and standard deviation if there are several."""
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    spread = f"±{statistics.stdev(values):.1f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.1f}{spread}"
 
 
