@@ -98,7 +98,7 @@ def compare(runs: dict[str, list[Trained]]) -> Table:
     num_seeds = len(next(iter(runs.values())))
     title = "UCI digits, imbalance factor 50: accuracy and expected calibration error (ECE) in %"
     title += f", mean of {num_seeds} seeds ± standard deviation" if num_seeds > 1 else ""
-    table = Table(title=title, box=SIMPLE)
+    table = Table(title=title, box=SIMPLE, pad_edge=False, collapse_padding=True)
     table.add_column("method", no_wrap=True)
     for column in (*COLUMNS, "time"):
         table.add_column(column, justify="right", no_wrap=True)
