@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.dist import all_gather_object, all_reduce, get_rank, get_world_size, is_main_process
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
@@ -30,7 +31,7 @@ def stream_features(
 
     Rank ``r`` of ``R`` takes every ``R``-th sample, so together the ranks see each sample once: nothing is padded or
     repeated, and ranks may yield different numbers of batches (do not call collectives inside the loop). Only one batch
-    is alive at a time. The main process shows a progress bar.
+    is alive at a time. The main process shows a progress bar, if stderr is a terminal.
 
     Args:
         extract (Callable): Takes a batch as collated by mmengine (``inputs``: list of images, ``data_samples``) and
@@ -125,11 +126,14 @@ def _positions(dataset: Dataset, indices: Sequence[int] | Tensor | None) -> Tens
 
 
 def _progress_bar() -> Progress:
+    # On stderr and only on a terminal: a log file gets neither bars nor empty lines.
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
+        console=console,
         transient=True,
-        disable=not is_main_process(),
+        disable=not (is_main_process() and console.is_terminal),
     )

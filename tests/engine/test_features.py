@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import rich
 import torch
 from mmpretrain.structures import DataSample
 from torch import Tensor
@@ -82,26 +79,23 @@ def test_features_that_do_not_fit_the_batch_are_refused() -> None:
         list(stream_features(lambda batch: double(batch)[:1], Counting(5), batch_size=4))
 
 
-@pytest.fixture
-def terminal() -> Iterator[io.StringIO]:
-    """What rich would show on a terminal."""
-    out = io.StringIO()
-    console = rich.get_console()
-    kept = dict(console.__dict__)
-    rich.reconfigure(file=out, force_terminal=True, width=100)
-    yield out
-    console.__dict__.update(kept)
+def test_only_the_main_process_on_a_terminal_shows_progress(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shown() -> str:
+        list(stream_features(double, Counting(7), batch_size=3, description="looking around"))
+        out, err = capsys.readouterr()
+        assert out == ""
+        return err
 
-
-def test_main_process_shows_progress(terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    list(stream_features(double, Counting(7), batch_size=3, description="looking around"))
-    shown = terminal.getvalue()
-    assert "looking around" in shown
-    assert "7/7" in shown
-    terminal.truncate(0)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    assert shown() == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # makes rich take any stream for a terminal
+    monkeypatch.setenv("COLUMNS", "100")
+    assert "looking around" in shown()
+    assert "7/7" in shown()
     monkeypatch.setattr(features_module, "is_main_process", lambda: False)
-    list(stream_features(double, Counting(7)))
-    assert "7/7" not in terminal.getvalue()
+    assert shown() == ""
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

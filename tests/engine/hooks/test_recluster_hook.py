@@ -294,7 +294,7 @@ def test_what_clustering_needs_is_checked_before_training(tmp_path: Path, monkey
     hook.backend = "torch"
     runner.cfg.test_dataloader = None
     hook.before_train(runner)  # the validation data has a pipeline, too
-    runner.cfg.val_dataloader.dataset = dict(type="RepeatDataset", times=1, dataset=runner.cfg.val_dataloader.dataset)
+    runner.cfg.val_dataloader = None
     with pytest.raises(UserInputError, match="set the hook's pipeline"):
         hook.before_train(runner)
     hook.pipeline = [dict(type="PackInputs")]
