@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-from itertools import pairwise
-
 from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
