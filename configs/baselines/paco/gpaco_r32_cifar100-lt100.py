@@ -1,6 +1,6 @@
 _base_ = "./paco_r32_cifar100-lt100.py"
-# GPaCo: both views through one encoder with gradient, a projector of three layers without batch norm. Its authors ship no
-# CIFAR-LT script; the settings are PaCo's.
+# GPaCo: both views through one encoder with gradient, a projector of three layers without batch norm. Its authors ship
+# no CIFAR-LT script; the settings are PaCo's.
 model = dict(
     _delete_=True,
     type="TwoViewClassifier",

@@ -48,8 +48,8 @@ class _BasicBlock(nn.Module):
 class ResNetCIFAR32(BaseModule):
     """ResNet for 32x32 images: a 3x3 stem and three stages of 16, 32 and 64 channels.
 
-    mmpretrain's ``ResNet_CIFAR`` is the wide four-stage network; all CIFAR-LT tables are made with this narrow one, whose
-    32-layer form has 0.46 M parameters and a 64-d feature. Source: He et al., "Deep Residual Learning for Image
+    mmpretrain's ``ResNet_CIFAR`` is the wide four-stage network; all CIFAR-LT tables are made with this narrow one,
+    whose 32-layer form has 0.46 M parameters and a 64-d feature. Source: He et al., "Deep Residual Learning for Image
     Recognition" (CVPR 2016), section 4.2; Kaiming initialisation of convolutions as in the LDAM recipe.
 
     Args:
