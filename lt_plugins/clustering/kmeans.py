@@ -14,6 +14,8 @@ from lt_plugins.errors import UserInputError
 BACKENDS = ("auto", "faiss", "torch")
 CHUNK_SIZE = 16384
 """Vectors compared with the centroids at a time."""
+SAME_DIRECTION = 1e-6
+"""Vectors whose cosine is closer to 1 than this are one direction; float32 can hardly tell them apart."""
 
 
 class KMeansResult(NamedTuple):
@@ -34,8 +36,8 @@ def kmeans(
     """Cluster directions by spherical k-means: vectors and centroids are l2-normalised, similarity is the cosine.
 
     Deterministic for a seed, backend and device. No cluster is empty unless the input has fewer distinct directions
-    than clusters; directions of a cosine above ``1 - 1e-6``, which float32 can hardly tell apart, are one. Zero vectors
-    have no direction and are left out. Source: Lloyd's algorithm on the sphere (Dhillon and Modha, 2001).
+    than clusters (see :data:`SAME_DIRECTION`). Zero vectors have no direction and are left out. Source: Lloyd's
+    algorithm on the sphere (Dhillon and Modha, 2001).
 
     Args:
         vectors (Tensor): Shape ``(N, D)``, of any length; need not be normalised.
@@ -130,11 +132,9 @@ def _torch_kmeans(unit: Tensor, num_clusters: int, num_iters: int, seed: int) ->
 
 
 def _sum_by_cluster(unit: Tensor, assignment: Tensor, num_clusters: int) -> Tensor:
-    """Sum the vectors of each cluster, shape ``(K, D)``, in an order that does not depend on thread timing."""
+    """Sum the vectors of each cluster, shape ``(K, D)``."""
     sums = unit.new_zeros(num_clusters, unit.shape[1])
-    if unit.device.type == "cpu":
-        return sums.index_add_(0, assignment, unit)
-    # index_add_ on CUDA adds in any order; a product with the one-hot matrix is reproducible.
+    # A product with the one-hot matrix is reproducible; index_add_ on CUDA adds in any order.
     for chunk, index in zip(unit.split(CHUNK_SIZE), assignment.split(CHUNK_SIZE), strict=True):
         sums += F.one_hot(index, num_clusters).to(unit.dtype).T @ chunk
     return sums
@@ -142,15 +142,20 @@ def _sum_by_cluster(unit: Tensor, assignment: Tensor, num_clusters: int) -> Tens
 
 def _fill_empty(unit: Tensor, centroids: Tensor) -> KMeansResult:
     """Give each cluster that is empty in the end a direction of its own, as far as there are any."""
-    while True:
-        cosine, assignment = _nearest(unit, centroids)
+    cosine, assignment = _nearest(unit, centroids)
+    # More than once, since a filled cluster may take the last vectors of another; the cosines rise with each round.
+    for _ in range(len(centroids)):
         empty = torch.bincount(assignment, minlength=len(centroids)) == 0
         # faiss leaves a zero where the vectors of a cluster cancel.
         lost = empty | (centroids.norm(dim=1) < 0.5)
-        if not bool(lost.any()) or float(cosine.min()) > 1 - 1e-6:
-            return KMeansResult(centroids, float(cosine.double().mean()))
-        # A filled cluster may take the last vectors of another; the cosines only ever rise, so this ends.
+        farthest = cosine.argmin()
+        # Of unit vectors |u - c|^2 = 2 (1 - cos), and near 1 it has digits where the cosine has none.
+        gap = (unit[farthest] - centroids[assignment[farthest]]).square().sum() / 2
+        if not bool(lost.any()) or float(gap) < SAME_DIRECTION:
+            break
         centroids = _move_to_farthest(unit, centroids, lost, cosine)
+        cosine, assignment = _nearest(unit, centroids)
+    return KMeansResult(centroids, float(cosine.double().mean()))
 
 
 def _move_to_farthest(unit: Tensor, centroids: Tensor, lost: Tensor, cosine: Tensor) -> Tensor:

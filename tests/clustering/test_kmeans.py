@@ -102,6 +102,16 @@ def test_result_is_unit_deterministic_and_its_mean_cosine_is_right(backend: str)
     assert torch.equal(vectors, kept)
 
 
+def test_vectors_are_compared_in_chunks_with_the_same_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = directions(100)
+    whole = kmeans(vectors, 7, backend="torch")
+    # The function hides the module of its name.
+    monkeypatch.setattr(sys.modules[kmeans.__module__], "CHUNK_SIZE", 13)
+    chunked = kmeans(vectors, 7, backend="torch")
+    assert torch.allclose(chunked.centroids, whole.centroids, atol=1e-6)
+    assert chunked.mean_cosine == pytest.approx(whole.mean_cosine, abs=1e-7)
+
+
 @needs_faiss
 def test_backends_are_equally_good() -> None:
     vectors = directions(2000, dim=16)
