@@ -47,7 +47,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
         cfg.optim_wrapper.type = "AmpOptimWrapper"
         cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
     if args.auto_scale_lr:
-        if "auto_scale_lr" not in cfg:
+        if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
             raise UserInputError("--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in the config.")
         cfg.auto_scale_lr.enable = True
     checkpoint = find_last_checkpoint(cfg.work_dir) if args.resume == "auto" else args.resume

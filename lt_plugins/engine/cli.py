@@ -21,6 +21,7 @@ import os
 import pickle
 import re
 import sys
+import textwrap
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -148,7 +149,8 @@ def load_config(path: str, overrides: dict[str, Any] | None = None) -> Config:
     try:
         cfg.merge_from_dict(overrides or {})
     except (KeyError, TypeError, IndexError, AssertionError, ValueError) as error:
-        raise UserInputError(f"--cfg-options {overrides} does not fit {path}: {error}") from error
+        reason = textwrap.shorten(str(error), 200)  # mmengine prints the whole list that an index exceeds
+        raise UserInputError(f"--cfg-options {overrides} does not fit {path}: {reason}") from error
     return cfg
 
 
@@ -167,6 +169,11 @@ def user_errors() -> Iterator[None]:
         _exit(UserInputError(f"{error} Lower train_dataloader.batch_size, or train with --amp."))
     except pickle.UnpicklingError as error:
         _exit(UserInputError(f"{error}; if you trust the file, allow its pickles with {ALLOW_PICKLE_OPTION}."))
+    except RuntimeError as error:
+        # A connection that broke because another process stopped, which has said why.
+        if dist.is_available() and dist.is_initialized() and _count_reports(0) > 0:
+            raise SystemExit(1) from error
+        raise
     except (KeyError, TypeError, ValueError) as error:
         if not CONFIG_MISTAKE.search(str(error)):
             raise
@@ -185,5 +192,13 @@ def _exit(error: Exception) -> None:
 def _is_first_to_report() -> bool:
     """Whether this process should print: the first of all that fail, or rank 0 before the processes are connected."""
     if dist.is_available() and dist.is_initialized():
-        return dist.distributed_c10d._get_default_store().add("lt_plugins/errors", 1) == 1
+        return _count_reports(1) == 1
     return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
+
+
+def _count_reports(more: int) -> int:
+    """Add to the number of processes that have failed, and return it."""
+    try:
+        return dist.distributed_c10d._get_default_store().add("lt_plugins/errors", more)
+    except dist.DistError:  # the first process, which keeps the count, has gone: it failed and has said so
+        return 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from lt_plugins.engine import CPUSyncBatchNorm, convert_sync_batch_norm
+from tests.gloo import run_gloo
 
 
 def _norm(momentum: float | None) -> nn.Sequential:
@@ -43,25 +43,15 @@ def _train(model: nn.Module, images: list[Tensor]) -> dict[str, Tensor]:
     return results | gradients | {f"state.{name}": value for name, value in model.state_dict().items()}
 
 
-def _rank(rank: int, folder: Path, momentum: float | None) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=2)
+def _train_shard(momentum: float | None) -> dict[str, Tensor]:
     model = convert_sync_batch_norm(_norm(momentum), on_cuda=False)
-    own = slice(0, 7) if rank == 0 else slice(7, 9)  # uneven shards
-    torch.save(_train(model, [batch[own] for batch in _batches()]), folder / f"{rank}.pth")
-    dist.destroy_process_group()
+    own = slice(0, 7) if dist.get_rank() == 0 else slice(7, 9)  # uneven shards
+    return _train(model, [batch[own] for batch in _batches()])
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])
 def test_two_processes_equal_one(momentum: float | None, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("forkserver")
-    processes = [context.Process(target=_rank, args=(rank, tmp_path, momentum)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-        assert process.exitcode == 0
-    ranks = [torch.load(tmp_path / f"{rank}.pth") for rank in range(2)]
+    ranks = run_gloo(_train_shard, momentum, folder=tmp_path)
     expected = _train(_norm(momentum), _batches())
     assert expected.keys() == ranks[0].keys()
     for name, value in expected.items():
