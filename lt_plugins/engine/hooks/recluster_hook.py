@@ -107,6 +107,12 @@ class ReclusterHook(Hook):
                 f"ReclusterHook fills the tables of an LPAHead, but the model has a {type(head).__name__}; "
                 "set model.head.type='LPAHead' or remove the hook from custom_hooks."
             )
+        num_sampled = len(runner.train_dataloader.dataset) * self.features_per_image
+        if num_sampled < head.num_attributes:
+            raise UserInputError(
+                f"num_attributes={head.num_attributes} needs at least as many local features, and the training set "
+                f"gives {num_sampled} ({self.features_per_image} an image); lower model.head.num_attributes."
+            )
         check_backend(self.backend)
         self._test_pipeline(runner)
 

@@ -292,6 +292,13 @@ def test_what_clustering_needs_is_checked_before_training(tmp_path: Path, monkey
     with pytest.raises(UserInputError, match="pip install faiss-cpu"):
         hook.before_train(runner)
     hook.backend = "torch"
+    num_sampled = 6 * len(runner.train_dataloader.dataset)
+    runner.model.head.num_attributes = num_sampled
+    hook.before_train(runner)
+    runner.model.head.num_attributes = num_sampled + 1
+    with pytest.raises(UserInputError, match=rf"num_attributes={num_sampled + 1} .* gives {num_sampled} \(6 an"):
+        hook.before_train(runner)
+    runner.model.head.num_attributes = NUM_ATTRIBUTES
     runner.cfg.test_dataloader = None
     hook.before_train(runner)  # the validation data has a pipeline, too
     runner.cfg.val_dataloader = None
