@@ -1,8 +1,9 @@
 """Plugins that turn mmpretrain into a trainer for long-tailed images."""
 
-from .compat import check_versions
+from .compat import check_versions, import_quietly
 
 check_versions()
+import_quietly()
 
 # Importing a subpackage registers its classes in mmpretrain's registries.
 from . import clustering, datasets, engine, evaluation, models, structures, visualization  # noqa: E402

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from contextlib import redirect_stdout
+from io import StringIO
 
 from packaging.version import Version
 
@@ -25,10 +27,7 @@ def check_versions() -> None:
     """
     for module, (requirement, oldest, too_new) in OPENMMLAB_VERSIONS.items():
         try:
-            with warnings.catch_warnings():
-                # mmcv without compiled ops warns about one that no classifier here uses
-                warnings.filterwarnings("ignore", message="Fail to import ``MultiScaleDeformableAttention``")
-                found = importlib.import_module(module).__version__
+            found = importlib.import_module(module).__version__
         except ImportError as error:
             raise ImportError(
                 f"lt_plugins needs {module}, which does not import ({error}); run: pip install '{requirement}'"
@@ -38,3 +37,15 @@ def check_versions() -> None:
                 f"lt_plugins needs {oldest} <= {module} < {too_new}, but {found} is installed; "
                 f"run: pip install '{requirement}'"
             )
+
+
+def import_quietly() -> None:
+    """Import the parts of mmcv and mmpretrain that talk when they are imported.
+
+    mmcv without compiled operators warns about one that no classifier here uses, and mmpretrain prints that a platform
+    of its distributor is missing; neither is a user's business, least of all on every command.
+    """
+    with warnings.catch_warnings(), redirect_stdout(StringIO()):
+        warnings.filterwarnings("ignore", message="Fail to import ``MultiScaleDeformableAttention``")
+        importlib.import_module("mmcv.cnn.bricks.transformer")
+        importlib.import_module("mmpretrain.datasets")
