@@ -37,10 +37,16 @@ class AttributeGallery:
         self.dataset = dataset
         self.retrieval = retrieval
         self.labels = get_labels(dataset)
-        names = get_class_names(dataset)
-        self.class_names = [*names, *map(str, range(len(names), self.head.num_classes))]
+        self.class_names = all_class_names(dataset, self.head.num_classes)
         known = [distribution for distribution in class_distributions(model) if distribution.is_set]
         self.class_distribution = known[0] if known else None
+
+    def largest_first(self) -> list[int]:
+        """The classes, largest first: by their training images or, if unknown, by their images in the data set."""
+        sizes = np.bincount(self.labels, minlength=self.head.num_classes)
+        if self.class_distribution is not None:
+            sizes = self.class_distribution.counts.cpu().numpy()
+        return np.argsort(-sizes, kind="stable").tolist()
 
     def group(self, label: int) -> str | None:
         """``'many'``, ``'medium'`` or ``'few'``; None if the class counts are not known.
@@ -164,6 +170,17 @@ class AttributeGallery:
             self.group(label),
             place.score,
         )
+
+
+def all_class_names(dataset: Any, num_classes: int) -> list[str]:
+    """Names of all classes of a model; a class that the data set does not name is called by its number.
+
+    Args:
+        dataset (Dataset): The data set.
+        num_classes (int): Number of classes ``C``.
+    """
+    names = get_class_names(dataset)
+    return [*names, *map(str, range(len(names), num_classes))]
 
 
 def to_picture(inputs: Tensor) -> NDArray[np.uint8]:

@@ -201,6 +201,7 @@ def test_gallery_rows_show_the_retrieved_places(gallery: AttributeGallery, datas
 def test_gallery_groups_and_titles(gallery: AttributeGallery) -> None:
     assert [gallery.group(label) for label in (0, 1, 2, 9)] == ["many", "medium", "few", "few"]
     assert gallery.class_title(0) == "0\n150 images"
+    assert gallery.largest_first() == list(range(10))
 
 
 def test_gallery_class_rows(gallery: AttributeGallery) -> None:
@@ -250,6 +251,8 @@ def test_gallery_without_class_counts(model: Any, dataset: LongTailDataset) -> N
     gallery = AttributeGallery(fresh, dataset, AttributeRetrieval((8, 8), [], {}, torch.zeros(K)))
     assert gallery.group(0) is None
     assert gallery.class_title(0) == "0"
+    sizes = np.bincount(get_labels(dataset))
+    assert list(sizes[gallery.largest_first()]) == sorted(sizes, reverse=True)
 
 
 def test_picture_is_rgb() -> None:

@@ -12,9 +12,12 @@ from PIL import Image
 
 from lt_plugins.engine.cli import load_config
 from lt_plugins.engine.trained_model import build_plain_dataset
+from lt_plugins.errors import UserInputError
+from lt_plugins.models.heads import LPAHead
 from tests.engine.test_checkpoint import Touch
 from tests.tool_process import ROOT, ToolProcess, run_tool, start_tool
 from tests.visualization.test_html import Reader
+from tools.analysis import attributes
 
 CONFIG = ROOT / "configs/lpa/paco_r32_digits.py"
 # What makes the run small; whoever reads its checkpoint needs it as well.
@@ -54,6 +57,24 @@ def _show(run: Path, *arguments: str | Path, checkpoint: str | Path = "", config
     logs = run.parent / "logs"
     options = ["--cfg-options", *SMALL] if config == CONFIG else []
     return run_tool("analysis/attributes.py", config, checkpoint or run, *arguments, *options, logs=logs)
+
+
+def _expect_errors(messages: dict[tuple[str, ...], str], checkpoint: str | Path, logs: Path) -> None:
+    """Each command line ends with its message, in one line, before the pass over the data."""
+    started = [
+        start_tool(
+            "analysis/attributes.py",
+            *(CONFIG, *([checkpoint] if checkpoint else []), *arguments, "--cfg-options", *SMALL),
+            logs=logs / str(number),
+        )
+        for number, arguments in enumerate(messages)
+    ]
+    for tool, (arguments, message) in zip(started, messages.items(), strict=True):
+        tool.wait()
+        assert tool.exit_code == 1, arguments
+        assert len(tool.error_lines) == 1 and message in tool.error_lines[0], tool.output
+        assert "Traceback" not in tool.output
+        assert "retrieval" not in tool.output
 
 
 def _read(page: Path) -> Reader:
@@ -116,22 +137,33 @@ def test_images_classes_and_attributes(run: Path, photo: Path, tmp_path: Path) -
     assert not (np.abs(pixels - (0, 128, 255)).max(axis=2) < 12).any()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--classes", "nine"], "--classes 'nine' is no class of the data set; there are 0, 1, 2, 3, 4, ..."),
-        (["--classes", "10"], "--classes 10 is out of range; the model has classes 0 to 9"),
-        (["--attributes", "12"], "--attributes 12 is out of range; the model has 0 to 11"),
-        (["--images", "/nowhere/a.png"], "image /nowhere/a.png does not exist"),
-        (["--images", str(CONFIG)], f"cannot read image {CONFIG}"),
-        (["--top", "-1"], "must be positive"),
-    ],
-)
-def test_queries_that_cannot_be_answered(run: Path, arguments: list[str], message: str) -> None:
-    done = _show(run, *arguments)
-    assert done.exit_code == 1
-    assert len(done.error_lines) == 1 and message in done.error_lines[0]
-    assert "Traceback" not in done.output
+def test_queries_that_cannot_be_answered(run: Path, tmp_path: Path) -> None:
+    _expect_errors(
+        {
+            ("--classes", "nine"): "--classes 'nine' is no class of the data set; there are 0, 1, 2, 3, 4, ...",
+            ("--classes", "10"): "--classes 10 is out of range; the model has classes 0 to 9",
+            ("--attributes", "12"): "--attributes 12 is out of range; the model has 0 to 11",
+            ("--images", "/nowhere/a.png"): "image /nowhere/a.png does not exist",
+            ("--images", str(CONFIG)): f"cannot read image {CONFIG}",
+            ("--top", "0"): "--top 0 and --max-per-class 2 must be 1 or more",
+            ("-o", str(CONFIG)): f"folder {CONFIG} cannot be made (File exists)",
+        },
+        checkpoint=run,
+        logs=tmp_path,
+    )
+
+
+def test_classes_by_name_and_number() -> None:
+    head = LPAHead(num_classes=4, in_channels=2, num_attributes=3, attributes_per_class=1)
+    head.attribute_labels[:3, 0] = True
+    names = ["maple_tree", "1", "oak_tree", "3"]
+    assert [attributes.find_class(query, names, head) for query in ("oak_tree", "1", "0", "2")] == [2, 1, 0, 2]
+    with pytest.raises(UserInputError, match="'mapel_tree' is no class of the data set; did you mean maple_tree"):
+        attributes.find_class("mapel_tree", names, head)
+    with pytest.raises(UserInputError, match="--classes -1 is out of range"):
+        attributes.find_class("-1", names, head)
+    with pytest.raises(UserInputError, match="class 3 had no training image"):
+        attributes.find_class("3", names, head)
 
 
 def test_checkpoints_that_cannot_be_shown(run: Path, tmp_path: Path) -> None:
@@ -154,17 +186,7 @@ def test_checkpoints_that_cannot_be_shown(run: Path, tmp_path: Path) -> None:
         tmp_path / "empty": "has no checkpoint yet",
         tmp_path / "missing.pth": "missing.pth does not exist",
     }
-    started = {
-        path: start_tool(
-            "analysis/attributes.py", CONFIG, path, "--cfg-options", *SMALL, logs=tmp_path / "logs" / path.name
-        )
-        for path in messages
-    }
-    for path, tool in started.items():
-        tool.wait()
-        assert tool.exit_code == 1, path
-        assert len(tool.error_lines) == 1 and messages[path] in tool.error_lines[0], tool.output
-        assert "Traceback" not in tool.output
+    _expect_errors({(str(path),): message for path, message in messages.items()}, checkpoint="", logs=tmp_path / "logs")
     assert not touched.exists()
 
 

@@ -21,12 +21,13 @@ from mmengine.config import Config
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.datasets import build_leaf_table
-from lt_plugins.engine.attribute_gallery import AttributeGallery
+from lt_plugins.engine.attribute_gallery import AttributeGallery, all_class_names
 from lt_plugins.engine.attributes import locate_attributes, retrieve_attributes
 from lt_plugins.engine.checkpoint import guard_pickles
 from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument, load_config, user_errors
 from lt_plugins.engine.trained_model import TrainedModel, build_plain_dataset, load_trained_model
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.heads import LPAHead
 from lt_plugins.visualization import AttributeRow, HtmlReport, draw_attribute_grid
 
 HOW_TO_READ = (
@@ -93,15 +94,13 @@ class AttributePage:
         """The table and the picture of what describes each class."""
         gallery = self.gallery
         distribution = gallery.class_distribution
-        counts = None if distribution is None else distribution.counts.cpu().numpy()
-        sizes = np.bincount(gallery.labels, minlength=len(gallery.class_names)) if counts is None else counts
-        largest_first = np.argsort(-sizes, kind="stable").tolist()
+        largest_first = gallery.largest_first()
         self.page.add_heading("What describes each class")
         self.page.add_text(CLASSES_NOTE)
         rows = [
             [
                 gallery.class_names[label],
-                None if counts is None else int(counts[label]),
+                None if distribution is None else int(distribution.counts[label]),
                 gallery.group(label) or "",
                 ", ".join(
                     f"{k} ({float(gallery.head.class_attributes[label, k]):.3f})"
@@ -175,9 +174,8 @@ def require_clustered(cfg: Config, trained: TrainedModel) -> None:
     raise UserInputError(f"{trained.checkpoint}{epoch} has no pseudo-attributes yet: {when}")
 
 
-def find_class(query: str, gallery: AttributeGallery) -> int:
+def find_class(query: str, names: Sequence[str], head: LPAHead) -> int:
     """The label of a class that is given by name or number."""
-    names = gallery.class_names
     if query in names:
         label = names.index(query)
     elif re.fullmatch(r"-?\d+", query):
@@ -188,16 +186,14 @@ def find_class(query: str, gallery: AttributeGallery) -> int:
         near = get_close_matches(query, names, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names[:5])}, ..."
         raise UserInputError(f"--classes {query!r} is no class of the data set; {hint}")
-    if not gallery.strongest_attributes(label):
+    if not head.attribute_labels[label].any():
         raise UserInputError(f"class {names[label]} had no training image, so no attribute describes it.")
     return label
 
 
 def smallest_classes(gallery: AttributeGallery, number: int) -> list[int]:
     """The classes with the fewest images that have attributes."""
-    sizes = np.bincount(gallery.labels, minlength=len(gallery.class_names))
-    described = [label for label in np.argsort(sizes, kind="stable").tolist() if gallery.strongest_attributes(label)]
-    return described[:number]
+    return [label for label in reversed(gallery.largest_first()) if gallery.strongest_attributes(label)][:number]
 
 
 def load_image(path: Path, dataset: Any) -> torch.Tensor:
@@ -242,6 +238,8 @@ def write_page(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserInputError("--device cuda needs a CUDA device, and none is here; use --device cpu.")
+    if min(args.top, args.max_per_class) < 1:
+        raise UserInputError(f"--top {args.top} and --max-per-class {args.max_per_class} must be 1 or more.")
     cfg = load_config(args.config, args.cfg_options)
     require_attributes_head(cfg)
     trained = load_trained_model(cfg, args.checkpoint, args.device, args.allow_pickle)
@@ -252,7 +250,16 @@ def write_page(args: argparse.Namespace) -> None:
             f"--attributes {bad[0]} is out of range; the model has 0 to {model.head.num_attributes - 1}."
         )
     dataset = build_plain_dataset(cfg, args.split)
+    names = all_class_names(dataset, model.head.num_classes)
+    classes = [find_class(query, names, model.head) for query in args.classes]
     queries = [(path, load_image(path, dataset)) for path in args.images]
+    out_dir = args.out or trained.checkpoint.with_name(f"attributes_{trained.checkpoint.stem}")
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserInputError(
+            f"folder {out_dir} cannot be made ({error.strerror}); give another one with -o."
+        ) from error
     loader = cfg[f"{args.split}_dataloader"]
     # One more than shown: a query may be among the retrieved and is left out.
     retrieval = retrieve_attributes(
@@ -264,8 +271,6 @@ def write_page(args: argparse.Namespace) -> None:
         num_workers=loader.get("num_workers", 0),
     )
     gallery = AttributeGallery(model, dataset, retrieval)
-    classes = [find_class(query, gallery) for query in args.classes]
-    out_dir = args.out or trained.checkpoint.with_name(f"attributes_{trained.checkpoint.stem}")
     page = AttributePage(f"Pseudo-attributes: {Path(args.config).stem}", gallery, args.top, out_dir)
     epoch = "" if trained.epoch is None else f", after epoch {trained.epoch}"
     used = int(model.head.attribute_labels.any(dim=0).sum())
