@@ -9,12 +9,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import mmcv
 import mmpretrain
 import pytest
+import torch
 
 import lt_plugins
+from lt_plugins import __main__ as environment_report
 from lt_plugins import compat
 
 PACKAGE = Path(lt_plugins.__file__).parent
@@ -113,6 +116,33 @@ def test_import_and_report_without_optional_packages() -> None:
         "mmcv.ops": "pip install .*--no-build-isolation .*onedl-mmcv",
     }.items():
         assert re.search(rf"^to install {re.escape(name)}:\n  .*{line}", report, re.MULTILINE), name
+
+
+def test_report_of_a_gpu_machine_with_a_broken_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mmdet.py").write_text("raise ImportError('libGL.so.1: cannot open\\nshared object file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mmdet", raising=False)
+    monkeypatch.setitem(sys.modules, "faiss", SimpleNamespace(__version__="1.0"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU-{index}")
+    environment_report.main()
+    report = capsys.readouterr().out
+    assert re.search(r"^mmdet +does not import: libGL.so.1: cannot open shared object file$", report, re.MULTILINE)
+    assert re.search(r"^to install mmdet:\n  pip install --force-reinstall", report, re.MULTILINE)
+    assert re.search(r"^GPU +CUDA \S+: GPU-0, GPU-1$", report, re.MULTILINE)
+    assert re.search(r"^faiss +1.0 \(cpu\)$", report, re.MULTILINE)
+    assert "pip uninstall -y faiss-cpu; pip install faiss-gpu-cu12" in report, "never both"
+
+
+def test_report_without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    parts = {part.name: part for part in environment_report.environment()}
+    assert parts["faiss"].state == "missing; k-means runs in torch"
+    assert parts["faiss"].mend is not None
+    assert parts["torch"].mend is None
 
 
 def test_import_registers_everything() -> None:
