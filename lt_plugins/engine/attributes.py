@@ -40,12 +40,15 @@ class AttributeRetrieval(NamedTuple):
         class_places (dict[tuple[int, int], Place]): Best place of (class, attribute) pairs, for the attributes that
             describe the class.
         common_scores (Tensor): What is usual: mean score of each attribute over places, images and classes, ``(K,)``.
+        class_scores (Tensor): How much more than usual each class shows each attribute, ``(C, K)``; zeros for a class
+            without images.
     """
 
     grid: tuple[int, int]
     attribute_places: list[list[Place]]
     class_places: dict[tuple[int, int], Place]
     common_scores: Tensor
+    class_scores: Tensor
 
 
 class ImageAttributes(NamedTuple):
@@ -205,4 +208,5 @@ def retrieve_attributes(
         attribute_places=[best.places for best in attribute_best],
         class_places={key: best.places[0] for key, best in class_best.items() if best.places},
         common_scores=(table.sums[present] / table.counts[present, None]).mean(dim=0).float(),
+        class_scores=table.class_scores(),
     )

@@ -97,6 +97,7 @@ def test_retrieval_equals_a_search_in_all_features(
         assert places == _reference(all_scores, labels, attribute, 6, max_per_class or 6)
     by_class = torch.stack([all_scores[labels == label].mean(dim=(0, 1)) for label in range(10)])
     torch.testing.assert_close(retrieval.common_scores, by_class.mean(dim=0))
+    torch.testing.assert_close(retrieval.class_scores, by_class - by_class.mean(dim=0), atol=1e-6, rtol=1e-4)
 
 
 def test_class_places_are_the_best_of_the_class(model: Any, dataset: LongTailDataset, all_scores: torch.Tensor) -> None:
@@ -248,7 +249,7 @@ def test_gallery_image_rows_leave_out_what_is_common(
 def test_gallery_without_class_counts(model: Any, dataset: LongTailDataset) -> None:
     fresh = _model()
     fresh.head.set_attributes(model.head.prototypes, model.head.class_attributes)
-    gallery = AttributeGallery(fresh, dataset, AttributeRetrieval((8, 8), [], {}, torch.zeros(K)))
+    gallery = AttributeGallery(fresh, dataset, AttributeRetrieval((8, 8), [], {}, torch.zeros(K), torch.zeros(10, K)))
     assert gallery.group(0) is None
     assert gallery.class_title(0) == "0"
     sizes = np.bincount(get_labels(dataset))

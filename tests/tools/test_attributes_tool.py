@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -109,6 +110,7 @@ def test_default_page_of_a_work_dir(run: Path) -> None:
     assert "What describes each class" in reader.text
     # One row a class and one for the header, five attributes each with their scores.
     assert reader.tags.count("tr") == 11
+    assert len(re.findall(r"\d+ \([+-]\d+ %\)", reader.text)) == 10 * 5
     for name in pictures:
         assert min(Image.open(out / name).size) > 200
 

@@ -36,7 +36,7 @@ HOW_TO_READ = (
     "the number below an image the score there, from 0 to 1. Frames tell many-, medium- and few-shot classes apart."
 )
 CLASSES_NOTE = (
-    "Number of an attribute, and in brackets how much higher the class scores on it than the mean of all classes. "
+    "Number of an attribute, and in brackets how much more of it the class shows than the mean of all classes. "
     "Closest classes share most attributes; the number is the affinity with which the loss attracts their images."
 )
 # What is shown where nothing is asked for.
@@ -95,6 +95,7 @@ class AttributePage:
         gallery = self.gallery
         distribution = gallery.class_distribution
         largest_first = gallery.largest_first()
+        excess = 100 * gallery.retrieval.class_scores / gallery.retrieval.common_scores
         self.page.add_heading("What describes each class")
         self.page.add_text(CLASSES_NOTE)
         rows = [
@@ -102,10 +103,7 @@ class AttributePage:
                 gallery.class_names[label],
                 None if distribution is None else int(distribution.counts[label]),
                 gallery.group(label) or "",
-                ", ".join(
-                    f"{k} ({float(gallery.head.class_attributes[label, k]):.3f})"
-                    for k in gallery.strongest_attributes(label)
-                ),
+                ", ".join(f"{k} ({float(excess[label, k]):+.0f} %)" for k in gallery.strongest_attributes(label)),
                 self._closest_classes(label),
             ]
             for label in largest_first
