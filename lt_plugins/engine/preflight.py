@@ -15,7 +15,7 @@ from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
 from lt_plugins.structures import ClassDistribution
 
-MAX_TABLES = 6
+MAX_TABLES = 4
 
 
 def check_setup(runner: Runner, allow_empty_classes: bool) -> None:
@@ -164,9 +164,13 @@ def _describe_tables(model: nn.Module) -> str:
         for name, buffer in module.named_buffers(recurse=False)
     ]
     tables.sort(reverse=True)
-    shown = [f"{name} {shape} {size / 2**20:.2f} MB" for size, name, shape in tables[:MAX_TABLES]]
+    shown = [f"{name} {shape} {_size(size)}" for size, name, shape in tables[:MAX_TABLES]]
     rest = [f"{len(tables) - MAX_TABLES} smaller"] if len(tables) > MAX_TABLES else []
-    return f"{sum(size for size, *_ in tables) / 2**20:.2f} MB: " + ", ".join(shown + rest)
+    return f"{_size(sum(size for size, *_ in tables))}: " + ", ".join(shown + rest)
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 2**20:.1f} MB" if num_bytes >= 2**20 else f"{num_bytes / 2**10:.1f} KB"
 
 
 def _count(parameters: Sequence[nn.Parameter]) -> int:

@@ -34,7 +34,7 @@ def test_summary_says_what_is_about_to_happen() -> None:
     assert rows["device"] == "4 processes on cpu"
     assert rows["schedule"] == "9 epochs of 7 steps, batch 32 x 4 = 128"
     assert rows["model"] == f"{130 / 1e6:.2f} M parameters, {30 / 1e6:.2f} M of them trained"
-    assert rows["tables"].startswith("1.00 MB: queue (1024, 256) 1.00 MB, class_distribution.counts (3,)")
+    assert rows["tables"].startswith("1.0 MB: queue (1024, 256) 1.0 MB, class_distribution.counts (3,) 0.0 KB")
 
 
 def test_empty_classes_must_be_allowed() -> None:

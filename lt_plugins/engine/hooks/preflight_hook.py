@@ -12,6 +12,16 @@ from lt_plugins.engine.preflight import check_setup, describe_device, preflight_
 from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
 
+EVERY_RUN = (
+    "CheckpointFitHook",
+    "ClassDistributionHook",
+    "EpochSeedHook",
+    "PeakMemoryHook",
+    "PreflightHook",
+    "SafeCheckpointHook",
+    "SyncBatchNormHook",
+)
+
 
 @HOOKS.register_module()
 class PreflightHook(Hook):
@@ -49,7 +59,7 @@ class PreflightHook(Hook):
         summary = preflight_summary(
             model,
             _nested_name(loader.dataset),
-            [type(hook).__name__ for hook in runner.hooks if type(hook).__module__.startswith("lt_plugins.")],
+            [type(hook).__name__ for hook in runner.hooks if _belongs_to_method(hook)],
             device=describe_device(),
             world_size=runner.world_size,
             batch_size=loader.batch_size or loader.batch_sampler.batch_size,
@@ -57,6 +67,11 @@ class PreflightHook(Hook):
             max_epochs=runner.max_epochs,
         )
         runner.logger.info(f"About to train, results go to {runner.work_dir}\n{summary}")
+
+
+def _belongs_to_method(hook: Hook) -> bool:
+    """Neither one of mmengine's and mmpretrain's, nor one that every run has."""
+    return not type(hook).__module__.startswith(("mmengine.", "mmpretrain.")) and type(hook).__name__ not in EVERY_RUN
 
 
 def _nested_name(dataset: Any) -> str:
