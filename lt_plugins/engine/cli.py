@@ -28,6 +28,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import torch
 import torch.distributed as dist
@@ -165,6 +166,8 @@ def user_errors() -> Iterator[None]:
         yield
     except (UserInputError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         _exit(error)
+    except URLError as error:
+        _exit(UserInputError(f"download failed ({error.reason}); put the file where docs/data.md says by hand."))
     except torch.OutOfMemoryError as error:
         _exit(UserInputError(f"{error} Lower train_dataloader.batch_size, or train with --amp."))
     except pickle.UnpicklingError as error:

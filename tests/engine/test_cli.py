@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -32,6 +33,7 @@ CONFIG = str(ROOT / "configs/baselines/ce/ce_r32_digits.py")
             KeyError("Foo is not in the mmpretrain::model registry. Please"),
             "error: the config does not fit the code: 'Foo",
         ),
+        (URLError("no route to host"), "error: download failed (no route to host); put the file where docs/data.md"),
         (torch.OutOfMemoryError("CUDA out of memory."), "error: CUDA out of memory. Lower train_dataloader.batch_size"),
     ],
 )
