@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -17,3 +18,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("realdata"):
             item.add_marker(skip)
+
+
+def pytest_collection_finish() -> None:
+    """Take what the imports made out of garbage collection.
+
+    mmengine collects garbage for each data set that it builds, which takes most of a second with torch's modules to
+    look through.
+    """
+    gc.collect()
+    gc.freeze()
