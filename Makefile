@@ -18,8 +18,9 @@ venv-dev: ## the same with what tests and lint need
 demo: venv ## train cross-entropy and LPA on a small long-tailed set on the CPU and compare them
 	@$(PY) tools/demo.py $(ARGS)
 
+# One thread a process: tests start processes of their own, and threads that wait for each other on a busy machine are slow.
 test: lint ## lint and the whole suite with coverage
-	$(PY) -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=$(MIN_COVERAGE) --durations=15
+	OMP_NUM_THREADS=1 $(PY) -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=$(MIN_COVERAGE) --durations=15
 
 lint: venv-dev ## ruff, mypy, and are the README tables up to date?
 	$(PY) -m ruff check .

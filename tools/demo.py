@@ -13,6 +13,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.box import SIMPLE
@@ -160,6 +161,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the demo."""
     args = parse_args(argv)
+    # Small batches gain little from more threads, and threads that wait for each other lose much on a busy machine.
+    torch.set_num_threads(1)
     console = Console(file=sys.stdout)  # of now: below, stdout is silent
     progress = Progress(
         TextColumn("{task.description:<22}"),
