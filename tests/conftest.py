@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
 from pathlib import Path
 
 import pytest
+
+# Of this process and the tools it starts, before torch is imported. On tiny batches more threads only wait for each
+# other, and on a busy machine they wait for minutes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
