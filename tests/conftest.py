@@ -7,12 +7,18 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Of this process and the tools it starts, before torch is imported. On tiny batches more threads only wait for each
 # other, and on a busy machine they wait for minutes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+# A run that decides about a change must not depend on luck; developers' runs look at new examples each time.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

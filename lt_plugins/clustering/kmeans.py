@@ -96,9 +96,9 @@ def _directions(vectors: Tensor) -> Tensor:
     return F.normalize(vectors if bool(has_direction.all()) else vectors[has_direction], dim=1)
 
 
-def _nearest(unit: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
+def _nearest(unit: Tensor, centroids: Tensor, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
     """Cosine and index of the most similar centroid of each vector, each ``(N,)``, in bounded memory."""
-    parts = [(chunk @ centroids.T).max(dim=1) for chunk in unit.split(CHUNK_SIZE)]
+    parts = [(chunk.to(dtype) @ centroids.T.to(dtype)).max(dim=1) for chunk in unit.split(CHUNK_SIZE)]
     return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
 
 
@@ -142,7 +142,8 @@ def _sum_by_cluster(unit: Tensor, assignment: Tensor, num_clusters: int) -> Tens
 
 def _fill_empty(unit: Tensor, centroids: Tensor) -> KMeansResult:
     """Give each cluster that is empty in the end a direction of its own, as far as there are any."""
-    cosine, assignment = _nearest(unit, centroids)
+    # In float64: in float32 a cluster may hold its only vector by a rounding error.
+    cosine, assignment = _nearest(unit, centroids, torch.float64)
     # More than once, since a filled cluster may take the last vectors of another; the cosines rise with each round.
     for _ in range(len(centroids)):
         empty = torch.bincount(assignment, minlength=len(centroids)) == 0
@@ -154,8 +155,8 @@ def _fill_empty(unit: Tensor, centroids: Tensor) -> KMeansResult:
         if not bool(lost.any()) or float(gap) < SAME_DIRECTION:
             break
         centroids = _move_to_farthest(unit, centroids, lost, cosine)
-        cosine, assignment = _nearest(unit, centroids)
-    return KMeansResult(centroids, float(cosine.double().mean()))
+        cosine, assignment = _nearest(unit, centroids, torch.float64)
+    return KMeansResult(centroids, float(cosine.mean()))
 
 
 def _move_to_farthest(unit: Tensor, centroids: Tensor, lost: Tensor, cosine: Tensor) -> Tensor:

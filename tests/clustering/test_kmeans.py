@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lt_plugins.clustering import check_backend, kmeans
@@ -144,6 +144,7 @@ def test_no_cluster_is_empty_although_most_vectors_are_identical(backend: str, n
         )
     )
 )
+@example(case=(8, [*range(8), 0, 0, 1, 1, 1, 0, 1, 0, 0, 0], 36))  # two centroids 1e-3 apart, equal in float32
 @settings(max_examples=40, deadline=None)
 def test_no_cluster_is_empty_if_there_are_enough_directions(backend: str, case: tuple[int, list[int], int]) -> None:
     num_clusters, repetitions, seed = case
