@@ -182,8 +182,9 @@ def main(argv: Sequence[str] | None = None) -> None:
                 trained.append(train(method, seed, args.out, progress))
         paths = draw({method: trained[0] for method, trained in runs.items()}, args.out)
     console.print(compare(runs))
-    console.print("figures:", *(f"  {path}" for path in paths), sep="\n")
-    console.print(f"a whole report: .venv/bin/python tools/analysis/report.py {runs['LPA'][0].folder.path}")
+    console.print("figures:", *(f"  {path}" for path in paths), sep="\n", soft_wrap=True)
+    report = f".venv/bin/python tools/analysis/report.py {runs['LPA'][0].folder.path}"
+    console.print(f"a whole report: {report}", soft_wrap=True)
 
 
 if __name__ == "__main__":
