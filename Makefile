@@ -15,9 +15,8 @@ venv: ## make .venv: the pinned classification stack, no compiler needed
 venv-dev: ## the same with what tests and lint need
 	@tools/dev/make_venv.sh dev
 
-# Threads that spin while they wait make the demo four times as slow where something else needs a core.
 demo: venv ## train cross-entropy and LPA on a small long-tailed set on the CPU and compare them
-	@OMP_WAIT_POLICY=$${OMP_WAIT_POLICY:-passive} $(PY) tools/demo.py $(ARGS)
+	@$(PY) tools/demo.py $(ARGS)
 
 # One thread a process: tests start processes of their own, and threads that wait for each other on a busy machine are slow.
 test: lint ## lint and the whole suite with coverage
