@@ -1,13 +1,20 @@
 """Clustering of features: tensors in, tensors out; nothing of OpenMMLab, faiss imported only where it is used."""
 
+from .balanced_assignment import balanced_assignment
+from .class_temperatures import class_temperatures
 from .kmeans import KMeansResult, check_backend, kmeans
 from .local_attributes import ClassAttributeTable, class_balanced_sample, match_prototypes
+from .subclass_clusters import SubclassClusters, subclass_clusters
 
 __all__ = [
     "ClassAttributeTable",
     "KMeansResult",
+    "SubclassClusters",
+    "balanced_assignment",
     "check_backend",
     "class_balanced_sample",
+    "class_temperatures",
     "kmeans",
     "match_prototypes",
+    "subclass_clusters",
 ]

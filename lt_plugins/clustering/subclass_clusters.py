@@ -1,0 +1,202 @@
+"""Split the large classes into subclasses of about the size of the smallest class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lt_plugins.errors import UserInputError
+
+from .balanced_assignment import balanced_assignment
+
+MAX_ENTRIES = 1 << 22
+"""Entries of the padded features, or of the similarities, of the classes that are clustered together."""
+
+
+class SubclassClusters(NamedTuple):
+    """Outcome of :func:`subclass_clusters`.
+
+    Args:
+        subclass (Tensor): Subclass of each sample, int64 ``(N,)``; numbered without gaps by class, then by centre.
+        subclass_to_class (Tensor): Class of each subclass, int64 ``(S,)``.
+        mean_cosine (float): Mean cosine of the samples of split classes to the mean of their subclass; 1 if none is
+            split.
+        num_iters (int): Assignments until the last class had settled.
+        num_unsettled (int): Classes whose assignment still changed at the last iteration.
+    """
+
+    subclass: Tensor
+    subclass_to_class: Tensor
+    mean_cosine: float
+    num_iters: int
+    num_unsettled: int
+
+
+def subclass_clusters(
+    features: Tensor,
+    labels: Tensor,
+    min_size: int = 10,
+    max_iters: int = 50,
+    seed: int = 0,
+    balanced: bool = True,
+) -> SubclassClusters:
+    """Cluster each class into subclasses of at most ``M`` samples, all classes at once.
+
+    ``M`` is the size of the smallest class, but at least ``min_size``. A class of ``n > M`` samples gets
+    ``ceil(n / M)`` centres (the paper leaves the number open), the fewest that can hold it; other classes stay whole.
+    The first centre is a random sample, each further one the sample least similar to those before it. Then samples are
+    assigned by :func:`balanced_assignment` and centres move to the mean of their samples, until nothing changes.
+    Similarity is the cosine. Deterministic for a seed and device; classes are taken in groups of bounded memory.
+    Source: SBCL (Hou et al., 2023), Algorithm 1.
+
+    Args:
+        features (Tensor): Shape ``(N, D)``, of any length.
+        labels (Tensor): Class of each sample, in any order, int64 ``(N,)``.
+        min_size (int): The paper's delta: least capacity of a subclass. Defaults to 10.
+        max_iters (int): Assignments at most. Defaults to 50.
+        seed (int): Seed of the first centre of each class. Defaults to 0.
+        balanced (bool): If False, each sample goes to its most similar centre: plain k-means, as in the public code,
+            whose subclasses differ in size. Defaults to True.
+
+    Returns:
+        SubclassClusters: Subclass of each sample, class of each subclass, and how well it went.
+
+    Raises:
+        UserInputError: If shapes do not fit, there are no samples, labels are negative, features are not finite, or
+            ``min_size`` or ``max_iters`` is less than 1.
+    """
+    _check(features, labels, min_size, max_iters)
+    labels = labels.to(features.device)
+    counts = torch.bincount(labels)
+    capacity = max(int(counts[counts > 0].min()), min_size)
+    num_centres = -(-counts // capacity)
+    # One draw for each class, on the CPU: neither the grouping nor the device matters.
+    draw = torch.rand(len(counts), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    first = (draw.to(counts.device) * counts).long()
+    by_class, start = labels.argsort(stable=True), counts.cumsum(0) - counts
+    centre = torch.zeros_like(labels)
+    length, num_iters, num_unsettled = 0.0, 0, 0
+    for group in _groups(counts, num_centres, features.shape[1]):
+        position = torch.arange(int(counts[group].max()), device=labels.device)
+        present = position < counts[group, None]  # (B, n)
+        member = by_class[(start[group, None] + position).clamp(max=len(labels) - 1)]
+        unit = _directions(features[member]) * present[..., None]  # (B, n, D)
+        seeds = _farthest_first(unit, present, first[group], int(num_centres[group].max()))
+        exists = torch.arange(seeds.shape[1], device=labels.device) < num_centres[group, None]
+        assignment, iters, unsettled = _iterate(unit, present, seeds, exists, capacity if balanced else None, max_iters)
+        centre[member[present]] = assignment[present]
+        # A sum of unit vectors is as long as the sum of their cosines to it.
+        length += float(_sums(unit, assignment, seeds.shape[1]).norm(dim=2).sum())
+        num_iters, num_unsettled = max(num_iters, iters), num_unsettled + unsettled
+    split = int(counts[num_centres > 1].sum())
+    # Plain k-means may leave centres without samples.
+    used, subclass = ((num_centres.cumsum(0) - num_centres)[labels] + centre).unique(return_inverse=True)
+    owner = torch.arange(len(counts), device=labels.device).repeat_interleave(num_centres)
+    return SubclassClusters(subclass, owner[used], length / split if split else 1.0, num_iters, num_unsettled)
+
+
+def _check(features: Tensor, labels: Tensor, min_size: int, max_iters: int) -> None:
+    if features.dim() != 2 or labels.shape != features.shape[:1] or len(labels) == 0:
+        raise UserInputError(
+            f"features must have shape (N, D) and labels (N,) with N >= 1, "
+            f"got {tuple(features.shape)} and {tuple(labels.shape)}."
+        )
+    if int(labels.min()) < 0:
+        raise UserInputError(f"labels must be classes from 0 up, got {int(labels.min())}.")
+    if min_size < 1 or max_iters < 1:
+        raise UserInputError(f"min_size={min_size} and max_iters={max_iters} must be at least 1.")
+    if not bool(torch.linalg.vector_norm(features, dim=1, dtype=torch.float32).isfinite().all()):
+        raise UserInputError("features hold values that are not finite; the network has diverged.")
+
+
+def _directions(vectors: Tensor) -> Tensor:
+    """Unit vectors of at least single precision; zero stays zero."""
+    return F.normalize(vectors.detach().to(torch.promote_types(vectors.dtype, torch.float32)), dim=-1)
+
+
+def _groups(counts: Tensor, num_centres: Tensor, dim: int) -> Iterator[Tensor]:
+    """Classes to split, large ones first, in groups of similar size whose padded tensors fit into the budget."""
+    size, number = counts.tolist(), num_centres.tolist()
+    group: list[int] = []
+    for c in sorted((c for c in range(len(size)) if number[c] > 1), key=lambda c: -size[c]):
+        if group:
+            entries = (len(group) + 1) * size[group[0]] * max(dim, number[group[0]])
+            if entries > MAX_ENTRIES or 2 * size[c] < size[group[0]]:
+                yield torch.tensor(group, device=counts.device)
+                group = []
+        group.append(c)
+    if group:
+        yield torch.tensor(group, device=counts.device)
+
+
+def _farthest_first(unit: Tensor, present: Tensor, first: Tensor, num_centres: int) -> Tensor:
+    """Choose samples as centres, each the least similar to the most similar centre before it.
+
+    Args:
+        unit (Tensor): Shape ``(B, n, D)``.
+        present (Tensor): Which samples there are, bool ``(B, n)``.
+        first (Tensor): The first one, int64 ``(B,)``.
+        num_centres (int): How many.
+
+    Returns:
+        Tensor: Shape ``(B, k, D)``.
+    """
+    problem = torch.arange(len(unit), device=unit.device)
+    nearest = torch.where(present, -torch.inf, torch.inf).to(unit.dtype)
+    chosen = first
+    centres = []
+    for _ in range(num_centres):
+        centres.append(unit[problem, chosen])
+        nearest = torch.maximum(nearest, (unit @ centres[-1][..., None]).squeeze(-1))
+        nearest[problem, chosen] = torch.inf  # a sample starts one centre, though others may equal it
+        chosen = nearest.argmin(dim=1)  # of equal values the first
+    return torch.stack(centres, dim=1)
+
+
+def _iterate(
+    unit: Tensor, present: Tensor, centres: Tensor, exists: Tensor, capacity: int | None, max_iters: int
+) -> tuple[Tensor, int, int]:
+    """Assign samples and move centres until nothing changes; classes that have settled leave.
+
+    Args:
+        unit (Tensor): Shape ``(B, n, D)``.
+        present (Tensor): Which samples there are, bool ``(B, n)``.
+        centres (Tensor): Start, shape ``(B, k, D)``.
+        exists (Tensor): Which centres there are, bool ``(B, k)``.
+        capacity (int, optional): Samples a centre takes at most; None for any number.
+        max_iters (int): Assignments at most.
+
+    Returns:
+        tuple[Tensor, int, int]: Centre of each sample, -1 without one, int64 ``(B, n)``; assignments made; classes that
+        have not settled.
+    """
+    assignment = torch.full(present.shape, -1, device=unit.device)
+    active = torch.arange(len(unit), device=unit.device)
+    num_iters = 0
+    while len(active) and num_iters < max_iters:
+        num_iters += 1
+        similarity = unit @ F.normalize(centres, dim=2).mT  # (B, n, k)
+        if capacity is None:
+            nearest = similarity.masked_fill(~exists[:, None], -torch.inf).argmax(dim=2)
+            new = torch.where(present, nearest, -1)
+        else:
+            new = balanced_assignment(similarity, capacity, present, exists)
+        moved = (new != assignment[active]).any(dim=1)
+        assignment[active] = new
+        if not bool(moved.all()):
+            active, unit, present, exists = active[moved], unit[moved], present[moved], exists[moved]
+            centres, new = centres[moved], new[moved]
+        # The direction of a sum is that of the mean. A centre without samples (plain k-means) stays where it is.
+        sums = _sums(unit, new, centres.shape[1])
+        held = (new[:, None] == torch.arange(centres.shape[1], device=new.device)[:, None]).any(dim=2)
+        centres = torch.where(held[..., None], sums, centres)
+    return assignment, num_iters, len(active)
+
+
+def _sums(unit: Tensor, assignment: Tensor, num_centres: int) -> Tensor:
+    """Sum of the vectors of each centre, shape ``(B, k, D)``; a product, since a scatter on CUDA adds in any order."""
+    return (assignment[:, None] == torch.arange(num_centres, device=unit.device)[:, None]).to(unit.dtype) @ unit
