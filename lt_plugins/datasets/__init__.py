@@ -8,9 +8,11 @@ from lt_plugins.datasets.leaf_table import LeafTable, build_leaf_table
 from lt_plugins.datasets.list_dataset import ListDataset
 from lt_plugins.datasets.long_tail_dataset import LongTailDataset
 from lt_plugins.datasets.profiles import class_profile
+from lt_plugins.datasets.samplers import ClassAwareSampler
 from lt_plugins.datasets.transforms import LoadImage
 
 __all__ = [
+    "ClassAwareSampler",
     "DigitsDataset",
     "FolderDataset",
     "IndexedDataset",

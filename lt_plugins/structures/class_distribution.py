@@ -95,6 +95,33 @@ class ClassDistribution(nn.Module):
         counts = counts + (counts.sum() == 0)
         return (counts / counts.sum() + eps).log().float()
 
+    def filled_counts(self) -> Tensor:
+        """Class counts, shape ``(C,)``, float64, in which an empty class counts as the rarest one that has images.
+
+        Computed without a host synchronisation, since losses call it every step. Unknown counts are ones.
+        """
+        counts = self.counts.double()
+        rarest = torch.where(counts > 0, counts, torch.inf).amin()
+        return torch.where(counts > 0, counts, torch.where(rarest.isinf(), 1.0, rarest))
+
+    def class_balanced_weights(self, beta: float) -> Tensor:
+        """Weight of each class by the inverse of its effective number of images, shape ``(C,)``, float32, mean 1.
+
+        Source: Cui et al., "Class-Balanced Loss Based on Effective Number of Samples" (CVPR 2019), Eq. 2 and section 4:
+        ``w_c`` is proportional to ``(1 - beta) / (1 - beta ** n_c)``.
+
+        Args:
+            beta (float): From 0 (all weights are equal) to just below 1 (inverse counts).
+
+        Raises:
+            UserInputError: If ``beta`` is not in ``[0, 1)`` or the counts are unknown.
+        """
+        if not 0 <= beta < 1:
+            raise UserInputError(f"beta={beta} must be in [0, 1), like 0.9999.")
+        self._require_counts()
+        weights = (1 - beta) / (1 - beta ** self.filled_counts())
+        return (weights / weights.mean()).float()
+
     @property
     def imbalance_factor(self) -> float:
         """Largest over smallest count, ``max n_c / min n_c``, over the classes that have images."""

@@ -1,0 +1,90 @@
+"""Sampler in which every class comes equally often."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from mmengine.dist import get_dist_info, sync_random_seed
+from mmpretrain.registry import DATA_SAMPLERS
+from torch.utils.data import Sampler
+
+from lt_plugins.datasets.labels import get_labels
+from lt_plugins.errors import UserInputError
+
+
+@DATA_SAMPLERS.register_module()
+class ClassAwareSampler(Sampler[int]):
+    """Classes in turn, and of each class a few images at a time.
+
+    Goes through the classes in a random order, anew each time all have come; each class gives the next
+    ``samples_per_class`` images of its own random order, which starts anew whenever it is used up. Classes without
+    images are left out. The order follows from seed and epoch; the ranks take turns in it.
+
+    Source: Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition" (ICLR 2020), with an
+    epoch of as many images as the data set has, like their training loop.
+
+    Args:
+        dataset: An mmpretrain data set, or one in any nesting of wrappers.
+        samples_per_class (int): Images of a class in a row. Defaults to 4.
+        num_samples (int, optional): Images an epoch, of all ranks together; rounded up so that each rank has the same
+            number. Defaults to the size of the data set.
+        seed (int, optional): The same on all ranks. Defaults to a random one.
+
+    Raises:
+        UserInputError: If a number is not positive or the data set is empty.
+
+    Examples:
+        >>> train_dataloader = dict(sampler=dict(type='ClassAwareSampler', samples_per_class=4))
+    """
+
+    def __init__(
+        self, dataset: Any, samples_per_class: int = 4, num_samples: int | None = None, seed: int | None = None
+    ) -> None:
+        if samples_per_class <= 0 or (num_samples is not None and num_samples <= 0):
+            raise UserInputError(
+                f"samples_per_class={samples_per_class} and num_samples={num_samples} must be positive."
+            )
+        labels = get_labels(dataset)
+        if not len(labels):
+            raise UserInputError("ClassAwareSampler got a data set without images.")
+        by_class = np.argsort(labels, kind="stable")
+        self.images = np.split(by_class, np.flatnonzero(np.diff(labels[by_class])) + 1)
+        self.rank, self.world_size = get_dist_info()
+        self.samples_per_class = samples_per_class
+        self.total_size = math.ceil((num_samples or len(labels)) / self.world_size) * self.world_size
+        self.seed = sync_random_seed() if seed is None else seed
+        self.epoch = 0
+
+    def __iter__(self) -> Iterator[int]:
+        """Indices of this rank's images in the data set."""
+        generator = np.random.default_rng([self.seed, self.epoch])
+        num_turns = math.ceil(self.total_size / self.samples_per_class)
+        turns = _shuffled_cycle(np.arange(len(self.images)), num_turns, generator)
+        order = np.empty((num_turns, self.samples_per_class), dtype=np.int64)
+        of_class = np.split(
+            np.argsort(turns, kind="stable"), np.bincount(turns, minlength=len(self.images)).cumsum()[:-1]
+        )
+        for images, rows in zip(self.images, of_class, strict=True):
+            order[rows] = _shuffled_cycle(images, rows.size * self.samples_per_class, generator).reshape(rows.size, -1)
+        return iter(order.ravel()[self.rank : self.total_size : self.world_size].tolist())
+
+    def __len__(self) -> int:
+        """Number of images of this rank in an epoch."""
+        return self.total_size // self.world_size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order; mmengine's ``DistSamplerSeedHook`` calls it before each epoch.
+
+        Args:
+            epoch (int): The epoch, from 0.
+        """
+        self.epoch = epoch
+
+
+def _shuffled_cycle(values: np.ndarray, length: int, generator: np.random.Generator) -> np.ndarray:
+    """All values in a random order, then all in another one, and so on; ``(length,)``."""
+    rounds = np.tile(values, (math.ceil(length / len(values)), 1))
+    return generator.permuted(rounds, axis=1).ravel()[:length]

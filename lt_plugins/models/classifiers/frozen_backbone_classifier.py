@@ -1,0 +1,103 @@
+"""Classifier that trains its head on features that stay as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmpretrain.models import ImageClassifier
+from mmpretrain.registry import MODELS
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from lt_plugins.errors import UserInputError
+
+
+@MODELS.register_module()
+class FrozenBackboneClassifier(ImageClassifier):
+    """An image classifier whose backbone and neck are frozen: the second stage of decoupled training.
+
+    Initialised from the checkpoint of stage 1 (``previous_stage`` or ``load_from`` of the config), of which it takes
+    backbone and neck only: the head starts anew, even where stage 1 has one of the same shape. Resuming and testing
+    read all of a checkpoint, as ever.
+
+    Source: Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition" (ICLR 2020). The
+    published numbers of cRT, MiSLAS, TSC and of SBCL on ImageNet-LT come from codes whose batch norms go on in training
+    mode during stage 2, which is ``live_batch_norm=True``; SBCL on CIFAR keeps all statistics.
+
+    Args:
+        backbone (dict): Config of the backbone.
+        head (dict): Config of the head, which alone is trained.
+        neck (dict, optional): Config of the neck. Defaults to global average pooling.
+        live_batch_norm (bool): Whether batch norms normalise by the batch and their running statistics follow the
+            images of this stage. Defaults to False.
+        data_preprocessor (dict, optional): As in :class:`mmpretrain.models.ImageClassifier`.
+        init_cfg (dict, optional): Initialisation.
+
+    Examples:
+        >>> model = dict(type='FrozenBackboneClassifier', backbone=dict(type='ResNetCIFAR32'),
+        ...              head=dict(type='CosineClsHead', num_classes=100, in_channels=64,
+        ...                        loss=dict(type='LDAMLoss', num_classes=100)))
+    """
+
+    # What CheckpointFitHook leaves of a checkpoint that initialises this model.
+    initialised_parts = ("backbone.", "neck.")
+
+    def __init__(
+        self,
+        backbone: dict,
+        head: dict,
+        neck: dict | None = None,
+        live_batch_norm: bool = False,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            backbone=backbone,
+            neck=neck or {"type": "GlobalAveragePooling"},
+            head=head,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        self.live_batch_norm = live_batch_norm
+        # Before the model is wrapped, so that DistributedDataParallel waits for gradients of the head only.
+        self.backbone.requires_grad_(False)
+        self.neck.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> FrozenBackboneClassifier:
+        """Switch the head; of the frozen parts at most the batch norms follow.
+
+        Args:
+            mode (bool): Whether to train. Defaults to True.
+        """
+        super().train(mode)
+        for part in (self.backbone, self.neck):
+            part.eval()
+            if self.live_batch_norm:
+                for module in part.modules():
+                    if isinstance(module, _BatchNorm):
+                        module.train(mode)
+        return self
+
+    def extract_feat(self, inputs: Tensor, stage: str = "neck") -> Any:
+        """Compute features; those of backbone and neck carry no gradient.
+
+        Args:
+            inputs (Tensor): Preprocessed images, shape ``(B, 3, H, W)``.
+            stage (str): ``"backbone"``, ``"neck"`` or ``"pre_logits"``, as in mmpretrain. Defaults to ``"neck"``.
+
+        Returns:
+            tuple[Tensor, ...] | Tensor: The output of the stage.
+
+        Raises:
+            UserInputError: If an image comes as several views.
+        """
+        if not isinstance(inputs, Tensor):
+            raise UserInputError(
+                f"FrozenBackboneClassifier trains on one view of each image and got {len(inputs)}; "
+                "remove MultiView from the train pipeline."
+            )
+        if stage == "pre_logits":
+            return self.head.pre_logits(self.extract_feat(inputs))
+        with torch.no_grad():
+            return super().extract_feat(inputs, stage)

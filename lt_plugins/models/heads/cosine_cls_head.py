@@ -1,0 +1,80 @@
+"""Linear head on normalised features with normalised weights."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmpretrain.models.heads import LinearClsHead
+from mmpretrain.models.heads.margin_head import NormProduct
+from mmpretrain.registry import MODELS
+from torch import Tensor
+
+from lt_plugins.errors import UserInputError
+
+
+@MODELS.register_module()
+class CosineClsHead(LinearClsHead):
+    r"""Classifier by cosine, without bias: :math:`z_c = s\,\hat w_c^\top \hat x`.
+
+    The scale is applied here and only here; a loss that needs to know it has an attribute ``scale``, which must agree.
+    Weights start as unit vectors, as in the released code of LDAM: longer ones would turn more slowly at the same
+    learning rate. Source: Wang et al., "CosFace" (CVPR 2018), without margin.
+
+    Args:
+        num_classes (int): Number of classes ``C``.
+        in_channels (int): Length of the pooled feature.
+        scale (float): Scale ``s`` of the cosines. Defaults to 30.0.
+        loss (dict, optional): Config of the loss on the scaled cosines. Defaults to cross-entropy.
+        init_cfg (dict, optional): Initialisation. Defaults to uniform in ``[-1, 1]``; the rows are normalised after it.
+
+    Raises:
+        UserInputError: If the scale is not positive or the loss has another one.
+
+    Examples:
+        >>> head = dict(type='CosineClsHead', num_classes=100, in_channels=64, scale=30.0,
+        ...             loss=dict(type='LDAMLoss', num_classes=100, scale=30.0))
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        scale: float = 30.0,
+        loss: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            num_classes=num_classes,
+            in_channels=in_channels,
+            loss=loss or {"type": "CrossEntropyLoss"},
+            init_cfg=init_cfg or {"type": "Uniform", "layer": "Linear", "a": -1.0, "b": 1.0},
+        )
+        if scale <= 0:
+            raise UserInputError(f"scale={scale} of the cosines must be positive.")
+        loss_scale = getattr(self.loss_module, "scale", scale)
+        if loss_scale != scale:
+            raise UserInputError(
+                f"{type(self.loss_module).__name__} is told scale={loss_scale}, but the head multiplies the cosines by "
+                f"{scale}; set head.scale and head.loss.scale to the same value."
+            )
+        self.scale = scale
+        self.fc = NormProduct(in_channels, num_classes)
+
+    def init_weights(self) -> None:
+        """Initialise, then bring the weight of each class to length 1."""
+        super().init_weights()
+        with torch.no_grad():
+            self.fc.weight.copy_(F.normalize(self.fc.weight))
+
+    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Compute the scaled cosines.
+
+        Args:
+            feats (tuple[Tensor, ...]): Pooled features, the last of shape ``(B, in_channels)``.
+
+        Returns:
+            Tensor: Logits ``(B, C)``, in float32 even under autocast: half precision times ``s`` is too coarse.
+        """
+        features = self.pre_logits(feats)
+        with torch.autocast(features.device.type, enabled=False):
+            return self.scale * self.fc(features.to(torch.promote_types(features.dtype, torch.float32)))
