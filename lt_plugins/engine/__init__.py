@@ -1,38 +1,49 @@
 """Running: hooks, the feature pass, checkpoints, command lines."""
 
+from lt_plugins.engine.attribute_clustering import AttributeClustering
 from lt_plugins.engine.attribute_gallery import AttributeGallery
 from lt_plugins.engine.attributes import AttributeRetrieval, Place, locate_attributes, retrieve_attributes
 from lt_plugins.engine.checkpoint import find_last_checkpoint, guard_pickles, load_checkpoint
 from lt_plugins.engine.checkpoint_fit import check_checkpoint_fit
+from lt_plugins.engine.clustering_task import ClusteringTask, FeaturePass
 from lt_plugins.engine.features import gather_features, stream_features
 from lt_plugins.engine.hooks import (
     CheckpointFitHook,
     ClassDistributionHook,
+    DeferredReweightHook,
     EpochSeedHook,
     PeakMemoryHook,
     PreflightHook,
     ReclusterHook,
     SafeCheckpointHook,
     SyncBatchNormHook,
+    TemperatureHook,
 )
 from lt_plugins.engine.preflight import check_setup, preflight_summary
+from lt_plugins.engine.subclass_clustering import SubclassClustering
 from lt_plugins.engine.sync_batch_norm import CPUSyncBatchNorm, convert_sync_batch_norm
 from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.engine.worker_init import epoch_worker_init
 
 __all__ = [
+    "AttributeClustering",
     "AttributeGallery",
     "AttributeRetrieval",
     "CPUSyncBatchNorm",
     "CheckpointFitHook",
     "ClassDistributionHook",
+    "ClusteringTask",
+    "DeferredReweightHook",
     "EpochSeedHook",
+    "FeaturePass",
     "PeakMemoryHook",
     "Place",
     "PreflightHook",
     "ReclusterHook",
     "SafeCheckpointHook",
+    "SubclassClustering",
     "SyncBatchNormHook",
+    "TemperatureHook",
     "check_checkpoint_fit",
     "check_setup",
     "convert_sync_batch_norm",

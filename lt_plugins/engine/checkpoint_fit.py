@@ -34,7 +34,12 @@ def check_checkpoint_fit(model: nn.Module, state_dict: Mapping[str, Tensor], sou
     """
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in state_dict.items()}
-    fitting = {key for key, shape in expected.items() if found.get(key) == shape}
+    sized_by_data = _keys_sized_by_data(model)
+    fitting = {
+        key
+        for key, shape in expected.items()
+        if found.get(key) == shape or (key in sized_by_data and len(found.get(key, ())) == len(shape))
+    }
     if purpose == "initialise":
         backbone = {key for key in expected if key.startswith("backbone.")} or set(expected)
         if len(backbone & fitting) >= MIN_BACKBONE_FRACTION * len(backbone):
@@ -56,6 +61,11 @@ def check_checkpoint_fit(model: nn.Module, state_dict: Mapping[str, Tensor], sou
 
 def _count_keys(model: nn.Module) -> set[str]:
     return {f"{path}.counts" for path, module in model.named_modules() if isinstance(module, ClassDistribution)}
+
+
+def _keys_sized_by_data(model: nn.Module) -> set[str]:
+    """Buffers that a training set gives their size, such as the subclass of each image; they resize as they load."""
+    return {f"{path}.{name}" for path, module in model.named_modules() for name in getattr(module, "sized_by_data", ())}
 
 
 def _describe(keys: list[str], expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> str:

@@ -1,4 +1,4 @@
-"""First-in-first-out memory of features and their labels."""
+"""First-in-first-out memory of features, their labels and the images that they come from."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from lt_plugins.errors import UserInputError
 
 
 class LabelledQueue(nn.Module):
-    """The last ``size`` features and labels, as buffers.
+    """The last ``size`` features, their labels, and the indices of their images in the training set, as buffers.
 
     Unused places have label -1, so that losses can mask them: the first steps then have fewer candidates instead of
-    random ones. Source: He et al., "Momentum Contrast" (CVPR 2020), with labels as in PaCo.
+    random ones. What changes during training, such as the subclass of an image, is looked up by the index and so never
+    stale. Source: He et al., "Momentum Contrast" (CVPR 2020), with labels as in PaCo.
 
     Args:
         size (int): Number of places ``Q``; 0 keeps nothing.
@@ -24,6 +25,7 @@ class LabelledQueue(nn.Module):
 
     features: Tensor
     labels: Tensor
+    samples: Tensor
     pointer: Tensor
 
     def __init__(self, size: int, dim: int) -> None:
@@ -33,15 +35,17 @@ class LabelledQueue(nn.Module):
         self.size = size
         self.register_buffer("features", torch.zeros(size, dim))
         self.register_buffer("labels", torch.full((size,), -1, dtype=torch.int64))
+        self.register_buffer("samples", torch.full((size,), -1, dtype=torch.int64))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def enqueue(self, features: Tensor, labels: Tensor) -> None:
+    def enqueue(self, features: Tensor, labels: Tensor, samples: Tensor) -> None:
         """Overwrite the oldest places.
 
         Args:
             features (Tensor): The newest features, of all ranks in rank order, shape ``(n, D)``.
             labels (Tensor): Their labels, int64 ``(n,)``.
+            samples (Tensor): Indices of their images in the training set, int64 ``(n,)``.
 
         Raises:
             UserInputError: If there are more features than places.
@@ -56,4 +60,5 @@ class LabelledQueue(nn.Module):
         places = (self.pointer + torch.arange(len(features), device=self.labels.device)) % self.size
         self.features[places] = features.to(self.features.dtype)
         self.labels[places] = labels
+        self.samples[places] = samples
         self.pointer.copy_((self.pointer + len(features)) % self.size)

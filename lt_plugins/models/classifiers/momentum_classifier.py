@@ -15,7 +15,8 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.classifiers.two_view_classifier import TwoViewClassifier
+from lt_plugins.models.classifiers.two_view_classifier import TwoViewClassifier, sample_indices
+from lt_plugins.structures import ContrastBatch
 
 
 @MODELS.register_module()
@@ -23,11 +24,12 @@ class MomentumClassifier(TwoViewClassifier):
     """An image classifier in the manner of MoCo: queries with gradient, keys from a slowly following encoder.
 
     The query view is classified and is the anchor; it is compared with the queries and keys of all ranks and with a
-    queue of earlier keys. Key encoder, queue and its labels are part of the checkpoint. The key encoder's batch norm
-    keeps its own running statistics. A checkpoint without a key encoder (plain classifier, stage 1 of another method)
-    initialises it with the query encoder's weights.
+    queue of earlier keys, or, as in MoCo, with its own key and the queue only. Key encoder, queue and its labels are
+    part of the checkpoint. The key encoder's batch norm keeps its own running statistics. A checkpoint without a key
+    encoder (plain classifier, stage 1 of another method) initialises it with the query encoder's weights.
 
-    Source: He et al., "Momentum Contrast" (CVPR 2020), as used by PaCo (ICCV 2021).
+    Source: He et al., "Momentum Contrast" (CVPR 2020), as used by PaCo (ICCV 2021)
+    and, with ``compare_batch=False``, by KCL (ICLR 2021) and SBCL (ICCV 2023).
 
     Args:
         backbone (dict): Config of the backbone.
@@ -37,6 +39,7 @@ class MomentumClassifier(TwoViewClassifier):
         projection_dim (int): Length ``D`` of the projections. Defaults to 128.
         queue_size (int): Places of the queue. Defaults to 8192.
         momentum (float): Share of the old key weights that stays in each step, ``m``. Defaults to 0.999.
+        compare_batch (bool): Whether a query is also compared with the other images of the batch. Defaults to True.
         data_preprocessor (dict, optional): As in :class:`TwoViewClassifier`.
         init_cfg (dict, optional): Initialisation.
 
@@ -61,6 +64,7 @@ class MomentumClassifier(TwoViewClassifier):
         projection_dim: int = 128,
         queue_size: int = 8192,
         momentum: float = 0.999,
+        compare_batch: bool = True,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -77,6 +81,7 @@ class MomentumClassifier(TwoViewClassifier):
         if not 0 <= momentum <= 1:
             raise UserInputError(f"momentum={momentum} must be in [0, 1]; it is the share of the old key weights.")
         self.momentum = momentum
+        self.compare_batch = compare_batch
         # A ModuleDict has no init_weights, so mmengine leaves it alone and the copy below stays a copy.
         self.key_encoder = nn.ModuleDict(
             {name: copy.deepcopy(getattr(self, name)) for name in ("backbone", "neck", "projector")}
@@ -107,10 +112,24 @@ class MomentumClassifier(TwoViewClassifier):
         queries = self.project(feats)
         keys = self._encode_keys(key_view)
         labels = torch.cat([sample.gt_label for sample in data_samples])
-        contrast = self.build_contrast([queries, keys], labels, num_anchor_views=1)
+        samples = sample_indices(data_samples).to(labels.device)
+        build = self.build_contrast if self.compare_batch else self._contrast_with_queue
+        contrast = build([queries, keys], labels, samples, num_anchor_views=1)
         losses = self.head.loss(feats, data_samples, contrast=contrast)
-        self._remember(contrast, len(labels))
+        self._remember(keys, labels, samples)
         return losses
+
+    def extract_projections(self, images: Tensor) -> Tensor:
+        """Compute the features that the contrast compares, by the key encoder.
+
+        Args:
+            images (Tensor): Preprocessed images, shape ``(B, 3, H, W)``.
+
+        Returns:
+            Tensor: Unit rows, shape ``(B, D)``.
+        """
+        feats = self.key_encoder["neck"](self.key_encoder["backbone"](images))
+        return F.normalize(self.key_encoder["projector"](feats[-1:])[-1], dim=1)
 
     @torch.no_grad()
     def update_key_encoder(self) -> None:
@@ -128,9 +147,29 @@ class MomentumClassifier(TwoViewClassifier):
         unshuffle = None
         if get_world_size() > 1:
             images, unshuffle = batch_shuffle_ddp(images)
-        feats = self.key_encoder["neck"](self.key_encoder["backbone"](images))
-        keys = F.normalize(self.key_encoder["projector"](feats[-1:])[-1], dim=1)
+        keys = self.extract_projections(images)
         return keys if unshuffle is None else batch_unshuffle_ddp(keys, unshuffle)
+
+    def _contrast_with_queue(
+        self,
+        views: Sequence[Tensor],
+        labels: Tensor,
+        samples: Tensor,
+        num_anchor_views: int,  # noqa: ARG002
+    ) -> ContrastBatch:
+        """Compare each query with its own key and the queue; nothing need be gathered."""
+        queries, keys = views
+        return ContrastBatch(
+            anchors=queries,
+            anchor_labels=labels,
+            candidates=torch.cat([keys, self.queue.features.clone().to(keys.dtype)]),
+            candidate_labels=torch.cat([labels, self.queue.labels]),
+            anchor_positions=None,
+            sibling_positions=torch.arange(len(labels), device=labels.device),
+            anchor_samples=samples,
+            candidate_samples=torch.cat([samples, self.queue.samples]),
+            num_private=len(labels),
+        )
 
     def _local_map(self, images: Tensor) -> Tensor:
         return self.key_encoder["backbone"](images)[-1]

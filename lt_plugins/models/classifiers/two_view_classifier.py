@@ -87,9 +87,10 @@ class TwoViewClassifier(ImageClassifier):
         feats = self.extract_feat(torch.cat([first, second]))
         views = list(self.project(feats).chunk(2))
         labels = torch.cat([sample.gt_label for sample in data_samples])
-        contrast = self.build_contrast(views, labels, num_anchor_views=2)
+        samples = sample_indices(data_samples).to(labels.device)
+        contrast = self.build_contrast(views, labels, samples, num_anchor_views=2)
         losses = self.head.loss(feats, data_samples, contrast=contrast)
-        self._remember(contrast, len(labels))
+        self._remember(views[1], labels, samples)
         return losses
 
     def project(self, feats: tuple[Tensor, ...]) -> Tensor:
@@ -100,33 +101,48 @@ class TwoViewClassifier(ImageClassifier):
         """
         return F.normalize(self.projector(feats[-1:])[-1], dim=1)
 
-    def build_contrast(self, views: Sequence[Tensor], labels: Tensor, num_anchor_views: int) -> ContrastBatch:
+    def build_contrast(
+        self, views: Sequence[Tensor], labels: Tensor, samples: Tensor, num_anchor_views: int
+    ) -> ContrastBatch:
         """Gather the views of all ranks and the queue into one contrast.
 
         Args:
-            views (Sequence[Tensor]): Projections of this rank, one ``(B, D)`` tensor a view.
+            views (Sequence[Tensor]): Projections of this rank, one ``(B, D)`` tensor for each of the two views.
             labels (Tensor): Labels of this rank's images, int64 ``(B,)``.
+            samples (Tensor): Indices of these images in the training set, int64 ``(B,)``.
             num_anchor_views (int): The first so many views are anchors.
 
         Returns:
             ContrastBatch: ``num_anchor_views * B`` anchors; the candidates are ordered view by view, then rank by rank,
             then the queue.
         """
-        batch_size = len(labels)
-        all_labels = torch.cat(all_gather(labels))
+        all_labels, all_samples = (torch.cat(all_gather(own)) for own in (labels, samples))
         gathered = [_gather(view) for view in views]
         # The queue is read before this batch enters it, and cloned because enqueue writes in place before backward.
         candidates = torch.cat([*gathered, self.queue.features.clone().to(views[0].dtype)])
-        candidate_labels = torch.cat([*[all_labels] * len(views), self.queue.labels])
-        offset = get_rank() * batch_size
-        own = torch.arange(offset, offset + batch_size, device=labels.device)
+        first = torch.arange(len(labels), device=labels.device) + get_rank() * len(labels)
+        second = first + len(all_labels)
         return ContrastBatch(
             anchors=torch.cat(list(views[:num_anchor_views])),
             anchor_labels=labels.repeat(num_anchor_views),
             candidates=candidates,
-            candidate_labels=candidate_labels,
-            anchor_positions=torch.cat([own + view * len(all_labels) for view in range(num_anchor_views)]),
+            candidate_labels=torch.cat([all_labels, all_labels, self.queue.labels]),
+            anchor_positions=torch.cat([first, second][:num_anchor_views]),
+            sibling_positions=torch.cat([second, first][:num_anchor_views]),
+            anchor_samples=samples.repeat(num_anchor_views),
+            candidate_samples=torch.cat([all_samples, all_samples, self.queue.samples]),
         )
+
+    def extract_projections(self, images: Tensor) -> Tensor:
+        """Compute the features that the contrast compares.
+
+        Args:
+            images (Tensor): Preprocessed images, shape ``(B, 3, H, W)``.
+
+        Returns:
+            Tensor: Unit rows, shape ``(B, D)``.
+        """
+        return self.project(self.extract_feat(images))
 
     def extract_local_features(self, images: Tensor) -> Tensor:
         """Compute the local features: the last map of the encoder, before pooling.
@@ -160,11 +176,20 @@ class TwoViewClassifier(ImageClassifier):
             )
         return inputs[0], inputs[1]
 
-    def _remember(self, contrast: ContrastBatch, batch_size: int) -> None:
-        """Enqueue the second views of all ranks, which are the second block of the candidates."""
-        total = batch_size * get_world_size()
-        second = slice(total, 2 * total)
-        self.queue.enqueue(contrast.candidates[second].detach(), contrast.candidate_labels[second])
+    def _remember(self, features: Tensor, labels: Tensor, samples: Tensor) -> None:
+        """Enqueue the second views of all ranks, in rank order."""
+        if self.queue.size:
+            gathered = (torch.cat(all_gather(own.detach())) for own in (features, labels, samples))
+            self.queue.enqueue(*gathered)
+
+
+def sample_indices(data_samples: Sequence[DataSample]) -> Tensor:
+    """Index of each image in the training set as iterated, int64 ``(B,)``; -1 where the pipeline does not pack it.
+
+    Args:
+        data_samples (Sequence[DataSample]): Annotations of the ``B`` images.
+    """
+    return torch.tensor([int(sample.get("sample_idx", -1)) for sample in data_samples])
 
 
 def _gather(features: Tensor) -> Tensor:

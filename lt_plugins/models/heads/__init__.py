@@ -1,6 +1,8 @@
 """Classification heads, one file a method family."""
 
+from .cosine_cls_head import CosineClsHead
 from .lpa_head import LPAHead
 from .paco_head import PaCoHead
+from .sup_contrast_head import SupContrastHead
 
-__all__ = ["LPAHead", "PaCoHead"]
+__all__ = ["CosineClsHead", "LPAHead", "PaCoHead", "SupContrastHead"]

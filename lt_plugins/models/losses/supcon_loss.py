@@ -10,25 +10,31 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.structures import ContrastBatch
 
 
-def supcon_loss(contrast: ContrastBatch, weights: Tensor, temperature: float) -> Tensor:
+def supcon_loss(
+    contrast: ContrastBatch, weights: Tensor, temperature: float | Tensor, compared: Tensor | None = None
+) -> Tensor:
     r"""Supervised contrastive loss of each anchor, with a weight for each pair.
 
     .. math::
         L_i = -\frac{\sum_{j \in A_i} W_{ij} \log P_{ij}}{\sum_{j \in A_i} W_{ij}}, \qquad
-        P_{ij} = \frac{e^{v_i^\top v_j / T}}{\sum_{a \in A_i} e^{v_i^\top v_a / T}}
+        P_{ij} = \frac{e^{v_i^\top v_j / T_i}}{\sum_{a \in A_i} e^{v_i^\top v_a / T_i}}
 
     Args:
         contrast (ContrastBatch): The ``M`` anchors and ``A`` candidates.
         weights (Tensor): How much each candidate is a positive of each anchor, in ``[0, 1]``, shape ``(M, A)``. Entries
-            of candidates that are not valid are ignored.
-        temperature (float): ``T``.
+            of candidates that are not compared are ignored.
+        temperature (float | Tensor): ``T``, or ``T_i`` of each anchor, shape ``(M,)``.
+        compared (Tensor, optional): The candidates ``A_i`` of each anchor, bool ``(M, A)``. Defaults to all valid ones.
 
     Returns:
         Tensor: Loss of each anchor, shape ``(M,)``; zero for an anchor without any positive.
     """
-    scores = (contrast.cosine / temperature).masked_fill(~contrast.valid, -torch.inf)
-    log_probability = (scores - scores.logsumexp(dim=1, keepdim=True)).masked_fill(~contrast.valid, 0.0)
-    weights = weights.to(log_probability.dtype).masked_fill(~contrast.valid, 0.0)
+    compared = contrast.valid if compared is None else compared
+    if isinstance(temperature, Tensor):
+        temperature = temperature.to(contrast.cosine.dtype)[:, None]
+    scores = (contrast.cosine / temperature).masked_fill(~compared, -torch.inf)
+    log_probability = (scores - scores.logsumexp(dim=1, keepdim=True)).masked_fill(~compared, 0.0)
+    weights = weights.to(log_probability.dtype).masked_fill(~compared, 0.0)
     total = weights.sum(dim=1)
     return -(weights * log_probability).sum(dim=1) / total.clamp(min=torch.finfo(total.dtype).tiny)
 

@@ -1,0 +1,83 @@
+"""Sets the temperature of each class from how dispersed its features are."""
+
+from __future__ import annotations
+
+from mmengine.dist import broadcast
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
+from torch import Tensor
+
+from lt_plugins.clustering import class_temperatures
+from lt_plugins.engine.hooks.recluster_hook import ReclusterHook
+from lt_plugins.engine.subclass_clustering import SubclassClustering, count_subclasses
+from lt_plugins.engine.unwrap import unwrap_model
+from lt_plugins.errors import UserInputError
+from lt_plugins.models.losses import SBCLLoss
+
+MODES = ("exp", "linear")
+
+
+@HOOKS.register_module()
+class TemperatureHook(Hook):
+    """Writes ``SBCLLoss.tau2``, the temperature of the class term, whenever ``ReclusterHook`` has new subclasses.
+
+    It reads the features of that hook's pass, so no image is computed twice. Source: Hou et al. (ICCV 2023), Eq. 5 and
+    6; see :func:`lt_plugins.clustering.class_temperatures`.
+
+    Args:
+        alpha (float): Smoothing of small classes. Defaults to 10.
+        mode (str): ``"exp"``, as in the paper, or ``"linear"``, as in the released code. Defaults to ``"exp"``.
+
+    Raises:
+        UserInputError: If an argument is out of range, the model has no ``SBCLLoss`` or the run no ``ReclusterHook``.
+
+    Examples:
+        >>> custom_hooks = [dict(type='ReclusterHook', start=10), dict(type='TemperatureHook')]
+    """
+
+    def __init__(self, alpha: float = 10.0, mode: str = "exp") -> None:
+        if alpha <= 0:
+            raise UserInputError(f"alpha={alpha} must be positive.")
+        if mode not in MODES:
+            raise UserInputError(f"mode={mode!r} must be one of {MODES}.")
+        self.alpha = alpha
+        self.mode = mode
+
+    def before_train(self, runner: Runner) -> None:
+        """Fail before work is lost if nothing would be read or written.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        if not SubclassClustering.fits(unwrap_model(runner.model)):
+            raise UserInputError(
+                "TemperatureHook writes the tau2 of an SBCLLoss, and the model has none; set "
+                "model.head.loss.type='SBCLLoss' or remove the hook from custom_hooks."
+            )
+        if not any(isinstance(hook, ReclusterHook) for hook in runner.hooks):
+            raise UserInputError(
+                "TemperatureHook reads the features of ReclusterHook's pass; add dict(type='ReclusterHook', start=10) "
+                "to custom_hooks."
+            )
+
+    def after_feature_pass(self, runner: Runner, features: Tensor, labels: Tensor) -> None:
+        """Compute the temperatures, the same on every rank.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            features (Tensor): Projections of all training images, shape ``(N, D)``.
+            labels (Tensor): Their classes, int64 ``(N,)``.
+        """
+        model = unwrap_model(runner.model)
+        loss: SBCLLoss = model.head.loss_module
+        num_classes = model.head.num_classes
+        # The released code, which the linear form follows, leaves classes of a single subclass alone.
+        split = count_subclasses(loss.subclass, labels, num_classes) > 1 if self.mode == "linear" else None
+        tau2 = class_temperatures(features, labels, num_classes, loss.temperature, self.alpha, self.mode, split)
+        tau2 = tau2.to(loss.tau2)
+        broadcast(tau2)
+        loss.set_class_temperatures(tau2)
+        runner.logger.info(
+            f"Class temperatures: {float(tau2.min()):.3f} to {float(tau2.max()):.3f}, mean {float(tau2.mean()):.3f}"
+        )

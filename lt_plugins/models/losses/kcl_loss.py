@@ -1,0 +1,77 @@
+"""Contrastive loss with the same number of positives for every class."""
+
+from __future__ import annotations
+
+import torch
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+
+from lt_plugins.errors import UserInputError
+from lt_plugins.models.losses.supcon_loss import supcon_loss
+from lt_plugins.structures import ContrastBatch
+
+
+def draw_positives(contrast: ContrastBatch, num_positives: int) -> Tensor:
+    """Draw positives of each anchor from its class, uniformly and without replacement, its own other view apart.
+
+    Args:
+        contrast (ContrastBatch): The ``M`` anchors and ``A`` candidates, with ``sibling_positions``.
+        num_positives (int): How many; all if there are fewer.
+
+    Returns:
+        Tensor: Which candidates were drawn, bool ``(M, A)``.
+    """
+    eligible = contrast.same_class & ~contrast.sibling
+    # The largest of independent uniform numbers are a uniform draw without replacement.
+    order = torch.rand(eligible.shape, device=eligible.device).masked_fill_(~eligible, -1.0)
+    chosen = order.topk(min(num_positives, order.shape[1]), dim=1).indices
+    return torch.zeros_like(eligible).scatter_(1, chosen, True) & eligible
+
+
+@MODELS.register_module()
+class KCLLoss(nn.Module):
+    r"""K-positive contrastive loss, averaged over the anchors.
+
+    The positives of an anchor are the other view of its image and ``k`` candidates drawn from its class, so that head
+    classes do not pull more than tail classes; all candidates stay in the denominator:
+
+    .. math::
+        L_i = -\frac{1}{k + 1} \sum_{p \in \tilde P_i^k}
+              \log \frac{e^{v_i^\top v_p / T}}{\sum_{a \in \tilde V_i} e^{v_i^\top v_a / T}}
+
+    An anchor whose class has fewer candidates takes all of them and is divided by their number. The draw is uniform and
+    without replacement (the authors' code takes the first ones of the queue). Source: Kang et al., "Exploring Balanced
+    Feature Spaces for Representation Learning" (ICLR 2021), Eq. 3.
+
+    Args:
+        num_positives (int): Number of drawn positives ``k``. Defaults to 6.
+        temperature (float): Temperature ``T``. Defaults to 0.07.
+
+    Raises:
+        UserInputError: If ``k`` is negative or the temperature not positive.
+
+    Examples:
+        >>> head = dict(type='SupContrastHead', num_classes=100, in_channels=64,
+        ...             loss=dict(type='KCLLoss', num_positives=6, temperature=0.1))
+    """
+
+    def __init__(self, num_positives: int = 6, temperature: float = 0.07) -> None:
+        super().__init__()
+        if num_positives < 0 or temperature <= 0:
+            raise UserInputError(
+                f"num_positives={num_positives} must be 0 or more and temperature={temperature} positive."
+            )
+        self.num_positives = num_positives
+        self.temperature = temperature
+
+    def forward(self, contrast: ContrastBatch) -> Tensor:
+        """Compute the mean loss over the anchors.
+
+        Args:
+            contrast (ContrastBatch): Anchors and candidates, with ``sibling_positions``.
+
+        Returns:
+            Tensor: Scalar loss in float32 (or float64, if the input is).
+        """
+        positives = contrast.sibling | draw_positives(contrast, self.num_positives)
+        return supcon_loss(contrast, positives, self.temperature).mean()
