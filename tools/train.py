@@ -1,4 +1,4 @@
-"""Train a model."""
+"""Train a model, in all stages that its config names."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.runner import Runner
 
-from lt_plugins.engine.checkpoint import find_last_checkpoint, guard_pickles
+from lt_plugins.engine.checkpoint import guard_pickles
 from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument, load_config, user_errors
 from lt_plugins.engine.launch import add_launcher_argument, prepare_launch
-from lt_plugins.engine.preflight import check_batches
+from lt_plugins.engine.stages import check_stages, find_stages, train_stages
 from lt_plugins.errors import UserInputError
 
 
@@ -26,7 +25,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         "--resume",
         nargs="?",
         const="auto",
-        help="go on from this checkpoint; without a path, from the last one in the work dir, or start if there is none",
+        help="go on where the run in the work dir stopped, or start if there is none; with a path, go on from this "
+        "checkpoint (of the last stage)",
     )
     parser.add_argument("--amp", action="store_true", help="mixed precision (CUDA)")
     parser.add_argument("--no-validate", action="store_true", help="no evaluation during training")
@@ -39,8 +39,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> None:
-    """Bring the command line into the config."""
-    cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs", Path(args.config).stem))
+    """Bring the command line into the config of a stage."""
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
@@ -48,11 +47,10 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
         cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
     if args.auto_scale_lr:
         if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
-            raise UserInputError("--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in the config.")
+            raise UserInputError(
+                f"--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in the config {cfg.filename}."
+            )
         cfg.auto_scale_lr.enable = True
-    checkpoint = find_last_checkpoint(cfg.work_dir) if args.resume == "auto" else args.resume
-    if checkpoint:
-        cfg.resume, cfg.load_from = True, checkpoint
     if cfg.get("randomness", {}).get("deterministic"):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
 
@@ -63,12 +61,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         args = parse_args(argv)
         guard_pickles(args.allow_pickle)
         cfg = load_config(args.config, args.cfg_options)
-        merge_args(cfg, args)
-        prepare_launch(cfg, args.launcher)
-        runner = Runner.from_cfg(cfg)
-        # PreflightHook checks it too, but schedulers that count steps fail on an empty epoch before any hook runs.
-        check_batches("train", runner.train_dataloader)
-        runner.train()
+        cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs", Path(args.config).stem))
+        stages = find_stages(cfg)
+        check_stages(stages)
+        for stage in stages:
+            merge_args(stage.cfg, args)
+            prepare_launch(stage.cfg, args.launcher)
+        in_config = (cfg.get("load_from") or "auto") if cfg.get("resume") else None
+        train_stages(stages, args.resume or in_config)
 
 
 if __name__ == "__main__":

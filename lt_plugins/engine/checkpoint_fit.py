@@ -27,7 +27,7 @@ def check_checkpoint_fit(model: nn.Module, state_dict: Mapping[str, Tensor], sou
         purpose (str): ``"resume"``: every tensor must fit and none be left over. ``"test"``: every tensor of the model
             must come from the checkpoint (class counts may be missing, as in checkpoints from elsewhere).
             ``"initialise"`` (``load_from``): head, queue and so on may be new, but at least half of the backbone must
-            fit.
+            fit, and all of a frozen one.
 
     Raises:
         UserInputError: If it does not fit; says how many tensors do and which first do not.
@@ -42,7 +42,7 @@ def check_checkpoint_fit(model: nn.Module, state_dict: Mapping[str, Tensor], sou
     }
     if purpose == "initialise":
         backbone = {key for key in expected if key.startswith("backbone.")} or set(expected)
-        if len(backbone & fitting) >= MIN_BACKBONE_FRACTION * len(backbone):
+        if len(backbone & fitting) >= (1 if is_frozen(model) else MIN_BACKBONE_FRACTION) * len(backbone):
             return
         wrong = sorted(backbone - fitting)
         raise UserInputError(
@@ -57,6 +57,16 @@ def check_checkpoint_fit(model: nn.Module, state_dict: Mapping[str, Tensor], sou
             f"{source} is a checkpoint of another model: {len(fitting)} of {len(expected)} tensors fit, "
             f"{len(wrong)} do not: {_describe(wrong, expected, found)}; use the config that it was trained with."
         )
+
+
+def is_frozen(model: nn.Module) -> bool:
+    """Whether the model has a backbone, and no parameter of it is trained.
+
+    Args:
+        model (nn.Module): The model, without wrappers.
+    """
+    backbone = getattr(model, "backbone", None)
+    return isinstance(backbone, nn.Module) and not any(p.requires_grad for p in backbone.parameters())
 
 
 def _count_keys(model: nn.Module) -> set[str]:

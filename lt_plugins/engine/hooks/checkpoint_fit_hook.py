@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 from mmpretrain.registry import HOOKS
 
-from lt_plugins.engine.checkpoint_fit import Purpose, check_checkpoint_fit
+from lt_plugins.engine.checkpoint_fit import Purpose, check_checkpoint_fit, is_frozen
 from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
 
@@ -18,18 +18,23 @@ class CheckpointFitHook(Hook):
     """Stop if the checkpoint to resume, test or initialise from does not fit the model.
 
     mmengine loads what fits and warns about the rest, so a test of the wrong checkpoint reports chance accuracy, and a
-    resume starts from random weights.
+    resume starts from random weights. A model whose class names ``initialised_parts``, such as
+    :class:`~lt_plugins.models.FrozenBackboneClassifier`, is initialised by those parts of a checkpoint only.
 
     Config::
 
         custom_hooks = [dict(type='CheckpointFitHook')]
 
     Raises:
-        UserInputError: If it does not fit, or a checkpoint to resume lacks the state of the optimiser.
+        UserInputError: If it does not fit, a checkpoint to resume lacks the state of the optimiser, or none is there for a
+            frozen backbone.
     """
 
     # The first to see the checkpoint: an EMAHook exchanges weights in it.
     priority = "VERY_HIGH"
+
+    def __init__(self) -> None:
+        self._has_loaded = False
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare the checkpoint with the model, before its weights are taken over.
@@ -38,6 +43,7 @@ class CheckpointFitHook(Hook):
             runner (Runner): The runner.
             checkpoint (dict): The loaded checkpoint.
         """
+        self._has_loaded = True
         source = str(runner._load_from or "the checkpoint")
         purpose: Purpose = "test"
         if runner._resume:
@@ -50,10 +56,29 @@ class CheckpointFitHook(Hook):
                 )
         elif isinstance(runner._train_loop, BaseLoop):  # built: this is a training run
             purpose = "initialise"
+        model = unwrap_model(runner.model)
         state_dict = checkpoint.get("state_dict", checkpoint)
         check_checkpoint_fit(
-            unwrap_model(runner.model),
-            {key.removeprefix("module."): value for key, value in state_dict.items()},
-            source,
-            purpose,
+            model, {key.removeprefix("module."): value for key, value in state_dict.items()}, source, purpose
         )
+        parts = getattr(model, "initialised_parts", None)
+        if purpose == "initialise" and parts is not None:
+            for key in [key for key in state_dict if not key.removeprefix("module.").startswith(parts)]:
+                del state_dict[key]
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse to train a head on random features.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        model = unwrap_model(runner.model)
+        if self._has_loaded or not is_frozen(model):
+            return
+        init_cfgs = [getattr(part, "init_cfg", None) or [] for part in (model, model.backbone)]
+        flat = [cfg for cfgs in init_cfgs for cfg in (cfgs if isinstance(cfgs, list) else [cfgs])]
+        if not any(cfg["type"] == "Pretrained" for cfg in flat):
+            raise UserInputError(
+                f"{type(model).__name__} freezes its backbone, but nothing initialises it: name the config that trains "
+                "it (previous_stage=dict(config=...)), or give a checkpoint with --cfg-options load_from=PATH."
+            )

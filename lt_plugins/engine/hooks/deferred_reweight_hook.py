@@ -72,7 +72,7 @@ class DeferredReweightHook(Hook):
         class_weight = getattr(loss, "class_weight", None)
         if not isinstance(class_weight, Tensor):
             raise UserInputError(
-                f"DeferredReweightHook needs a loss with a buffer class_weight, such as LDAMLoss, and {type(loss).__name__} "
-                "has none; use one, or remove the hook from custom_hooks."
+                f"DeferredReweightHook needs a loss with a buffer class_weight, and {type(loss).__name__} has none; "
+                "use one such as LDAMLoss, or remove the hook from custom_hooks."
             )
         return class_weight

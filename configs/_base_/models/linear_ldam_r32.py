@@ -1,0 +1,13 @@
+# Linear stage on frozen features of CIFAR: normalised classifier with LDAM (margin 0.5, scale 30); statistics frozen too.
+model = dict(
+    type="FrozenBackboneClassifier",
+    backbone=dict(type="ResNetCIFAR32", depth=32),
+    neck=dict(type="GlobalAveragePooling"),
+    head=dict(
+        type="CosineClsHead",
+        num_classes=100,
+        in_channels=64,
+        scale=30.0,
+        loss=dict(type="LDAMLoss", num_classes=100, max_margin=0.5, scale=30.0),
+    ),
+)

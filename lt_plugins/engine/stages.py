@@ -1,0 +1,243 @@
+"""Training in several stages, each of which starts from the weights of the one before.
+
+The config of a stage names the one before it, by a path relative to its own file::
+
+    previous_stage = dict(config='./sbcl_r32_cifar100-lt100_stage1.py')
+"""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import CheckpointLoader
+from mmengine.visualization import Visualizer
+from mmpretrain.registry import MODELS
+from torch import Tensor
+
+from lt_plugins.engine.checkpoint import find_last_checkpoint
+from lt_plugins.engine.cli import load_config
+from lt_plugins.engine.preflight import check_batches
+from lt_plugins.errors import UserInputError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training run of a chain.
+
+    Args:
+        cfg (Config): Its config, with a ``work_dir`` of its own.
+        number (int): Which stage it is, from 1.
+        total (int): Number of stages.
+    """
+
+    cfg: Config
+    number: int
+    total: int
+
+    @property
+    def config(self) -> str:
+        """The config file as shown to the user."""
+        return _shown(self.cfg.filename)
+
+    def __str__(self) -> str:
+        return f"stage {self.number} of {self.total}: {self.config} -> {self.cfg.work_dir}"
+
+
+def find_stages(cfg: Config) -> list[Stage]:
+    """Follow ``previous_stage`` back to the first stage.
+
+    Earlier stages work in ``<work_dir>/stage1``, ``<work_dir>/stage2``, ..., the last one in ``<work_dir>`` itself, all
+    with the last one's ``randomness``. ``previous_stage.cfg_options`` overrides values of the earlier config, as
+    ``--cfg-options`` does those of the last one.
+
+    Args:
+        cfg (Config): The config of the last stage, with ``filename`` and ``work_dir``.
+
+    Returns:
+        list[Stage]: The stages in order; a single one if there is no ``previous_stage``.
+
+    Raises:
+        UserInputError: If a config is missing, or leads back to itself.
+    """
+    chain = [cfg]
+    while chain[0].get("previous_stage"):
+        chain.insert(0, _load_previous(chain))
+    for number, earlier in enumerate(chain[:-1], start=1):
+        earlier.work_dir = str(Path(cfg.work_dir, f"stage{number}"))
+    return [Stage(stage, number, len(chain)) for number, stage in enumerate(chain, start=1)]
+
+
+def check_stages(stages: list[Stage]) -> None:
+    """Refuse stages that cannot hand their weights on, before the first one trains for days.
+
+    Args:
+        stages (list[Stage]): The stages in order.
+
+    Raises:
+        UserInputError: If the classes or the backbones of two stages in a row differ.
+    """
+    for earlier, later in pairwise(stages):
+        classes = [(stage.cfg.model.get("head") or {}).get("num_classes") for stage in (earlier, later)]
+        if None not in classes and classes[0] != classes[1]:
+            raise UserInputError(
+                f"{earlier.config} has model.head.num_classes={classes[0]} and {later.config}, its next stage, has "
+                f"{classes[1]}; give them the same classes."
+            )
+        found, expected = (_tensor_shapes(stage.cfg.model.get("backbone")) for stage in (earlier, later))
+        wrong = [key for key, shape in expected.items() if found.get(key) != shape]
+        if wrong:
+            raise UserInputError(
+                f"the backbone of {later.config} cannot take the weights of {earlier.config}: {wrong[0]} is "
+                f"{expected[wrong[0]]} there and {found.get(wrong[0], 'not')} here, and so on for {len(wrong)} of "
+                f"{len(expected)} tensors; give the stages the same model.backbone."
+            )
+
+
+def choose_start(stages: list[Stage], resume: str | None) -> tuple[int, str | None, str]:
+    """Where to begin.
+
+    Args:
+        stages (list[Stage]): The stages in order.
+        resume (str | None): ``"auto"`` goes on where a run in these work dirs was stopped, a path goes on in the last
+            stage from this checkpoint, None starts anew.
+
+    Returns:
+        tuple[int, str | None, str]: Index of the first stage to train; the checkpoint that it is resumed from, None to
+        start it; and why earlier stages are skipped.
+    """
+    last = len(stages) - 1
+    if resume not in (None, "auto"):
+        return last, resume, f"the last stage goes on from {resume}"
+    given = [index for index, stage in enumerate(stages) if stage.cfg.get("load_from")]
+    first = given[-1] if given else 0
+    reason = f"load_from={stages[first].cfg.load_from} is given" if given else ""
+    if resume is None:
+        return first, None, reason
+    checkpoints = [find_last_checkpoint(stage.cfg.work_dir) for stage in stages]
+    for index in range(first, last):
+        # A later stage could only begin once this one was finished, even if its folder has been removed since.
+        is_finished = any(checkpoints[index:]) and (
+            checkpoints[index] is None or _is_finished(stages[index], checkpoints[index])
+        )
+        if not is_finished:
+            return index, checkpoints[index], reason
+        reason = "it is finished"
+    return last, checkpoints[last], reason
+
+
+def train_stages(stages: list[Stage], resume: str | None) -> None:
+    """Train what is missing, in order, in this process.
+
+    Args:
+        stages (list[Stage]): The stages in order, ready for mmengine's runner.
+        resume (str | None): As for :func:`choose_start`.
+
+    Raises:
+        UserInputError: If a stage leaves no checkpoint for the next one, or cannot work.
+    """
+    start, checkpoint, reason = choose_start(stages, resume)
+    notes = [f"{stage} is skipped: {reason}" for stage in stages[:start]]
+    for index, stage in enumerate(stages[start:], start):
+        cfg = stage.cfg
+        cfg.resume = checkpoint is not None
+        if checkpoint is not None:
+            cfg.load_from = checkpoint
+        elif index > 0 and not cfg.get("load_from"):
+            cfg.load_from = _result(stages[index - 1])
+        if stage.total > 1:
+            notes.append(
+                str(stage) + (f", {'resumes' if cfg.resume else 'from'} {cfg.load_from}" if cfg.load_from else "")
+            )
+        _train(cfg, notes)
+        notes, checkpoint = [], None
+        if is_main_process():
+            for later in stages[index + 1 :]:  # what an older run left there does not belong to these weights
+                Path(later.cfg.work_dir, "last_checkpoint").unlink(missing_ok=True)
+        barrier()
+
+
+def _load_previous(chain: list[Config]) -> Config:
+    """Read the config that the first of the chain names, with its overrides."""
+    later = chain[0]
+    link = later.previous_stage
+    if not isinstance(link, dict) or "config" not in link or set(link) - {"config", "cfg_options"}:
+        raise UserInputError(
+            f"previous_stage={link} in {_shown(later.filename)} must be dict(config='./NAME_stage1.py'), with a dict "
+            "cfg_options if values are to be overridden."
+        )
+    path = (Path(later.filename).parent / link["config"]).resolve()
+    if not path.is_file():
+        raise UserInputError(
+            f"previous_stage.config={link['config']!r} of {_shown(later.filename)} does not exist as {_shown(path)}; "
+            "give its path relative to that file."
+        )
+    names = [Path(cfg.filename).resolve() for cfg in chain]
+    if path in names:
+        circle = [path, *names[: names.index(path) + 1]]
+        raise UserInputError(f"previous_stage goes round in a circle: {' <- '.join(map(_shown, circle))}.")
+    options = dict(link.get("cfg_options") or {})
+    randomness = {**later.get("randomness", {}), **options.pop("randomness", {})}
+    return load_config(str(path), {"randomness": randomness, **options})
+
+
+def _tensor_shapes(backbone: dict | None) -> dict[str, tuple[int, ...]]:
+    state: dict[str, Tensor] = MODELS.build(backbone).state_dict() if backbone else {}
+    return {key: tuple(value.shape) for key, value in state.items()}
+
+
+def _is_finished(stage: Stage, checkpoint: str | None) -> bool:
+    max_epochs = stage.cfg.train_cfg.get("max_epochs")
+    if max_epochs is None:
+        raise UserInputError(f"{stage.config} has no train_cfg.max_epochs; stages are trained by epochs.")
+    meta = CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu", logger="silent").get("meta", {})
+    return meta.get("epoch", 0) >= max_epochs
+
+
+def _result(stage: Stage) -> str:
+    """The checkpoint that a stage hands on."""
+    checkpoint = find_last_checkpoint(stage.cfg.work_dir)
+    if checkpoint is None:
+        raise UserInputError(
+            f"stage {stage.number} ({stage.config}) left no checkpoint in {stage.cfg.work_dir}; let it save the last "
+            "epoch (default_hooks.checkpoint.save_last=True)."
+        )
+    return checkpoint
+
+
+def _train(cfg: Config, notes: list[str]) -> None:
+    runner = Runner.from_cfg(cfg)
+    for note in notes:
+        runner.logger.info(note)
+    # PreflightHook checks it too, but schedulers that count steps fail on an empty epoch before any hook runs.
+    check_batches("train", runner.train_dataloader)
+    runner.train()
+    _release(runner)
+    del runner
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+def _release(runner: Runner) -> None:
+    """Take a runner out of mmengine's globals, so that the next one starts as it would in a process of its own."""
+    runner.visualizer.close()
+    for handler in runner.logger.handlers:
+        handler.close()
+    for manager in (MMLogger, MessageHub, DefaultScope, Visualizer, type(runner.visualizer)):
+        for name in {runner.experiment_name, runner.visualizer.instance_name}:
+            manager._instance_dict.pop(name, None)
+    torch.backends.cudnn.benchmark = False  # mmengine only ever switches it on
+
+
+def _shown(path: str | Path) -> str:
+    """A path relative to the current folder, if it lies below."""
+    path = Path(path).resolve()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
