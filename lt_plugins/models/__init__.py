@@ -1,12 +1,15 @@
 """Backbones, necks, classifiers, heads and losses; importing registers them in mmpretrain's ``MODELS``."""
 
 from .backbones import ResNetCIFAR32
-from .classifiers import MomentumClassifier, TwoViewClassifier, TwoViewDataPreprocessor
-from .heads import LPAHead, PaCoHead
-from .losses import PaCoLoss, SupConLoss
+from .classifiers import FrozenBackboneClassifier, MomentumClassifier, TwoViewClassifier, TwoViewDataPreprocessor
+from .heads import CosineClsHead, LPAHead, PaCoHead
+from .losses import LDAMLoss, PaCoLoss, SupConLoss
 from .necks import MLPProjector
 
 __all__ = [
+    "CosineClsHead",
+    "FrozenBackboneClassifier",
+    "LDAMLoss",
     "LPAHead",
     "MLPProjector",
     "MomentumClassifier",

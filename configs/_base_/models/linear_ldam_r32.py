@@ -1,4 +1,4 @@
-# Linear stage on frozen features of CIFAR: normalised classifier with LDAM (margin 0.5, scale 30); statistics frozen too.
+# Linear stage on frozen features of CIFAR: normalised classifier with LDAM, statistics frozen too.
 model = dict(
     type="FrozenBackboneClassifier",
     backbone=dict(type="ResNetCIFAR32", depth=32),

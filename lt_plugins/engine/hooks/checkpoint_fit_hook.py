@@ -26,8 +26,8 @@ class CheckpointFitHook(Hook):
         custom_hooks = [dict(type='CheckpointFitHook')]
 
     Raises:
-        UserInputError: If it does not fit, a checkpoint to resume lacks the state of the optimiser, or none is there for a
-            frozen backbone.
+        UserInputError: If it does not fit, a checkpoint to resume lacks the state of the optimiser, or a frozen
+            backbone gets none.
     """
 
     # The first to see the checkpoint: an EMAHook exchanges weights in it.
