@@ -20,6 +20,34 @@ def random_contrast(num_anchors=6, num_candidates=17, num_classes=4, dim=5, unus
     return ContrastBatch(anchors, labels[positions], candidates, labels, positions)
 
 
+def two_view_contrast(num_images=6, num_classes=3, queue=7, unused=2, dim=5, seed=0, dtype=torch.float64):
+    """Both views of some images, as anchors and candidates, and a queue with images from before and unused places.
+
+    Of image ``i`` the views are candidates ``i`` and ``num_images + i``; image 0 is also in the queue.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    num_candidates = 2 * num_images + queue
+    candidates = F.normalize(torch.randn(num_candidates, dim, generator=generator, dtype=dtype), dim=1)
+    class_of = torch.randint(num_classes, (num_images + queue,), generator=generator)
+    images = torch.arange(num_images)
+    in_queue = torch.cat([images[:1], torch.arange(num_images, num_images + queue - 1)])
+    samples = torch.cat([images, images, in_queue])
+    labels = class_of[samples]
+    if unused:
+        labels[-unused:] = samples[-unused:] = -1
+    positions = torch.arange(2 * num_images)
+    return ContrastBatch(
+        anchors=candidates[: 2 * num_images].clone().requires_grad_(),
+        anchor_labels=labels[: 2 * num_images],
+        candidates=candidates,
+        candidate_labels=labels,
+        anchor_positions=positions,
+        sibling_positions=torch.cat([images + num_images, images]),
+        anchor_samples=samples[: 2 * num_images],
+        candidate_samples=samples,
+    )
+
+
 def others(contrast, i):
     """Candidates that anchor ``i`` is compared with: used places other than itself."""
     return [
@@ -65,4 +93,26 @@ def supcon(contrast, weight_of, temperature):
         )
         weight = sum(weight_of(i, j) for j in compared)
         total -= numerator / weight if weight else 0.0
+    return total / len(contrast.anchors)
+
+
+def sbcl(contrast, subclass, tau1, tau2, beta):
+    """SBCL's Eq. 4, one anchor after the other, with sets as the paper writes them."""
+    total = 0.0
+    for i in range(len(contrast.anchors)):
+        sibling = int(contrast.sibling_positions[i])
+        label = int(contrast.anchor_labels[i])
+        own = int(subclass[contrast.anchor_samples[i]])
+        v_tilde = set(others(contrast, i))
+        v = v_tilde - {sibling}
+        p = {j for j in v if int(contrast.candidate_labels[j]) == label}
+        m = {j for j in p if int(subclass[contrast.candidate_samples[j]]) == own}
+        m_tilde, p_tilde = m | {sibling}, p | {sibling}
+
+        def term(positives, compared, temperature, i=i):
+            denominator = sum(math.exp(similarity(contrast, i, a, temperature)) for a in compared)
+            return sum(math.log(math.exp(similarity(contrast, i, j, temperature)) / denominator) for j in positives)
+
+        total -= term(m_tilde, v_tilde, tau1) / len(m_tilde)
+        total -= beta * term(p_tilde - m, v_tilde - m, tau2[label]) / (len(p_tilde) - len(m))
     return total / len(contrast.anchors)

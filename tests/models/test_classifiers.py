@@ -2,7 +2,6 @@ import copy
 
 import pytest
 import torch
-import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 
@@ -40,14 +39,16 @@ def batch(size=4, seed=0):
     generator = torch.Generator().manual_seed(seed)
     views = [torch.randn(size, 3, 16, 16, generator=generator) for _ in range(2)]
     labels = torch.randint(NUM_CLASSES, (size,), generator=generator)
-    return views, [DataSample().set_gt_label(int(label)) for label in labels], labels
+    samples = [DataSample(metainfo={"sample_idx": 7 * i}).set_gt_label(int(label)) for i, label in enumerate(labels)]
+    return views, samples, labels
 
 
 def test_queue_overwrites_the_oldest_places_and_wraps_around():
     queue = LabelledQueue(5, 2)
     assert queue.labels.tolist() == [-1] * 5
-    queue.enqueue(torch.full((3, 2), 1.0), torch.tensor([1, 1, 1]))
-    queue.enqueue(torch.full((3, 2), 2.0), torch.tensor([2, 2, 2]))
+    queue.enqueue(torch.full((3, 2), 1.0), torch.tensor([1, 1, 1]), torch.tensor([10, 11, 12]))
+    queue.enqueue(torch.full((3, 2), 2.0), torch.tensor([2, 2, 2]), torch.tensor([20, 21, 22]))
+    assert queue.samples.tolist() == [22, 11, 12, 20, 21]
     assert queue.labels.tolist() == [2, 1, 1, 2, 2]
     assert queue.features[:, 0].tolist() == [2, 1, 1, 2, 2]
     assert int(queue.pointer) == 1
@@ -55,7 +56,7 @@ def test_queue_overwrites_the_oldest_places_and_wraps_around():
 
 def test_queue_refuses_more_than_it_holds():
     with pytest.raises(UserInputError, match="queue_size=2"):
-        LabelledQueue(2, 2).enqueue(torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64))
+        LabelledQueue(2, 2).enqueue(torch.zeros(3, 2), *torch.zeros(2, 3, dtype=torch.int64))
 
 
 def test_momentum_contrast_holds_queries_keys_and_the_queue_of_earlier_keys():
@@ -74,8 +75,29 @@ def test_momentum_contrast_holds_queries_keys_and_the_queue_of_earlier_keys():
     # The keys of the first step are in the queue of the second, once.
     assert torch.equal(second.candidates[8:12], first.candidates[4:8])
     assert second.candidate_labels[8:].tolist() == [*labels.tolist(), -1, -1]
+    assert second.candidate_samples.tolist() == [0, 7, 14, 21] * 3 + [-1, -1]
+    assert second.anchor_samples.tolist() == [0, 7, 14, 21]
+    assert torch.equal(second.candidates[second.sibling_positions], second.candidates[4:8])
     assert first.anchors.requires_grad
     assert not model.queue.features.requires_grad
+
+
+def test_moco_compares_with_the_own_key_and_the_queue_only():
+    model = build(compare_batch=False)
+    views, samples, labels = batch()
+    seen = []
+    original = model.head.loss
+    model.head.loss = lambda *args, **kwargs: seen.append(kwargs["contrast"]) or original(*args, **kwargs)
+    model.loss(views, samples)
+    losses = model.loss(views, samples)
+    contrast = seen[1]
+    assert contrast.candidates.shape == (4 + 6, 8)
+    for i in range(4):  # the own key, then the four keys of the first step; two places are unused
+        assert contrast.valid[i].nonzero().flatten().tolist() == [i, 4, 5, 6, 7]
+    assert contrast.candidate_samples.tolist() == [0, 7, 14, 21] * 2 + [-1, -1]
+    assert torch.equal(contrast.candidate_labels[:4], labels)
+    losses["loss_paco"].backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)
 
 
 def test_two_view_contrast_has_both_views_as_anchors_with_gradient():
@@ -89,6 +111,8 @@ def test_two_view_contrast_has_both_views_as_anchors_with_gradient():
     assert contrast.anchors.shape == (8, 8)
     assert contrast.anchor_labels.tolist() == labels.tolist() * 2
     assert torch.equal(contrast.candidates[contrast.anchor_positions], contrast.anchors)
+    assert torch.equal(contrast.candidates[contrast.sibling_positions[:4]], contrast.anchors[4:])
+    assert torch.equal(contrast.candidates[contrast.sibling_positions[4:]], contrast.anchors[:4])
     assert model.queue.labels.tolist() == [*labels.tolist(), -1, -1]
     assert torch.equal(model.queue.features[:4], contrast.candidates[4:8].detach())
     losses["loss_paco"].backward()
@@ -179,8 +203,14 @@ def test_preprocessor_normalises_each_view_as_a_single_one():
         assert torch.equal(out, expected)
 
 
-def test_projections_are_unit_vectors():
-    model = build()
-    feats = model.extract_feat(torch.randn(4, 3, 16, 16))
-    assert torch.allclose(model.project(feats).norm(dim=1), torch.ones(4))
-    assert F.cosine_similarity(model.project(feats), model.project(feats)).allclose(torch.ones(4))
+@pytest.mark.parametrize("kind", ["TwoViewClassifier", "MomentumClassifier"])
+def test_projections_are_unit_vectors_of_the_encoder_that_is_clustered_with(kind):
+    model = build(kind).eval()
+    with torch.no_grad():
+        for parameter in model.backbone.parameters():
+            parameter.add_(0.01)
+    images = torch.randn(4, 3, 16, 16)
+    projections = model.extract_projections(images)
+    assert torch.allclose(projections.norm(dim=1), torch.ones(4))
+    queries = model.project(model.extract_feat(images))
+    assert torch.equal(projections, queries) == (kind == "TwoViewClassifier")

@@ -11,27 +11,32 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.runner import Runner
-from torch import Tensor
+from torch import Tensor, nn
 
 from lt_plugins.clustering import KMeansResult, kmeans, match_prototypes
 from lt_plugins.datasets import replace_pipeline
-from lt_plugins.engine import ReclusterHook, load_checkpoint
+from lt_plugins.engine import (
+    AttributeClustering,
+    ReclusterHook,
+    SubclassClustering,
+    attribute_clustering,
+    load_checkpoint,
+)
 from lt_plugins.engine.cli import load_config
-from lt_plugins.engine.hooks import recluster_hook
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.heads import LPAHead
+from lt_plugins.models.heads import LPAHead, SupContrastHead
 from tests.clustering.test_local_attributes import slow_balanced_sample
 from tests.gloo import run_gloo
 from tests.random_state import random_state_untouched
 from tests.tool_process import ROOT
 
 NUM_ATTRIBUTES = 12
-# 12 attributes of 20 features, 6 an image: 40 of the 64 images are sampled.
-SAMPLING = {"samples_per_attribute": 20, "features_per_image": 6}
+# 12 attributes of 20 features, 6 an image: 40 of the 78 images are sampled.
+SAMPLING = {"clustering.samples_per_attribute": 20, "clustering.features_per_image": 6}
 
 
 def make_runner(work_dir: Path, config: str = "lpa/paco_r32_digits.py", **overrides: Any) -> Runner:
-    """A run on 64 digits (20 to 2 a class) with a ResNet of depth 20."""
+    """A run on 78 digits (20 to 2 a class) with a ResNet of depth 20."""
     cfg = load_config(str(ROOT / "configs" / config))
     cfg.merge_from_dict(
         {
@@ -148,7 +153,7 @@ def slow_class_attributes(local: Tensor, labels: list[int], prototypes: Tensor, 
 def test_classes_are_described_as_by_loops_over_all_local_features(
     pool: str, reference_run: Runner, local_features: Tensor, tmp_path: Path
 ) -> None:
-    runner = reference_run if pool == "mean" else recluster_once(tmp_path, {"pool": "max"})
+    runner = reference_run if pool == "mean" else recluster_once(tmp_path, {"clustering.pool": "max"})
     head = runner.model.head
     wanted = slow_class_attributes(local_features, labels_of(runner), head.prototypes, pool)
     torch.testing.assert_close(head.class_attributes, torch.tensor(wanted), rtol=0, atol=1e-5)
@@ -162,7 +167,7 @@ def test_batches_and_workers_do_not_matter(hook: dict[str, Any], reference_run: 
 
 
 def tables_on_one_rank(work_dir: Path) -> dict[str, Tensor]:
-    # Odd batches, so that the ranks hold 32 images in 5 batches each.
+    # Odd batches, so that the ranks hold 39 images in 6 batches each.
     return tables(recluster_once(work_dir, {"batch_size": 7}))
 
 
@@ -198,7 +203,7 @@ def test_attributes_keep_their_numbers_when_found_again(tmp_path: Path, monkeypa
         found.append(kmeans(*args))
         return found[-1]
 
-    monkeypatch.setattr(recluster_hook, "kmeans", recorded)
+    monkeypatch.setattr(attribute_clustering, "kmeans", recorded)
     runner.train_loop._epoch = 5
     the_hook(runner).recluster(runner)
     new = runner.model.head.prototypes
@@ -268,17 +273,30 @@ def test_clusters_when_due_and_when_a_resumed_run_has_no_attributes(
     ],
 )
 def test_schedule(start: int, interval: int, has_attributes: bool, due: list[int]) -> None:
-    head = LPAHead(num_classes=3, in_channels=2, num_attributes=4, attributes_per_class=1)
+    model = nn.Module()
+    model.head = LPAHead(num_classes=3, in_channels=2, num_attributes=4, attributes_per_class=1)
     if has_attributes:
-        head.set_attributes(F.normalize(torch.rand(4, 2), dim=1), torch.rand(3, 4))
+        model.head.set_attributes(F.normalize(torch.rand(4, 2), dim=1), torch.rand(3, 4))
     hook = ReclusterHook(start=start, interval=interval)
-    assert [epoch for epoch in range(5) if hook.is_due(epoch, head)] == due
+    assert [epoch for epoch in range(5) if hook.is_due(epoch, model)] == due
+
+
+def test_what_is_clustered_follows_from_what_the_model_reads() -> None:
+    model = nn.Module()
+    model.head = LPAHead(num_classes=3, in_channels=2)
+    assert isinstance(ReclusterHook().task(model), AttributeClustering)
+    with pytest.raises(UserInputError, match=r"clustering.type='SubclassClustering', but the model reads a Attrib"):
+        ReclusterHook(clustering=dict(type="SubclassClustering")).task(model)
+    model.head = SupContrastHead(num_classes=3, in_channels=2, loss=dict(type="SBCLLoss"))
+    task = ReclusterHook(clustering=dict(min_size=7)).task(model)
+    assert isinstance(task, SubclassClustering)
+    assert task.min_size == 7
 
 
 def test_another_head_is_refused_before_training(tmp_path: Path) -> None:
     runner = make_runner(tmp_path, "baselines/ce/ce_r32_digits.py")
     runner.register_hook(ReclusterHook())
-    with pytest.raises(UserInputError, match=r"the model has a LinearClsHead; set model.head.type='LPAHead'"):
+    with pytest.raises(UserInputError, match=r"the model has a LinearClsHead; set model.head.type='LPAHead', or"):
         runner.train()
 
 
@@ -288,10 +306,10 @@ def test_what_clustering_needs_is_checked_before_training(tmp_path: Path, monkey
     hook.before_train(runner)
     monkeypatch.setitem(sys.modules, "faiss", None)
     hook.before_train(runner)
-    hook.backend = "faiss"
+    hook.clustering["backend"] = "faiss"
     with pytest.raises(UserInputError, match="pip install faiss-cpu"):
         hook.before_train(runner)
-    hook.backend = "torch"
+    hook.clustering["backend"] = "torch"
     num_sampled = 6 * len(runner.train_dataloader.dataset)
     runner.model.head.num_attributes = num_sampled
     hook.before_train(runner)
@@ -309,18 +327,20 @@ def test_what_clustering_needs_is_checked_before_training(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(
-    "bad",
+    ("kind", "bad"),
     [
-        dict(start=-1),
-        dict(interval=0),
-        dict(samples_per_attribute=0),
-        dict(features_per_image=0),
-        dict(num_iters=0),
-        dict(batch_size=0),
-        dict(pool="sum"),
+        (ReclusterHook, dict(start=-1)),
+        (ReclusterHook, dict(interval=0)),
+        (ReclusterHook, dict(batch_size=0)),
+        (AttributeClustering, dict(samples_per_attribute=0)),
+        (AttributeClustering, dict(features_per_image=0)),
+        (AttributeClustering, dict(num_iters=0)),
+        (AttributeClustering, dict(pool="sum")),
+        (SubclassClustering, dict(min_size=0)),
+        (SubclassClustering, dict(max_iters=0)),
     ],
 )
-def test_settings_without_meaning_are_refused(bad: dict[str, Any]) -> None:
+def test_settings_without_meaning_are_refused(kind: type, bad: dict[str, Any]) -> None:
     ((name, value),) = bad.items()
     with pytest.raises(UserInputError, match=f"{name}={value!r}"):
-        ReclusterHook(**bad)
+        kind(**bad)

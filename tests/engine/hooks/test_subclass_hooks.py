@@ -1,0 +1,173 @@
+"""ReclusterHook and TemperatureHook on SBCL: one pass, two readers, the same on any number of processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.runner import Runner
+from torch import Tensor
+
+from lt_plugins.clustering import class_temperatures, subclass_clusters
+from lt_plugins.datasets import replace_pipeline
+from lt_plugins.engine import ReclusterHook, TemperatureHook, load_checkpoint
+from lt_plugins.engine.subclass_clustering import SubclassClustering, count_subclasses, describe_sizes
+from lt_plugins.errors import UserInputError
+from tests.engine.hooks.test_recluster_hook import make_runner, recorded_epochs, the_hook
+from tests.gloo import run_gloo
+from tests.random_state import random_state_untouched
+
+CONFIG = "sbcl/sbcl_r32_digits_stage1.py"
+# 78 digits, 20 to 2 a class: capacity 4, so the largest classes have five subclasses.
+HOOK = {"custom_hooks.5.clustering.min_size": 4, "custom_hooks.5.num_workers": 0}
+
+
+def make_sbcl_runner(work_dir: Path, **overrides: Any) -> Runner:
+    return make_runner(work_dir, CONFIG, **HOOK, **overrides)
+
+
+def recluster_once(work_dir: Path, **overrides: Any) -> Runner:
+    """Cluster with the weights a run starts with."""
+    runner = make_sbcl_runner(work_dir, **overrides)
+    runner.model.init_weights()
+    the_hook(runner).recluster(runner)
+    return runner
+
+
+def tables(runner: Runner) -> dict[str, Tensor]:
+    loss = runner.model.head.loss_module
+    return {"subclass": loss.subclass.clone(), "tau2": loss.tau2.clone()}
+
+
+@pytest.fixture(scope="module")
+def reference_run(tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    return recluster_once(tmp_path_factory.mktemp("reference"))
+
+
+def slow_projections(runner: Runner) -> tuple[Tensor, Tensor]:
+    """Projection and class of each training image, one after the other."""
+    model = runner.model.eval()
+    dataset = replace_pipeline(runner.train_dataloader.dataset, runner.cfg.test_dataloader.dataset.pipeline)
+    rows, labels = [], []
+    with torch.no_grad():
+        for sample in dataset:
+            data = model.data_preprocessor({"inputs": [sample["inputs"]], "data_samples": [sample["data_samples"]]})
+            projected = model.projector(model.neck(model.backbone(data["inputs"])))[-1][0]
+            rows.append(projected / projected.norm())
+            labels.append(int(sample["data_samples"].gt_label))
+    return torch.stack(rows), torch.tensor(labels)
+
+
+def test_tables_are_those_of_all_projections(reference_run: Runner) -> None:
+    features, labels = slow_projections(reference_run)
+    found = tables(reference_run)
+    assert torch.equal(found["subclass"], subclass_clusters(features, labels, min_size=4, seed=0).subclass)
+    torch.testing.assert_close(found["tau2"], class_temperatures(features, labels, 10, 0.1), rtol=0, atol=1e-5)
+    parts = count_subclasses(found["subclass"], labels, 10)
+    assert int(parts.max()) == 5
+    assert int(parts.min()) == 1
+
+
+def tables_on_one_rank(work_dir: Path) -> dict[str, Tensor]:
+    # Odd batches, so that the ranks hold 39 images in 6 batches each.
+    return tables(recluster_once(work_dir, **{"custom_hooks.5.batch_size": 7}))
+
+
+def test_two_processes_find_what_one_finds(reference_run: Runner, tmp_path: Path) -> None:
+    expected = tables(reference_run)
+    for found in run_gloo(tables_on_one_rank, tmp_path / "run", folder=tmp_path):
+        assert torch.equal(found["subclass"], expected["subclass"])
+        torch.testing.assert_close(found["tau2"], expected["tau2"], rtol=0, atol=1e-6)
+
+
+def test_one_pass_serves_both_and_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = make_sbcl_runner(tmp_path)
+    runner.model.init_weights()
+    runner.model.train()
+    seen: list[int] = []
+    project = type(runner.model).extract_projections
+
+    def counted(model: Any, images: Tensor) -> Tensor:
+        seen.append(len(images))
+        return project(model, images)
+
+    monkeypatch.setattr(type(runner.model), "extract_projections", counted)
+    before = {name: value.clone() for name, value in runner.model.state_dict().items()}
+    with random_state_untouched():
+        the_hook(runner).recluster(runner)
+    assert sum(seen) == len(runner.train_dataloader.dataset) == 78
+    assert all(module.training for module in runner.model.modules())
+    after = runner.model.state_dict()
+    changed = {
+        name for name, value in after.items() if value.shape != before[name].shape or not value.equal(before[name])
+    }
+    assert changed == {"head.loss_module.subclass", "head.loss_module.tau2"}
+
+
+def test_warms_up_then_follows_the_schedule_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = {"custom_hooks.5.start": 1, "custom_hooks.5.interval": 2, "train_cfg.max_epochs": 4}
+    runner = make_sbcl_runner(tmp_path, **schedule)
+    epochs = recorded_epochs(runner, monkeypatch)
+    runner.train()
+    assert epochs == [1, 3]
+    warm = load_checkpoint(tmp_path / "epoch_1.pth")["state_dict"]
+    assert warm["head.loss_module.subclass"].shape == (0,)
+
+    epochs.clear()
+    saved = load_checkpoint(tmp_path / "epoch_2.pth")["state_dict"]
+    resumed = make_sbcl_runner(
+        tmp_path, resume=True, load_from=f"{tmp_path}/epoch_2.pth", **{**schedule, "train_cfg.max_epochs": 3}
+    )
+    resumed.train()
+    assert epochs == []
+    assert torch.equal(tables(resumed)["subclass"], saved["head.loss_module.subclass"])
+    assert torch.equal(tables(resumed)["tau2"], saved["head.loss_module.tau2"])
+
+
+def test_plain_kmeans_and_the_linear_form_are_options(tmp_path: Path) -> None:
+    settings = {"custom_hooks.5.clustering.balanced": False, "custom_hooks.6.mode": "linear"}
+    runner = recluster_once(tmp_path, **settings)
+    features, labels = slow_projections(runner)
+    found = tables(runner)
+    subclass = subclass_clusters(features, labels, min_size=4, seed=0, balanced=False).subclass
+    assert torch.equal(found["subclass"], subclass)
+    split = count_subclasses(subclass, labels, 10) > 1
+    assert torch.equal(found["tau2"][~split], torch.full((int((~split).sum()),), 0.1))
+    expected = class_temperatures(features, labels, 10, 0.1, mode="linear", split=split)
+    torch.testing.assert_close(found["tau2"], expected, rtol=0, atol=1e-5)
+
+
+def test_sizes_are_described() -> None:
+    labels = torch.tensor([0] * 7 + [1] * 3)
+    subclass = torch.tensor([0, 0, 0, 1, 1, 2, 2, 3, 3, 3])
+    text = describe_sizes(subclass, labels)
+    assert text == "4 subclasses of 2 classes, 1 of them split into parts of 2 to 3 images (max/min 1.5)"
+    assert describe_sizes(labels, labels) == "2 subclasses of 2 classes, none split"
+
+
+def test_temperatures_need_their_loss_and_a_pass(tmp_path: Path) -> None:
+    runner = make_runner(tmp_path / "ce", "baselines/ce/ce_r32_digits.py")
+    with pytest.raises(UserInputError, match=r"the model has none; set model.head.loss.type='SBCLLoss'"):
+        TemperatureHook().before_train(runner)
+    runner = make_sbcl_runner(tmp_path / "sbcl")
+    runner._hooks = [hook for hook in runner.hooks if not isinstance(hook, ReclusterHook)]
+    with pytest.raises(UserInputError, match=r"add dict\(type='ReclusterHook'"):
+        runner.train()
+
+
+def test_samples_that_do_not_say_which_image_they_are_are_refused(tmp_path: Path) -> None:
+    runner = make_sbcl_runner(tmp_path)
+    dataset = runner.train_dataloader.dataset
+    SubclassClustering().check(runner.model, dataset)
+    pack = dict(type="PackInputs", meta_keys=())
+    with pytest.raises(UserInputError, match="sample_idx=None, expected 77"):
+        SubclassClustering().check(runner.model, replace_pipeline(dataset, [dict(type="LoadImage"), pack]))
+
+
+@pytest.mark.parametrize("bad", [dict(alpha=0), dict(mode="log")])
+def test_settings_without_meaning_are_refused(bad: dict[str, Any]) -> None:
+    ((name, value),) = bad.items()
+    with pytest.raises(UserInputError, match=f"{name}={value!r}"):
+        TemperatureHook(**bad)

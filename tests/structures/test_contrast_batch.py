@@ -1,0 +1,39 @@
+import dataclasses
+
+import pytest
+import torch
+
+from tests.models.reference import two_view_contrast
+
+
+def test_an_anchor_meets_all_used_places_but_itself():
+    contrast = two_view_contrast(num_images=3, queue=4, unused=2)
+    for i, row in enumerate(contrast.valid):
+        assert row.nonzero().flatten().tolist() == [j for j in range(8) if j != i]
+
+
+def test_the_sibling_is_the_other_view_of_the_image():
+    contrast = two_view_contrast(num_images=3)
+    assert contrast.sibling.nonzero().tolist() == [[0, 3], [1, 4], [2, 5], [3, 0], [4, 1], [5, 2]]
+
+
+def test_private_candidates_are_met_by_their_own_anchor_only():
+    """MoCo: each query meets its own key and the queue."""
+    full = two_view_contrast(num_images=3, queue=4, unused=1)
+    keys_and_queue = dataclasses.replace(
+        full,
+        anchors=full.anchors[:3],
+        anchor_labels=full.anchor_labels[:3],
+        candidates=full.candidates[3:],
+        candidate_labels=full.candidate_labels[3:],
+        anchor_positions=None,
+        sibling_positions=torch.arange(3),
+        num_private=3,
+    )
+    assert keys_and_queue.valid.nonzero().tolist() == [[i, j] for i in range(3) for j in sorted({i, 3, 4, 5})]
+
+
+def test_without_siblings_it_says_what_is_missing():
+    contrast = dataclasses.replace(two_view_contrast(), sibling_positions=None)
+    with pytest.raises(ValueError, match="set sibling_positions"):
+        contrast.sibling  # noqa: B018
