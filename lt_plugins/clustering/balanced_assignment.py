@@ -93,7 +93,7 @@ def _propose(similarity: Tensor, capacity: Tensor, samples: Tensor) -> Tensor:
         Tensor: Centre of each sample, or -1, int64 ``(B, n)``.
     """
     num_problems, num_samples, num_centres = similarity.shape
-    rows = similarity.reshape(-1, num_centres)  # (B * n, m)
+    rows = similarity.reshape(num_problems * num_samples, num_centres)
     place = capacity.flatten()  # (B * m,)
     holder = torch.full((len(rows),), -1, device=rows.device)  # the centre in 0..B*m-1 that keeps the sample
     value = rows.new_zeros(len(rows))  # the similarity to it

@@ -60,8 +60,8 @@ def class_temperatures(
         low, high = torch.quantile(spread[present], torch.tensor([0.2, 0.8]).to(spread))
         spread = spread.clamp(low, high)
     mean = spread[present].mean()
-    # Where no class has any spread (or there is no class), all are average.
-    ratio = torch.where(present & (mean > 0), spread / mean, 1.0)
+    # Without any spread but that of rounding, or without samples, all classes are average.
+    ratio = torch.where(present & (mean > 1e-12), spread / mean, 1.0)
     tau2 = temperature * (ratio.exp() if mode == "exp" else ratio)
     return tau2.float() if split is None else torch.where(split.to(tau2.device), tau2, temperature).float()
 

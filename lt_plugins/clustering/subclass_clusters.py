@@ -13,7 +13,7 @@ from lt_plugins.errors import UserInputError
 
 from .balanced_assignment import balanced_assignment
 
-MAX_ENTRIES = 1 << 22
+MAX_ENTRIES = 1 << 21
 """Entries of the padded features, or of the similarities, of the classes that are clustered together."""
 
 
@@ -53,6 +53,9 @@ def subclass_clusters(
     Similarity is the cosine. Deterministic for a seed and device; classes are taken in groups of bounded memory.
     Source: SBCL (Hou et al., 2023), Algorithm 1.
 
+    On features of CIFAR-100-LT classes settle within 10 to 25 assignments. The greedy is not the best assignment under
+    the capacity, so it lowers no objective for certain, and a rare class goes round between a few assignments for ever.
+
     Args:
         features (Tensor): Shape ``(N, D)``, of any length.
         labels (Tensor): Class of each sample, in any order, int64 ``(N,)``.
@@ -90,7 +93,7 @@ def subclass_clusters(
         assignment, iters, unsettled = _iterate(unit, present, seeds, exists, capacity if balanced else None, max_iters)
         centre[member[present]] = assignment[present]
         # A sum of unit vectors is as long as the sum of their cosines to it.
-        length += float(_sums(unit, assignment, seeds.shape[1]).norm(dim=2).sum())
+        length += float((_membership(assignment, exists).to(unit.dtype) @ unit).norm(dim=2).sum())
         num_iters, num_unsettled = max(num_iters, iters), num_unsettled + unsettled
     split = int(counts[num_centres > 1].sum())
     # Plain k-means may leave centres without samples.
@@ -100,10 +103,10 @@ def subclass_clusters(
 
 
 def _check(features: Tensor, labels: Tensor, min_size: int, max_iters: int) -> None:
-    if features.dim() != 2 or labels.shape != features.shape[:1] or len(labels) == 0:
+    if features.dim() != 2 or not features.is_floating_point() or labels.shape != features.shape[:1] or not len(labels):
         raise UserInputError(
-            f"features must have shape (N, D) and labels (N,) with N >= 1, "
-            f"got {tuple(features.shape)} and {tuple(labels.shape)}."
+            f"features must be floating of shape (N, D) and labels of shape (N,) with N >= 1, "
+            f"got {features.dtype} {tuple(features.shape)} and {tuple(labels.shape)}."
         )
     if int(labels.min()) < 0:
         raise UserInputError(f"labels must be classes from 0 up, got {int(labels.min())}.")
@@ -190,13 +193,12 @@ def _iterate(
         if not bool(moved.all()):
             active, unit, present, exists = active[moved], unit[moved], present[moved], exists[moved]
             centres, new = centres[moved], new[moved]
+        member = _membership(new, exists)
         # The direction of a sum is that of the mean. A centre without samples (plain k-means) stays where it is.
-        sums = _sums(unit, new, centres.shape[1])
-        held = (new[:, None] == torch.arange(centres.shape[1], device=new.device)[:, None]).any(dim=2)
-        centres = torch.where(held[..., None], sums, centres)
+        centres = torch.where(member.any(dim=2, keepdim=True), member.to(unit.dtype) @ unit, centres)
     return assignment, num_iters, len(active)
 
 
-def _sums(unit: Tensor, assignment: Tensor, num_centres: int) -> Tensor:
-    """Sum of the vectors of each centre, shape ``(B, k, D)``; a product, since a scatter on CUDA adds in any order."""
-    return (assignment[:, None] == torch.arange(num_centres, device=unit.device)[:, None]).to(unit.dtype) @ unit
+def _membership(assignment: Tensor, exists: Tensor) -> Tensor:
+    """Which samples a centre holds, bool ``(B, k, n)``; its product adds in one order, a scatter on CUDA in any."""
+    return assignment[:, None] == torch.arange(exists.shape[1], device=exists.device)[:, None]
