@@ -144,6 +144,23 @@ def contrast_loss_step(module: Any, labels: Tensor) -> Fed:
     return Fed(module(contrast_of(labels, features)), (features,))
 
 
+def cls_head_step(module: Any, labels: Tensor) -> Fed:
+    """Loss of a plain classification head on pooled features."""
+    pooled = noise(len(labels), CHANNELS).requires_grad_()
+    return Fed(module.loss((pooled,), samples(labels))["loss"], (pooled,))
+
+
+def logits_loss_step(module: Any, labels: Tensor) -> Fed:
+    """A loss of logits and labels, called as mmpretrain's heads do."""
+    logits = noise(len(labels), NUM_CLASSES).requires_grad_()
+    return Fed(module(logits, labels, avg_factor=len(labels)), (logits,))
+
+
+def frozen_step(module: Any, labels: Tensor) -> Fed:
+    """Loss of a classifier through whose backbone no gradient flows."""
+    return Fed(module.loss(noise(len(labels), 3, 32, 32), samples(labels))["loss"])
+
+
 def preprocessor_step(module: Any, labels: Tensor) -> Fed:
     """Mean of the views that the preprocessor gives, which has no parameters."""
     views = [noise(len(labels), 3, 32, 32, seed=seed) for seed in (0, 1)]
@@ -182,12 +199,23 @@ MODULES: dict[str, ModuleEntry] = {
     "MomentumClassifier": ModuleEntry(
         two_view_step, _TWO_VIEW, small={"projection_dim": 8, "queue_size": 16}, prepare=set_counts
     ),
+    "FrozenBackboneClassifier": ModuleEntry(
+        frozen_step,
+        {"backbone": {"type": "ResNetCIFAR32", "depth": 20}, "head": {"type": "CosineClsHead", **_HEAD}},
+    ),
     "TwoViewDataPreprocessor": ModuleEntry(preprocessor_step),
     "MLPProjector": ModuleEntry(
         neck_step, {"in_channels": CHANNELS, "hidden_channels": 16, "out_channels": 8}, small={"num_layers": 2}
     ),
     "PaCoHead": ModuleEntry(contrast_head_step, _HEAD, prepare=set_counts),
     "LPAHead": ModuleEntry(contrast_head_step, _HEAD, small={"num_attributes": 16}, prepare=set_attributes),
+    "CosineClsHead": ModuleEntry(
+        cls_head_step,
+        _HEAD,
+        small={"loss": {"type": "LDAMLoss", "num_classes": NUM_CLASSES}},
+        prepare=set_counts,
+    ),
+    "LDAMLoss": ModuleEntry(logits_loss_step, {"num_classes": NUM_CLASSES}, prepare=set_counts),
     "PaCoLoss": ModuleEntry(paco_loss_step, {"num_classes": NUM_CLASSES}, prepare=set_counts),
     "SupConLoss": ModuleEntry(contrast_loss_step),
 }
@@ -221,9 +249,15 @@ DATASETS: dict[str, Entry] = {
     ),
 }
 
+SAMPLERS: dict[str, Entry] = {
+    "ClassAwareSampler": Entry(
+        lambda folder: {"dataset": mmpretrain.registry.DATASETS.build(_DIGITS)}, lambda folder: {"seed": 3}
+    )
+}
 HOOKS: dict[str, Entry] = {
     "CheckpointFitHook": Entry(),
     "ClassDistributionHook": Entry(),
+    "DeferredReweightHook": Entry(lambda folder: {"start": 160}),
     "EpochSeedHook": Entry(),
     "PeakMemoryHook": Entry(),
     "PreflightHook": Entry(),
@@ -238,6 +272,7 @@ FUNCTIONS: dict[str, Entry] = {"epoch_worker_init": Entry()}
 TABLES: dict[str, dict[str, Any]] = {
     "MODELS": MODULES,
     "DATASETS": DATASETS,
+    "DATA_SAMPLERS": SAMPLERS,
     "HOOKS": HOOKS,
     "METRICS": METRICS,
     "TRANSFORMS": TRANSFORMS,

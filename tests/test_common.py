@@ -178,6 +178,25 @@ def test_dataset(name: str, tmp_path: Path) -> None:
         assert twin[len(twin) - 1]["sample_idx"] == len(dataset) - 1
 
 
+@pytest.mark.parametrize("name", _names("DATA_SAMPLERS"))
+def test_sampler(name: str, tmp_path: Path) -> None:
+    """The order follows from seed and epoch, whatever drew random numbers before."""
+    sampler = _other(name, tmp_path, "DATA_SAMPLERS")
+    orders = []
+    for epoch in (0, 5, 5):
+        sampler.set_epoch(epoch)
+        orders.append(list(sampler))
+        assert len(orders[-1]) == len(sampler)
+        assert set(orders[-1]) <= set(range(len(sampler.dataset)))
+        torch.rand(3)
+        np.random.rand(3)  # noqa: NPY002
+    assert orders[0] != orders[1] == orders[2]
+    other = pickle.loads(pickle.dumps(sampler))
+    assert list(other) == orders[1]
+    other.seed += 1  # what EpochSeedHook does on resuming
+    assert list(other) != orders[1]
+
+
 @pytest.mark.parametrize("name", _names("TRANSFORMS"))
 def test_transform(name: str, tmp_path: Path) -> None:
     transform = _other(name, tmp_path, "TRANSFORMS")

@@ -50,6 +50,7 @@ class ClassAwareSampler(Sampler[int]):
         labels = get_labels(dataset)
         if not len(labels):
             raise UserInputError("ClassAwareSampler got a data set without images.")
+        self.dataset = dataset
         by_class = np.argsort(labels, kind="stable")
         self.images = np.split(by_class, np.flatnonzero(np.diff(labels[by_class])) + 1)
         self.rank, self.world_size = get_dist_info()
@@ -68,7 +69,9 @@ class ClassAwareSampler(Sampler[int]):
             np.argsort(turns, kind="stable"), np.bincount(turns, minlength=len(self.images)).cumsum()[:-1]
         )
         for images, rows in zip(self.images, of_class, strict=True):
-            order[rows] = _shuffled_cycle(images, rows.size * self.samples_per_class, generator).reshape(rows.size, -1)
+            order[rows] = _shuffled_cycle(images, rows.size * self.samples_per_class, generator).reshape(
+                -1, self.samples_per_class
+            )
         return iter(order.ravel()[self.rank : self.total_size : self.world_size].tolist())
 
     def __len__(self) -> int:

@@ -1,0 +1,176 @@
+"""The second stage: what is frozen, and what it takes from the first."""
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+
+from lt_plugins.engine import CheckpointFitHook
+from lt_plugins.errors import UserInputError
+from tests.engine.conftest import make_runner  # noqa: F401 (a fixture)
+
+FROZEN = dict(
+    type="FrozenBackboneClassifier",
+    backbone=dict(type="ResNetCIFAR32", depth=20),
+    head=dict(type="LinearClsHead", num_classes=10, in_channels=64),
+)
+
+
+def build(live=False, **kwargs):
+    torch.manual_seed(0)
+    model = MODELS.build({**copy.deepcopy(FROZEN), "live_batch_norm": live, **kwargs})
+    model.init_weights()
+    return model.train()
+
+
+def step(model):
+    """One optimiser step on four images."""
+    samples = [DataSample().set_gt_label(label) for label in (0, 1, 2, 3)]
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.5, weight_decay=0.1)
+    loss = model.loss(torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1)), samples)["loss"]
+    loss.backward()
+    optimiser.step()
+    return loss
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_only_the_head_learns(live):
+    model = build(live)
+    assert [name for name, p in model.named_parameters() if p.requires_grad] == ["head.fc.weight", "head.fc.bias"]
+    before = copy.deepcopy(model.state_dict())
+    step(model)
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    statistics = {key for key in before if "running" in key or "num_batches" in key}
+    assert changed == {"head.fc.weight", "head.fc.bias"} | (statistics if live else set())
+
+
+def test_features_carry_no_gradient_but_what_the_head_makes_of_them_does():
+    neck = dict(type="GeneralizedMeanPooling")  # its exponent is a parameter
+    model = build(neck=neck, head=dict(type="StackedLinearClsHead", num_classes=3, in_channels=64, mid_channels=[8]))
+    assert [parameter.requires_grad for parameter in model.neck.parameters()] == [False]
+    images = torch.randn(2, 3, 32, 32)
+    for stage in ("backbone", "neck"):
+        assert not model.extract_feat(images, stage)[-1].requires_grad
+    assert model.extract_feat(images, "pre_logits").requires_grad
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_batch_norm_normalises_as_asked(live):
+    """Frozen statistics give an image the same feature in any batch; live ones do not, but do so when evaluated."""
+    model = build(live)
+    images = torch.randn(6, 3, 32, 32)
+
+    def feature_depends_on_batch():
+        return not torch.allclose(model.extract_feat(images)[-1][:2], model.extract_feat(images[:2])[-1], atol=1e-5)
+
+    assert feature_depends_on_batch() == live
+    model.eval()
+    assert not feature_depends_on_batch()
+    assert not any(module.training for module in model.modules())
+    model.train()
+    assert model.head.training
+    assert feature_depends_on_batch() == live
+
+
+def test_dropout_of_the_backbone_stays_off_with_live_batch_norm():
+    backbone = dict(type="ResNet", depth=18, drop_path_rate=0.5)
+    model = build(True, backbone=backbone, head=dict(type="LinearClsHead", num_classes=3, in_channels=512))
+    training = {type(module).__name__ for module in model.backbone.modules() if module.training}
+    assert training == {"BatchNorm2d"}
+
+
+def test_two_views_are_refused():
+    with pytest.raises(UserInputError, match="remove MultiView"):
+        build().loss([torch.zeros(2, 3, 32, 32)] * 2, [DataSample()] * 2)
+
+
+# ------------------------------------------------------------------------------------------- what it starts from
+
+PROJECTOR = dict(type="MLPProjector", in_channels=64, hidden_channels=16, out_channels=8)
+STAGE_1 = {
+    "ImageClassifier": dict(head=FROZEN["head"], neck=dict(type="GlobalAveragePooling")),
+    "TwoViewClassifier": dict(
+        projector=PROJECTOR,
+        projection_dim=8,
+        head=dict(type="SupContrastHead", num_classes=10, in_channels=64, loss=dict(type="SupConLoss")),
+    ),
+    "MomentumClassifier": dict(
+        projector=PROJECTOR,
+        projection_dim=8,
+        queue_size=8,
+        head=dict(type="PaCoHead", num_classes=10, in_channels=64),
+    ),
+}
+
+
+def first_stage(kind, depth=20):
+    torch.manual_seed(3)
+    model = MODELS.build(
+        dict(type=kind, backbone=dict(type="ResNetCIFAR32", depth=depth), **copy.deepcopy(STAGE_1[kind]))
+    )
+    model.init_weights()
+    return model
+
+
+def frozen_runner(make, **overrides):
+    return make(**{"model.type": FROZEN["type"], "train_cfg.max_epochs": 1, **overrides})
+
+
+@pytest.mark.parametrize("kind", STAGE_1)
+def test_takes_the_backbone_but_no_classifier_of_stage_1(kind, make_runner, tmp_path):  # noqa: F811
+    """All of them have a ``head.fc`` of the same shape, which must not become the start of the second stage's."""
+    earlier = first_stage(kind)
+    torch.save({"state_dict": earlier.state_dict()}, tmp_path / "stage1.pth")
+    runner = frozen_runner(make_runner, load_from=str(tmp_path / "stage1.pth"))
+    initial = {}
+
+    def note(*_):
+        initial.update(copy.deepcopy(runner.model.state_dict()))
+
+    runner.hooks[-1].before_train_epoch = note
+    runner.train()
+    for key, value in earlier.backbone.state_dict().items():
+        assert torch.equal(initial[f"backbone.{key}"], value), key
+        assert torch.equal(runner.model.state_dict()[f"backbone.{key}"], value), key
+    assert initial["head.fc.weight"].shape == earlier.head.fc.weight.shape
+    assert not torch.equal(initial["head.fc.weight"], earlier.head.fc.weight)
+    reference = frozen_runner(make_runner)
+    reference._init_model_weights()
+    assert torch.equal(initial["head.fc.weight"], reference.model.head.fc.weight)
+
+
+def test_its_own_checkpoints_keep_the_classifier(make_runner, tmp_path):  # noqa: F811
+    torch.save({"state_dict": first_stage("ImageClassifier").state_dict()}, tmp_path / "stage1.pth")
+    runner = frozen_runner(make_runner, load_from=str(tmp_path / "stage1.pth"))
+    runner.train()
+    trained = runner.model.head.fc.weight
+    tested = frozen_runner(make_runner, load_from=f"{runner.work_dir}/epoch_1.pth")
+    tested.test()
+    assert torch.equal(tested.model.head.fc.weight, trained)
+    resumed = frozen_runner(make_runner, load_from=f"{runner.work_dir}/epoch_1.pth", resume=True)
+    resumed.train()
+    assert torch.equal(resumed.model.head.fc.weight, trained)
+
+
+def test_random_features_are_refused(make_runner):  # noqa: F811
+    with pytest.raises(UserInputError, match=r"previous_stage=dict\(config=\.\.\.\)"):
+        frozen_runner(make_runner).train()
+
+
+def test_pretrained_features_are_accepted(tmp_path):
+    torch.save(first_stage("ImageClassifier").backbone.state_dict(), tmp_path / "backbone.pth")
+    init_cfg = dict(type="Pretrained", checkpoint=str(tmp_path / "backbone.pth"))
+    model = build(backbone=dict(**FROZEN["backbone"], init_cfg=init_cfg))
+    CheckpointFitHook().before_train(SimpleNamespace(model=model))
+
+
+def test_half_a_backbone_is_refused(make_runner, tmp_path):  # noqa: F811
+    """A backbone that is trained may start from a part of another one; a frozen one may not stay random in parts."""
+    state = first_stage("ImageClassifier").state_dict()
+    part = {key: value for key, value in state.items() if not key.startswith("backbone.layer3.2")}
+    torch.save({"state_dict": part}, tmp_path / "part.pth")
+    with pytest.raises(UserInputError, match=r"only \d+ of the \d+ tensors of the backbone"):
+        frozen_runner(make_runner, load_from=str(tmp_path / "part.pth")).train()
