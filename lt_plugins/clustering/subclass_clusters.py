@@ -112,13 +112,17 @@ def _check(features: Tensor, labels: Tensor, min_size: int, max_iters: int) -> N
         raise UserInputError(f"labels must be classes from 0 up, got {int(labels.min())}.")
     if min_size < 1 or max_iters < 1:
         raise UserInputError(f"min_size={min_size} and max_iters={max_iters} must be at least 1.")
-    if not bool(torch.linalg.vector_norm(features, dim=1, dtype=torch.float32).isfinite().all()):
+    if not bool(torch.linalg.vector_norm(features, dim=1, dtype=_precision(features)).isfinite().all()):
         raise UserInputError("features hold values that are not finite; the network has diverged.")
 
 
 def _directions(vectors: Tensor) -> Tensor:
-    """Unit vectors of at least single precision; zero stays zero."""
-    return F.normalize(vectors.detach().to(torch.promote_types(vectors.dtype, torch.float32)), dim=-1)
+    """Unit vectors, zero stays zero; at least in single precision."""
+    return F.normalize(vectors.detach().to(_precision(vectors)), dim=-1)
+
+
+def _precision(vectors: Tensor) -> torch.dtype:
+    return torch.promote_types(vectors.dtype, torch.float32)
 
 
 def _groups(counts: Tensor, num_centres: Tensor, dim: int) -> Iterator[Tensor]:
