@@ -7,7 +7,7 @@ import os
 import runpy
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +75,16 @@ def start_tool(tool: str, *arguments: str | Path, logs: Path, env: dict[str, str
 def run_tool(tool: str, *arguments: str | Path, logs: Path, env: dict[str, str] | None = None) -> ToolProcess:
     """Run ``tools/<tool>`` to its end."""
     return start_tool(tool, *arguments, logs=logs, env=env).wait()
+
+
+def expect_errors(tool: str, messages: Mapping[Sequence[str | Path], str], logs: Path) -> None:
+    """Each command line, by its arguments, ends with its message, in one line."""
+    started = [start_tool(tool, *arguments, logs=logs / str(number)) for number, arguments in enumerate(messages)]
+    for process, (arguments, message) in zip(started, messages.items(), strict=True):
+        process.wait()
+        assert process.exit_code == 1, arguments
+        assert len(process.error_lines) == 1 and message in process.error_lines[0], process.output
+        assert "Traceback" not in process.output
 
 
 def run_ranks(tool: str, *arguments: str | Path, logs: Path, world_size: int, port: int) -> list[ToolProcess]:

@@ -5,11 +5,15 @@ from .class_temperatures import class_temperatures
 from .kmeans import KMeansResult, check_backend, kmeans
 from .local_attributes import ClassAttributeTable, class_balanced_sample, match_prototypes
 from .subclass_clusters import SubclassClusters, subclass_clusters
+from .subclass_distances import SubclassDistances, subclass_distances, tail_sizes
+from .subclass_sizes import SubclassSizes, subclass_sizes
 
 __all__ = [
     "ClassAttributeTable",
     "KMeansResult",
     "SubclassClusters",
+    "SubclassDistances",
+    "SubclassSizes",
     "balanced_assignment",
     "check_backend",
     "class_balanced_sample",
@@ -17,4 +21,7 @@ __all__ = [
     "kmeans",
     "match_prototypes",
     "subclass_clusters",
+    "subclass_distances",
+    "subclass_sizes",
+    "tail_sizes",
 ]

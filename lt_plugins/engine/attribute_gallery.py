@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lt_plugins.datasets import get_class_names, get_labels
+from lt_plugins.datasets import get_labels
+from lt_plugins.engine.analysis import all_class_names
 from lt_plugins.engine.attributes import AttributeRetrieval, ImageAttributes, Place, require_attributes
 from lt_plugins.engine.hooks.class_distribution_hook import class_distributions
 from lt_plugins.errors import UserInputError
@@ -40,6 +41,7 @@ class AttributeGallery:
         self.class_names = all_class_names(dataset, self.head.num_classes)
         known = [distribution for distribution in class_distributions(model) if distribution.is_set]
         self.class_distribution = known[0] if known else None
+        self._groups = known[0].groups if known else None
 
     def largest_first(self) -> list[int]:
         """The classes, largest first: by their training images or, if unknown, by their images in the data set."""
@@ -54,11 +56,7 @@ class AttributeGallery:
         Args:
             label (int): The class.
         """
-        if self.class_distribution is None:
-            return None
-        if self.class_distribution.many[label]:
-            return "many"
-        return "few" if self.class_distribution.few[label] else "medium"
+        return None if self._groups is None else self._groups[label]
 
     def class_title(self, label: int) -> str:
         """Name of a class and, if known, its number of training images.
@@ -170,17 +168,6 @@ class AttributeGallery:
             self.group(label),
             place.score,
         )
-
-
-def all_class_names(dataset: Any, num_classes: int) -> list[str]:
-    """Names of all classes of a model; a class that the data set does not name is called by its number.
-
-    Args:
-        dataset (Dataset): The data set.
-        num_classes (int): Number of classes ``C``.
-    """
-    names = get_class_names(dataset)
-    return [*names, *map(str, range(len(names), num_classes))]
 
 
 def to_picture(inputs: Tensor) -> NDArray[np.uint8]:

@@ -56,10 +56,7 @@ class ClassTable:
             accuracy = 100 * np.bincount(label, weights=correct, minlength=len(names)) / test_counts
         if distribution is None:
             return cls(names, test_counts, accuracy)
-        groups = np.full(len(names), "medium")
-        groups[distribution.many.cpu().numpy()] = "many"
-        groups[distribution.few.cpu().numpy()] = "few"
-        return cls(names, test_counts, accuracy, distribution.counts.cpu().numpy(), groups)
+        return cls(names, test_counts, accuracy, distribution.counts.cpu().numpy(), np.array(distribution.groups))
 
     def means(self, zero_accuracy: float = 0.1) -> dict[str, float]:
         """Means of the per-class accuracies, in percent.

@@ -144,6 +144,12 @@ class ClassDistribution(nn.Module):
         """Medium-shot classes, bool ``(C,)``."""
         return ~(self.many | self.few)
 
+    @property
+    def groups(self) -> list[str]:
+        """``'many'``, ``'medium'`` or ``'few'`` for each class, ``C`` of them."""
+        many, few = self.many.tolist(), self.few.tolist()
+        return ["many" if large else "few" if small else "medium" for large, small in zip(many, few, strict=True)]
+
     def extra_repr(self) -> str:
         """Show the number of classes and, when known, the number of images."""
         known = f"num_samples={self.num_samples}" if self.is_set else "counts unknown"

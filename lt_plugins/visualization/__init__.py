@@ -4,13 +4,19 @@ from .attribute_grid import AttributeRow, MarkedImage, draw_attribute_grid
 from .class_accuracy import plot_class_accuracy
 from .class_histogram import plot_class_histogram
 from .confusion import plot_confusion_matrix
+from .embedding import plot_embedding
+from .figure_page import FigurePage
 from .html import HtmlReport, figure_to_png
 from .reliability import plot_reliability_diagram
 from .shot_bars import plot_shot_bars
+from .subclass_distances import plot_subclass_distances
+from .subclass_sizes import plot_subclass_sizes
 from .training_curves import plot_training_curves
+from .tsne import tsne_points
 
 __all__ = [
     "AttributeRow",
+    "FigurePage",
     "HtmlReport",
     "MarkedImage",
     "draw_attribute_grid",
@@ -18,7 +24,11 @@ __all__ = [
     "plot_class_accuracy",
     "plot_class_histogram",
     "plot_confusion_matrix",
+    "plot_embedding",
     "plot_reliability_diagram",
     "plot_shot_bars",
+    "plot_subclass_distances",
+    "plot_subclass_sizes",
     "plot_training_curves",
+    "tsne_points",
 ]

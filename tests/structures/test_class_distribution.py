@@ -11,6 +11,7 @@ def test_groups_follow_the_thresholds_of_the_field():
     assert distribution.many.tolist() == [True, True, False, False, False, False]
     assert distribution.medium.tolist() == [False, False, True, True, False, False]
     assert distribution.few.tolist() == [False, False, False, False, True, True]
+    assert distribution.groups == ["many", "many", "medium", "medium", "few", "few"]
     assert distribution.imbalance_factor == 1000
     assert distribution.num_samples == 1241
 

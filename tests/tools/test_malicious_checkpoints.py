@@ -12,6 +12,7 @@ import torch
 from tests.tool_process import ROOT, run_tool
 
 CONFIG = str(ROOT / "configs/lpa/paco_r32_digits.py")
+CONFIGS = {"analysis/subclasses.py": str(ROOT / "configs/sbcl/sbcl_r32_digits_stage1.py")}
 EVIL = "EVIL"  # stands for the path of the checkpoint
 
 # How each tool that reads checkpoints is called; ``--resume`` alone follows the file last_checkpoint of the work dir.
@@ -24,6 +25,7 @@ COMMANDS = {
     ],
     "test.py": [[EVIL]],
     "analysis/attributes.py": [[EVIL]],
+    "analysis/subclasses.py": [[EVIL]],
 }
 CASES = [(tool, arguments) for tool, calls in COMMANDS.items() for arguments in calls]
 
@@ -54,7 +56,8 @@ def test_nothing_is_executed(tool: str, arguments: list[str], tmp_path: Path) ->
     (tmp_path / "last_checkpoint").write_text(str(evil))
     if tool == "train.py":
         arguments = ["--work-dir", str(tmp_path), *arguments]
-    done = run_tool(tool, CONFIG, *(value.replace(EVIL, str(evil)) for value in arguments), logs=tmp_path / "logs")
+    arguments = [CONFIGS.get(tool, CONFIG), *(value.replace(EVIL, str(evil)) for value in arguments)]
+    done = run_tool(tool, *arguments, logs=tmp_path / "logs")
     assert not marker.exists()
     assert done.exit_code == 1, done.output
     assert len(done.error_lines) == 1

@@ -7,10 +7,7 @@ of the LPA paper); and for each class the attributes that describe it.
 from __future__ import annotations
 
 import argparse
-import re
-import time
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +16,24 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from lt_plugins.atomic_write import atomic_write
 from lt_plugins.datasets import build_leaf_table
-from lt_plugins.engine.attribute_gallery import AttributeGallery, all_class_names
+from lt_plugins.engine.analysis import (
+    add_analysis_arguments,
+    all_class_names,
+    check_device,
+    describe_origin,
+    find_label,
+    not_clustered_error,
+    open_page,
+)
+from lt_plugins.engine.attribute_gallery import AttributeGallery
 from lt_plugins.engine.attributes import locate_attributes, retrieve_attributes
 from lt_plugins.engine.checkpoint import guard_pickles
-from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument, load_config, user_errors
-from lt_plugins.engine.trained_model import TrainedModel, build_plain_dataset, load_trained_model
+from lt_plugins.engine.cli import load_config, user_errors
+from lt_plugins.engine.trained_model import build_plain_dataset, load_trained_model
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.heads import LPAHead
-from lt_plugins.visualization import AttributeRow, HtmlReport, draw_attribute_grid
+from lt_plugins.visualization import AttributeRow, FigurePage, draw_attribute_grid
 
 HOW_TO_READ = (
     "A row belongs to one pseudo-attribute; below its name stands how many classes it describes. The yellow mark is "
@@ -49,22 +54,19 @@ CLOSEST_CLASSES = 3
 
 
 class AttributePage:
-    """The page, section by section; each figure is also written as a PNG file.
+    """The page, section by section.
 
     Args:
-        title (str): Title of the page.
+        page (FigurePage): Where the sections go.
         gallery (AttributeGallery): What was retrieved.
         top (int): Retrieved images a row.
-        out_dir (Path): Where the PNG files go.
     """
 
-    def __init__(self, title: str, gallery: AttributeGallery, top: int, out_dir: Path) -> None:
-        self.page = HtmlReport(title)
+    def __init__(self, page: FigurePage, gallery: AttributeGallery, top: int) -> None:
+        self.page = page
         self.gallery = gallery
         self.top = top
-        self.out_dir = out_dir
         self.num_attributes = gallery.head.attributes_per_class
-        self.written: list[Path] = []
 
     def add_images(self, queries: Sequence[tuple[Path, torch.Tensor]], model: torch.nn.Module) -> None:
         """One section for each query image."""
@@ -72,7 +74,7 @@ class AttributePage:
             located = locate_attributes(model, {"inputs": [inputs]})
             rows = self.gallery.image_rows(inputs, located, path.name, self.num_attributes, self.top)
             self.page.add_heading(f"Image {path}")
-            self._figure(f"image_{number}_{slug(path.stem)}", rows, f"Strongest attributes of {path.name}")
+            self._figure(f"image_{number}_{path.stem}", rows, f"Strongest attributes of {path.name}")
 
     def add_classes(self, labels: Sequence[int]) -> None:
         """One section for each query class."""
@@ -80,9 +82,7 @@ class AttributePage:
             name = self.gallery.class_names[label]
             rows = self.gallery.class_rows(label, self.num_attributes, self.top)
             self.page.add_heading(f"Class {name}")
-            self._figure(
-                f"class_{label}_{slug(name)}", rows, f"The attributes that describe class {name}, strongest first"
-            )
+            self._figure(f"class_{label}_{name}", rows, f"The attributes that describe class {name}, strongest first")
 
     def add_attributes(self, heading: str, attributes: Sequence[int]) -> None:
         """A section of query attributes."""
@@ -139,14 +139,7 @@ class AttributePage:
         )
 
     def _figure(self, name: str, rows: Sequence[AttributeRow], caption: str, heading: str = "retrieved images") -> None:
-        path = self.out_dir / f"{name}.png"
-        atomic_write(path, self.page.add_figure(draw_attribute_grid(rows, heading=heading), caption))
-        self.written.append(path)
-
-
-def slug(name: str) -> str:
-    """A name as part of a file name."""
-    return re.sub(r"[^\w.-]+", "_", name)[:40]
+        self.page.add_png(name, draw_attribute_grid(rows, heading=heading), caption)
 
 
 def require_attributes_head(cfg: Config) -> None:
@@ -158,32 +151,9 @@ def require_attributes_head(cfg: Config) -> None:
         )
 
 
-def require_clustered(cfg: Config, trained: TrainedModel) -> None:
-    """Refuse a checkpoint from before the first clustering, and say from when on there are attributes."""
-    if trained.model.head.has_attributes:
-        return
-    epoch = "" if trained.epoch is None else f" (epoch {trained.epoch})"
-    starts = [hook.get("start", 0) for hook in cfg.get("custom_hooks", []) if hook["type"] == "ReclusterHook"]
-    when = (
-        f"ReclusterHook first clusters before epoch {starts[0] + 1}; use a checkpoint of that epoch or a later one."
-        if starts
-        else "the config has no ReclusterHook in custom_hooks."
-    )
-    raise UserInputError(f"{trained.checkpoint}{epoch} has no pseudo-attributes yet: {when}")
-
-
 def find_class(query: str, names: Sequence[str], head: LPAHead) -> int:
     """The label of a class that is given by name or number."""
-    if query in names:
-        label = names.index(query)
-    elif re.fullmatch(r"-?\d+", query):
-        label = int(query)
-        if not 0 <= label < len(names):
-            raise UserInputError(f"--classes {query} is out of range; the model has classes 0 to {len(names) - 1}.")
-    else:
-        near = get_close_matches(query, names, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names[:5])}, ..."
-        raise UserInputError(f"--classes {query!r} is no class of the data set; {hint}")
+    label = find_label(query, names)
     if not head.attribute_labels[label].any():
         raise UserInputError(f"class {names[label]} had no training image, so no attribute describes it.")
     return label
@@ -213,10 +183,7 @@ def load_image(path: Path, dataset: Any) -> torch.Tensor:
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_config_arguments(parser)
-    parser.add_argument(
-        "checkpoint", help="checkpoint file, or work dir of a run (its last checkpoint; it may be going on)"
-    )
+    add_analysis_arguments(parser, "attributes")
     parser.add_argument("--images", nargs="+", type=Path, default=[], metavar="PATH", help="query images, of any size")
     parser.add_argument("--classes", nargs="+", default=[], metavar="CLASS", help="query classes, by name or number")
     parser.add_argument(
@@ -225,24 +192,20 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--split", choices=["train", "test"], default="train", help="where to search (default: train)")
     parser.add_argument("--top", type=int, default=6, metavar="N", help="retrieved images a row (default: 6)")
     parser.add_argument("--max-per-class", type=int, default=2, metavar="N", help="of one class at most (default: 2)")
-    parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="default: attributes_<checkpoint> beside it")
-    default = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", choices=["cpu", "cuda"], default=default, help="default here: %(default)s")
-    add_pickle_argument(parser)
     return parser.parse_args(argv)
 
 
 def write_page(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise UserInputError("--device cuda needs a CUDA device, and none is here; use --device cpu.")
+    check_device(args.device)
     if min(args.top, args.max_per_class) < 1:
         raise UserInputError(f"--top {args.top} and --max-per-class {args.max_per_class} must be 1 or more.")
     cfg = load_config(args.config, args.cfg_options)
     require_attributes_head(cfg)
     trained = load_trained_model(cfg, args.checkpoint, args.device, args.allow_pickle)
-    require_clustered(cfg, trained)
     model = trained.model
+    if not model.head.has_attributes:
+        raise not_clustered_error(cfg, trained, "pseudo-attributes")
     if bad := [k for k in args.attributes if not 0 <= k < model.head.num_attributes]:
         raise UserInputError(
             f"--attributes {bad[0]} is out of range; the model has 0 to {model.head.num_attributes - 1}."
@@ -251,13 +214,7 @@ def write_page(args: argparse.Namespace) -> None:
     names = all_class_names(dataset, model.head.num_classes)
     classes = [find_class(query, names, model.head) for query in args.classes]
     queries = [(path, load_image(path, dataset)) for path in args.images]
-    out_dir = args.out or trained.checkpoint.with_name(f"attributes_{trained.checkpoint.stem}")
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserInputError(
-            f"folder {out_dir} cannot be made ({error.strerror}); give another one with -o."
-        ) from error
+    page = open_page(f"Pseudo-attributes: {Path(args.config).stem}", "attributes", trained, args.out)
     loader = cfg[f"{args.split}_dataloader"]
     # One more than shown: a query may be among the retrieved and is left out.
     retrieval = retrieve_attributes(
@@ -269,26 +226,25 @@ def write_page(args: argparse.Namespace) -> None:
         num_workers=loader.get("num_workers", 0),
     )
     gallery = AttributeGallery(model, dataset, retrieval)
-    page = AttributePage(f"Pseudo-attributes: {Path(args.config).stem}", gallery, args.top, out_dir)
-    epoch = "" if trained.epoch is None else f", after epoch {trained.epoch}"
     used = int(model.head.attribute_labels.any(dim=0).sum())
-    page.page.add_text(
-        f"{trained.checkpoint}{epoch}, read on {time.strftime('%Y-%m-%d %H:%M')}. {model.head.num_attributes} "
-        f"attributes, {used} of them describe a class. Searched: the {len(dataset):,} images of the {args.split} set."
+    page.add_text(
+        f"{describe_origin(trained)}. {model.head.num_attributes} attributes, {used} of them describe a class. "
+        f"Searched: the {len(dataset):,} images of the {args.split} set."
     )
-    page.page.add_text(HOW_TO_READ)
-    page.add_images(queries, model)
+    page.add_text(HOW_TO_READ)
+    sections = AttributePage(page, gallery, args.top)
+    sections.add_images(queries, model)
     if not (queries or classes or args.attributes):
         classes = smallest_classes(gallery, DEFAULT_CLASSES)
-    page.add_classes(classes)
+    sections.add_classes(classes)
     if args.attributes:
-        page.add_attributes("Attributes", args.attributes)
+        sections.add_attributes("Attributes", args.attributes)
     else:
-        page.add_attributes("Attributes that most classes share", gallery.most_shared_attributes(DEFAULT_ATTRIBUTES))
-    page.add_all_classes()
-    path = out_dir / "index.html"
-    page.page.save(path)
-    print(f"wrote {path} and beside it {', '.join(figure.name for figure in page.written)}")
+        sections.add_attributes(
+            "Attributes that most classes share", gallery.most_shared_attributes(DEFAULT_ATTRIBUTES)
+        )
+    sections.add_all_classes()
+    print(page.finish())
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,0 +1,125 @@
+"""What the tools share that look into a trained model: arguments, classes by name, the page they write."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from lt_plugins.datasets import get_class_names
+from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument
+from lt_plugins.engine.trained_model import TrainedModel
+from lt_plugins.errors import UserInputError
+from lt_plugins.visualization import FigurePage
+
+
+def add_analysis_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add ``config``, ``checkpoint``, ``--out``, ``--device`` and what every tool has.
+
+    Args:
+        parser (ArgumentParser): Extended in place.
+        name (str): What the folder of the page is called after.
+    """
+    add_config_arguments(parser)
+    parser.add_argument(
+        "checkpoint", help="checkpoint file, or work dir of a run (its last checkpoint; it may be going on)"
+    )
+    parser.add_argument("-o", "--out", type=Path, metavar="DIR", help=f"default: {name}_<checkpoint> beside it")
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", choices=["cpu", "cuda"], default=default, help="default here: %(default)s")
+    add_pickle_argument(parser)
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not here.
+
+    Args:
+        device (str): ``"cpu"`` or ``"cuda"``.
+
+    Raises:
+        UserInputError: If it is CUDA, without a CUDA device.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserInputError("--device cuda needs a CUDA device, and none is here; use --device cpu.")
+
+
+def open_page(title: str, name: str, trained: TrainedModel, out_dir: Path | None) -> FigurePage:
+    """Begin a page about a trained model.
+
+    Args:
+        title (str): Title of the page.
+        name (str): What the default folder is called after.
+        trained (TrainedModel): The model.
+        out_dir (Path | None): The folder; by default ``<name>_<checkpoint>`` beside the checkpoint.
+
+    Raises:
+        UserInputError: If the folder cannot be made.
+    """
+    return FigurePage(title, out_dir or trained.checkpoint.with_name(f"{name}_{trained.checkpoint.stem}"))
+
+
+def describe_origin(trained: TrainedModel) -> str:
+    """Which checkpoint was read, and when, as the beginning of a sentence.
+
+    Args:
+        trained (TrainedModel): The model.
+    """
+    epoch = "" if trained.epoch is None else f", after epoch {trained.epoch}"
+    return f"{trained.checkpoint}{epoch}, read on {time.strftime('%Y-%m-%d %H:%M')}"
+
+
+def not_clustered_error(cfg: Config, trained: TrainedModel, missing: str) -> UserInputError:
+    """The error for a checkpoint from before the first clustering; says from when on there is one.
+
+    Args:
+        cfg (Config): The config.
+        trained (TrainedModel): The model.
+        missing (str): What a clustering finds.
+    """
+    epoch = "" if trained.epoch is None else f" (epoch {trained.epoch})"
+    starts = [hook.get("start", 0) for hook in cfg.get("custom_hooks", []) if hook["type"] == "ReclusterHook"]
+    when = (
+        f"ReclusterHook first clusters before epoch {starts[0] + 1}; use a checkpoint of that epoch or a later one."
+        if starts
+        else "the config has no ReclusterHook in custom_hooks."
+    )
+    return UserInputError(f"{trained.checkpoint}{epoch} has no {missing} yet: {when}")
+
+
+def all_class_names(dataset: Any, num_classes: int) -> list[str]:
+    """Names of all classes of a model; a class that the data set does not name is called by its number.
+
+    Args:
+        dataset (Dataset): The data set.
+        num_classes (int): Number of classes ``C``.
+    """
+    names = get_class_names(dataset)
+    return [*names, *map(str, range(len(names), num_classes))]
+
+
+def find_label(query: str, names: Sequence[str]) -> int:
+    """The label of a class that is given by name or number.
+
+    Args:
+        query (str): What ``--classes`` was given.
+        names (Sequence[str]): Class names, ``C`` of them.
+
+    Raises:
+        UserInputError: If there is no such class.
+    """
+    if query in names:
+        return names.index(query)
+    if re.fullmatch(r"-?\d+", query):
+        if not 0 <= int(query) < len(names):
+            raise UserInputError(f"--classes {query} is out of range; the model has classes 0 to {len(names) - 1}.")
+        return int(query)
+    near = get_close_matches(query, names, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names[:5])}, ..."
+    raise UserInputError(f"--classes {query!r} is no class of the data set; {hint}")

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from lt_plugins.engine.analysis import check_device, describe_origin, find_label, not_clustered_error, open_page
+from lt_plugins.engine.trained_model import TrainedModel
+from lt_plugins.errors import UserInputError
+
+
+def test_classes_by_name_and_number() -> None:
+    names = ["maple_tree", "1", "oak_tree", "3", "0"]
+    assert [find_label(query, names) for query in ("oak_tree", "1", "0", "2")] == [2, 1, 4, 2]
+    with pytest.raises(UserInputError, match="'mapel_tree' is no class of the data set; did you mean maple_tree"):
+        find_label("mapel_tree", names)
+    with pytest.raises(UserInputError, match="'zebra' is no class of the data set; there are maple_tree, 1, oak_tree"):
+        find_label("zebra", names)
+    for query in ("-1", "5"):
+        with pytest.raises(UserInputError, match=f"--classes {query} is out of range; the model has classes 0 to 4"):
+            find_label(query, names)
+
+
+def test_page_beside_the_checkpoint(tmp_path: Path) -> None:
+    trained = TrainedModel(None, tmp_path / "epoch_3.pth", 3)
+    assert open_page("t", "subclasses", trained, None).out_dir == tmp_path / "subclasses_epoch_3"
+    assert open_page("t", "subclasses", trained, tmp_path / "x/y").out_dir == tmp_path / "x/y"
+    assert describe_origin(trained).startswith(f"{tmp_path / 'epoch_3.pth'}, after epoch 3, read on 20")
+    assert describe_origin(trained._replace(epoch=None)).startswith(f"{tmp_path / 'epoch_3.pth'}, read on 20")
+
+
+def test_no_clustering_yet() -> None:
+    trained = TrainedModel(None, Path("epoch_3.pth"), 3)
+    cfg = Config({"custom_hooks": [{"type": "EMAHook"}, {"type": "ReclusterHook", "start": 5}]})
+    assert str(not_clustered_error(cfg, trained, "subclasses")) == (
+        "epoch_3.pth (epoch 3) has no subclasses yet: ReclusterHook first clusters before epoch 6; use a checkpoint of "
+        "that epoch or a later one."
+    )
+    message = str(not_clustered_error(Config({}), trained._replace(epoch=None), "subclasses"))
+    assert message == "epoch_3.pth has no subclasses yet: the config has no ReclusterHook in custom_hooks."
+
+
+def test_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserInputError, match="use --device cpu"):
+        check_device("cuda")
