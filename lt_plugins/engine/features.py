@@ -109,12 +109,12 @@ def gather_features(
     )
     for positions, features in stream:
         if gathered is None:
-            gathered = torch.zeros(len(chosen), *features.shape[1:])
+            gathered = torch.zeros(len(chosen), *features.shape[1:], dtype=torch.float32)
         gathered[torch.searchsorted(chosen, positions)] = features.float().cpu()
     # A rank that had no sample learns the shape of a row from the others.
     shapes = all_gather_object(None if gathered is None else gathered.shape)
     if gathered is None:
-        gathered = torch.zeros(next(shape for shape in shapes if shape is not None))
+        gathered = torch.zeros(next(shape for shape in shapes if shape is not None), dtype=torch.float32)
     all_reduce(gathered, op="sum")
     return gathered
 

@@ -17,11 +17,15 @@ def make(**kwargs):
     return head
 
 
-def test_the_probe_is_balanced_softmax_on_unit_features_and_does_not_reach_the_encoder():
+def standardised(feats):
+    return (feats - feats.mean(dim=0)) / (feats.var(dim=0, unbiased=False) + 1e-5).sqrt()
+
+
+def test_the_probe_is_balanced_softmax_on_standardised_features_and_does_not_reach_the_encoder():
     head, contrast = make(), two_view_contrast(dtype=torch.float32)
     feats = torch.randn(12, 4, requires_grad=True)
     losses = head.loss((feats,), [], contrast)
-    logits = F.linear(F.normalize(feats, dim=1), head.fc.weight, head.fc.bias)
+    logits = F.linear(standardised(feats), head.fc.weight, head.fc.bias)
     prior = torch.tensor(COUNTS).float() / sum(COUNTS)
     expected = F.cross_entropy(logits + prior.log(), contrast.anchor_labels)
     assert float(losses["loss_probe"]) == pytest.approx(float(expected), rel=1e-5)
@@ -32,9 +36,18 @@ def test_the_probe_is_balanced_softmax_on_unit_features_and_does_not_reach_the_e
 
 def test_prediction_is_the_probe_without_the_prior():
     head = make()
-    feats = torch.randn(5, 4)
+    feats = torch.randn(500, 4) * 3 + 1
+    for _ in range(200):  # the running statistics converge to those of the features
+        head((feats,))
+    head.eval()
     scores = torch.stack([sample.pred_score for sample in head.predict((feats,))])
-    assert torch.allclose(scores, head.fc(F.normalize(feats, dim=1)).softmax(dim=1))
+    assert torch.allclose(scores, head.fc(standardised(feats)).softmax(dim=1), atol=1e-3)
+
+
+def test_a_batch_of_one_is_standardised_by_the_running_statistics():
+    head = make()
+    head.standardise.running_mean.fill_(2.0)
+    assert torch.allclose(head.pre_logits((torch.full((1, 4), 3.0),)), torch.ones(1, 4), atol=1e-4)
 
 
 def test_warms_up_until_the_loss_is_ready():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
-from torch import Tensor
+from torch import Tensor, nn
 
 from lt_plugins.structures import ClassDistribution, ContrastBatch
 
@@ -15,9 +16,9 @@ from lt_plugins.structures import ClassDistribution, ContrastBatch
 class SupContrastHead(LinearClsHead):
     """A contrastive loss, and beside it an online linear probe.
 
-    The contrastive loss alone trains the encoder. The probe is a linear classifier on the detached, l2-normalised
-    pooled features, trained by balanced softmax; its predictions are what evaluation during pre-training reports, so
-    that many-, medium- and few-shot accuracy can be followed. Stage 2 trains its own classifier.
+    The contrastive loss alone trains the encoder. The probe is a linear classifier on the detached, standardised pooled
+    features, trained by balanced softmax; its predictions are what evaluation during pre-training reports, so that
+    many-, medium- and few-shot accuracy can be followed. Stage 2 trains its own classifier.
 
     Args:
         num_classes (int): Number of classes ``C``.
@@ -48,14 +49,19 @@ class SupContrastHead(LinearClsHead):
         )
         self.warmup_loss_module = None if warmup_loss is None else MODELS.build(warmup_loss)
         self.class_distribution = ClassDistribution(num_classes)
+        # Pooled features are positive and point all the same way; a linear layer would take long to learn their mean.
+        self.standardise = nn.BatchNorm1d(in_channels, affine=False)
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """What the probe sees: unit rows without gradient to the encoder.
+        """What the probe sees: features of zero mean and unit variance, without gradient to the encoder.
 
         Args:
             feats (tuple[Tensor, ...]): Pooled features, the last of shape ``(M, in_channels)``.
         """
-        return F.normalize(feats[-1].detach(), dim=1)
+        pooled = feats[-1].detach()
+        if self.training and len(pooled) == 1:  # a single row has no variance
+            return F.batch_norm(pooled, self.standardise.running_mean, self.standardise.running_var)
+        return self.standardise(pooled)
 
     def loss(
         self,
@@ -73,9 +79,11 @@ class SupContrastHead(LinearClsHead):
         Returns:
             dict[str, Tensor]: ``loss_contrast`` and ``loss_probe``.
         """
-        warming_up = self.warmup_loss_module is not None and not getattr(self.loss_module, "is_ready", True)
-        contrastive_loss = self.warmup_loss_module if warming_up else self.loss_module
-        logits = self(feats).float() + self.class_distribution.log_priors()
+        contrastive_loss = self.loss_module
+        if self.warmup_loss_module is not None and not getattr(self.loss_module, "is_ready", True):
+            contrastive_loss = self.warmup_loss_module
+        logits = self(feats)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) + self.class_distribution.log_priors()
         return {
             "loss_contrast": contrastive_loss(contrast),
             "loss_probe": F.cross_entropy(logits, contrast.anchor_labels),

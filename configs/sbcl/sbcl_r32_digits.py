@@ -1,0 +1,9 @@
+_base_ = [
+    "../_base_/datasets/digits.py",
+    "../_base_/models/linear_ldam_r32.py",
+    "../_base_/schedules/linear_ldam_10e.py",
+    "../_base_/default_runtime.py",
+]
+previous_stage = dict(config="./sbcl_r32_digits_stage1.py")
+model = dict(head=dict(num_classes=10, loss=dict(num_classes=10)))
+custom_hooks = [*_base_.custom_hooks, dict(type="DeferredReweightHook", start=0)]
