@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,11 +31,15 @@ def _evaluation(step: int, overall: float, few: float) -> str:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A run of 20 epochs, the last of which is not the best, trained with overrides."""
-    work_dir = tmp_path / "run"
+    return write_run(tmp_path / "run", **{"randomness.seed": 3, "train_dataloader.batch_size": 64})
+
+
+def write_run(work_dir: Path, **overrides: Any) -> Path:
+    """What a run leaves in its work dir."""
     start = work_dir / "20261121_062131"
     (start / "vis_data").mkdir(parents=True)
     cfg = record_result.Config.fromfile(record_result.ROOT / CONFIG)
-    cfg.merge_from_dict({"randomness.seed": 3, "work_dir": str(work_dir), "train_dataloader.batch_size": 64})
+    cfg.merge_from_dict({"work_dir": str(work_dir), **overrides})
     for path in (start / "vis_data" / "config.py", work_dir / Path(CONFIG).name):
         cfg.dump(path)
     train = [json.dumps({"loss": 2.0, "memory": 900 + i, "epoch": i, "iter": i, "step": i}) for i in (1, 2)]
@@ -63,6 +68,38 @@ def test_record_result(run: Path, tmp_path: Path) -> None:
         "metrics": {"overall": 32.5, "few": 5.0, "ece": 7.0},
         "best": {"epoch": 18, "overall": 33.25, "few": 6.0, "ece": 7.0},
     }
+
+
+def test_a_result_of_stages_names_them_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = {"train_cfg": {"max_epochs": 7}}
+    run = write_run(tmp_path / "run", previous_stage={"config": "./x.py", "cfg_options": options})
+    with pytest.raises(SystemExit):
+        record_result.main([str(run), str(tmp_path / "result.json")])
+    assert "has no folder stage1" in capsys.readouterr().err
+    write_run(run / "stage1", **{"train_cfg.max_epochs": 5})
+    write_run(run / "stage2", **{"train_cfg.max_epochs": 7})
+    record_result.main([str(run), str(tmp_path / "result.json")])
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["epochs"], result["time_s"], result["metrics"]["overall"]) == (20, 600.0, 32.5)
+    assert " previous_stage.cfg_options.train_cfg.max_epochs=7" in result["command"]
+    second = result["previous_stage"]
+    first = second.pop("previous_stage")
+    for stage, epochs in ((first, 5), (second, 7)):
+        assert stage.pop("commit") == result["commit"]
+        assert stage == {"config": CONFIG, "epochs": epochs, "time_s": 600.0}
+    assert readme_tables._epochs(result | {"previous_stage": second | {"previous_stage": first}}) == "5 + 7 + 20"
+
+
+@pytest.mark.parametrize("key", ["train_cfg.max_epochs", "previous_stage.cfg_options.train_cfg.max_epochs", ""])
+def test_overridden_epochs_of_any_stage_make_a_short_schedule(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of the config says ``_20e`` otherwise."""
+    run = write_run(tmp_path / "run")
+    monkeypatch.setattr(
+        record_result, "find_config", lambda *_: ("configs/m/ce_r32_digits.py", {key: 20} if key else {})
+    )
+    assert record_result.collect(RunFolder(run))["schedule"] == ("short" if key else "full")
 
 
 def test_unfinished_runs_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,7 +89,7 @@ def _row(name: str, model: dict[str, Any], result: dict[str, Any], folder: Path)
     runs = result["runs"]
     schedule = "-"
     if runs:
-        schedule = " / ".join(sorted({f"{run['schedule']} ({run['epochs']} epochs)" for run in runs}))
+        schedule = " / ".join(sorted({f"{run['schedule']} ({_epochs(run)} epochs)" for run in runs}))
     return (
         f"[{name}]({os.path.relpath(ROOT / model['Config'], folder)})",
         result["Dataset"],
@@ -98,6 +98,12 @@ def _row(name: str, model: dict[str, Any], result: dict[str, Any], folder: Path)
         *(_mean(runs, name) for name in ("overall", *GROUPS, "ece")),
         ", ".join(f"[seed {run['seed']}]({os.path.relpath(ROOT / run['path'], folder)})" for run in runs) or "-",
     )
+
+
+def _epochs(run: dict[str, Any]) -> str:
+    """Epochs of all stages, ``1000 + 200``."""
+    earlier = run.get("previous_stage")
+    return (f"{_epochs(earlier)} + " if earlier else "") + str(run["epochs"])
 
 
 def _published(numbers: dict[str, float] | None) -> str:

@@ -107,6 +107,41 @@ def commit_at(time: datetime) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
+def describe_previous(run: RunFolder, trained: dict[str, Any]) -> dict[str, Any]:
+    """Config, epochs, time and commit of the stage before the last one, in it those of the one before it, and so on.
+
+    Args:
+        run (RunFolder): The run of the last stage, whose folder holds those of the others.
+        trained (dict): The config of the last stage.
+
+    Returns:
+        dict: ``previous_stage``, or nothing if there is none.
+
+    Raises:
+        UserInputError: If the folder of the stage is missing.
+    """
+    if not trained.get("previous_stage"):
+        return {}
+    folders = sorted(run.path.glob("stage[1-9]"))
+    if not folders:
+        raise UserInputError(f"{run.path} has no folder stage1; a result is that of all stages, so put it back.")
+    described: dict[str, Any] = {}
+    for folder in folders:
+        earlier = RunFolder(folder)
+        _, config = earlier.config()
+        started, seconds, _ = read_logs(earlier)
+        described = {
+            "previous_stage": {
+                "config": find_config(earlier, config)[0],
+                "epochs": config["train_cfg"]["max_epochs"],
+                "time_s": seconds,
+                "commit": commit_at(started),
+                **described,
+            }
+        }
+    return described
+
+
 def evaluation(row: dict[str, float]) -> dict[str, float]:
     """Metrics of one evaluation under the names of the tables."""
     return {name: round(row[key], 4) for key, name in METRICS.items() if key in row}
@@ -134,7 +169,7 @@ def collect(run: RunFolder) -> dict[str, Any]:
     memory = [row["memory"] for row in log.train if "memory" in row]
     name = Path(config).stem.split("_")
     options = "".join(f" {key}={json.dumps(value).replace(' ', '')}" for key, value in changed.items())
-    shortened = re.fullmatch(r"\d+e", name[-1]) or "train_cfg.max_epochs" in changed
+    shortened = re.fullmatch(r"\d+e", name[-1]) or any(key.endswith("train_cfg.max_epochs") for key in changed)
     return {
         "config": config,
         "command": f"python tools/train.py {config}" + (f" --cfg-options{options}" if changed else ""),
@@ -147,6 +182,7 @@ def collect(run: RunFolder) -> dict[str, Any]:
         "time_s": seconds,
         "max_memory_mb": round(max(memory)) if memory else None,
         "commit": commit_at(started),
+        **describe_previous(run, trained),
         "metrics": evaluation(evaluated[-1]),
         "best": {"epoch": best["step"], **evaluation(best)},
     }
