@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmpretrain.registry import MODELS
 
+from lt_plugins.engine.stages import check_stages, find_stages
 from tests.miniatures import miniature_cfg
 from tools.dev import readme_tables
 
@@ -61,6 +64,8 @@ def _tiny_cfg(path: Path, root: Path, work_dir: Path) -> Config:
     for hook in cfg.custom_hooks:
         if hook["type"] == "ReclusterHook":
             hook.update(start=0, num_workers=0)
+    if cfg.get("previous_stage"):
+        cfg.load_from = _previous_weights(path, work_dir)
     cfg.train_cfg.update(max_epochs=1, val_interval=1)
     cfg.default_hooks.checkpoint.update(interval=-1, save_last=False)
     cfg.default_hooks.checkpoint.pop("save_best", None)
@@ -68,6 +73,17 @@ def _tiny_cfg(path: Path, root: Path, work_dir: Path) -> Config:
     cfg.work_dir, cfg.experiment_name = str(work_dir), str(path.relative_to(ROOT).with_suffix(""))
     cfg.log_level = "ERROR"
     return cfg
+
+
+def _previous_weights(path: Path, work_dir: Path) -> str:
+    """Weights of the stage that this one starts from, as they are before training."""
+    cfg = Config.fromfile(path)
+    cfg.work_dir = str(work_dir)
+    stages = find_stages(cfg)
+    check_stages(stages)
+    file = work_dir / "previous.pth"
+    torch.save({"state_dict": MODELS.build(stages[-2].cfg.model).state_dict()}, file)
+    return str(file)
 
 
 @pytest.fixture(scope="module")
