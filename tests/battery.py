@@ -25,6 +25,7 @@ from lt_plugins.structures import ClassDistribution, ContrastBatch
 
 NUM_CLASSES = 4
 CHANNELS = 64
+NUM_IMAGES = 64
 
 
 class Fed(NamedTuple):
@@ -101,6 +102,9 @@ def contrast_of(labels: Tensor, features: Tensor) -> ContrastBatch:
         candidates=torch.cat([anchors, queue]),
         candidate_labels=torch.cat([labels, labels, queue_labels]),
         anchor_positions=torch.arange(len(labels)),
+        sibling_positions=torch.arange(len(labels)) + len(labels),
+        anchor_samples=torch.arange(len(labels)),
+        candidate_samples=torch.cat([torch.arange(len(labels)).repeat(2), torch.tensor([0, 7, 7, -1, -1])]),
     )
 
 
@@ -129,6 +133,12 @@ def contrast_head_step(module: Any, labels: Tensor) -> Fed:
     features = noise(2 * len(labels), 8).requires_grad_()
     losses = module.loss((pooled,), samples(labels), contrast=contrast_of(labels, features))
     return Fed(torch.stack(list(losses.values())).sum(), (pooled, features))
+
+
+def sup_contrast_head_step(module: Any, labels: Tensor) -> Fed:
+    """The same of a head that leaves the pooled features alone: only the contrast reaches the encoder."""
+    fed = contrast_head_step(module, labels)
+    return Fed(fed.loss, fed.leaves[1:])
 
 
 def paco_loss_step(module: Any, labels: Tensor) -> Fed:
@@ -182,6 +192,12 @@ def set_attributes(module: Any) -> None:
     module.set_attributes(prototypes, noise(NUM_CLASSES, module.num_attributes).abs())
 
 
+def set_subclasses(module: Any) -> None:
+    """Subclasses that a clustering finds, for more images than any batch here has."""
+    module.set_subclasses(torch.arange(NUM_IMAGES) // 2)
+    module.set_class_temperatures(torch.linspace(0.1, 0.4, NUM_CLASSES))
+
+
 # without batch norm, which cannot take a batch of one
 _PROJECTOR = {"type": "MLPProjector", "in_channels": CHANNELS, "hidden_channels": 16, "out_channels": 8}
 _TWO_VIEW = {
@@ -216,6 +232,11 @@ MODULES: dict[str, ModuleEntry] = {
         prepare=set_counts,
     ),
     "LDAMLoss": ModuleEntry(logits_loss_step, {"num_classes": NUM_CLASSES}, prepare=set_counts),
+    "SupContrastHead": ModuleEntry(
+        sup_contrast_head_step, {**_HEAD, "loss": {"type": "SupConLoss"}}, prepare=set_counts
+    ),
+    "KCLLoss": ModuleEntry(contrast_loss_step, small={"num_positives": 2}),
+    "SBCLLoss": ModuleEntry(contrast_loss_step, prepare=set_subclasses),
     "PaCoLoss": ModuleEntry(paco_loss_step, {"num_classes": NUM_CLASSES}, prepare=set_counts),
     "SupConLoss": ModuleEntry(contrast_loss_step),
 }
@@ -264,7 +285,9 @@ HOOKS: dict[str, Entry] = {
     "ReclusterHook": Entry(),
     "SafeCheckpointHook": Entry(),
     "SyncBatchNormHook": Entry(),
+    "TemperatureHook": Entry(),
 }
+TASKS: dict[str, Entry] = {"AttributeClustering": Entry(), "SubclassClustering": Entry()}
 METRICS: dict[str, Entry] = {"CalibrationError": Entry(), "ShotAccuracy": Entry()}
 TRANSFORMS: dict[str, Entry] = {"LoadImage": Entry()}
 FUNCTIONS: dict[str, Entry] = {"epoch_worker_init": Entry()}
@@ -274,6 +297,7 @@ TABLES: dict[str, dict[str, Any]] = {
     "DATASETS": DATASETS,
     "DATA_SAMPLERS": SAMPLERS,
     "HOOKS": HOOKS,
+    "TASK_UTILS": TASKS,
     "METRICS": METRICS,
     "TRANSFORMS": TRANSFORMS,
     "FUNCTIONS": FUNCTIONS,
