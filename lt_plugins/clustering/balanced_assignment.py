@@ -43,8 +43,10 @@ def balanced_assignment(
     samples = _mask("sample_mask", sample_mask, (*batch, num_samples), similarity.device)
     centres = _mask("centre_mask", centre_mask, (*batch, num_centres), similarity.device)
     limit = _capacities(capacity, centres)
+    # A copy, in which refused proposals are crossed out; what is masked may be anything, also NaN.
     used = samples[..., :, None] & centres[..., None, :]
-    if not bool((similarity.isfinite() | ~used).all()):
+    similarity = similarity.detach().where(used, 0)
+    if similarity.numel() and not bool(torch.stack(similarity.aminmax()).isfinite().all()):
         raise UserInputError("similarity holds values that are not finite; the features have diverged.")
     need, places = samples.sum(-1).flatten(), limit.sum(-1).flatten()
     if bool((need > places).any()):
@@ -54,8 +56,8 @@ def balanced_assignment(
             f"raise the capacity or the number of centres."
         )
     if not batch:
-        return _propose(similarity.detach()[None], limit[None], samples[None])[0]
-    return _propose(similarity.detach(), limit, samples)
+        return _propose(similarity[None], limit[None], samples[None])[0]
+    return _propose(similarity, limit, samples)
 
 
 def _mask(name: str, mask: Tensor | None, shape: tuple[int, ...], device: torch.device) -> Tensor:
@@ -85,7 +87,7 @@ def _propose(similarity: Tensor, capacity: Tensor, samples: Tensor) -> Tensor:
     """Deferred acceptance in all problems at once.
 
     Args:
-        similarity (Tensor): Shape ``(B, n, m)``.
+        similarity (Tensor): Shape ``(B, n, m)``, finite; is changed.
         capacity (Tensor): Places of each centre, 0 where there is none, int64 ``(B, m)``.
         samples (Tensor): Which samples there are, bool ``(B, n)``.
 
@@ -97,16 +99,14 @@ def _propose(similarity: Tensor, capacity: Tensor, samples: Tensor) -> Tensor:
     place = capacity.flatten()  # (B * m,)
     holder = torch.full((len(rows),), -1, device=rows.device)  # the centre in 0..B*m-1 that keeps the sample
     value = rows.new_zeros(len(rows))  # the similarity to it
-    # What a sample must beat to get in: the worst one that a full centre keeps, as (similarity, sample).
-    worst_value = torch.where(capacity > 0, -torch.inf, torch.inf).to(rows.dtype)
-    worst_sample = torch.full_like(capacity, -1)
+    # The least similarity that gets in: that of the worst sample of a full centre.
+    bar = torch.where(capacity > 0, -torch.inf, torch.inf).to(rows.dtype)  # (B, m)
     free = samples.flatten().nonzero().flatten()
     while len(free):
         problem = free // num_samples
-        row, bar = rows[free], worst_value[problem]
-        welcome = (row > bar) | ((row == bar) & (free[:, None] < worst_sample[problem]))
+        row = rows.index_select(0, free)
         # Of equal values, max takes the first.
-        value[free], column = row.where(welcome, -torch.inf).max(dim=1)
+        value[free], column = row.where(row >= bar.index_select(0, problem), -torch.inf).max(dim=1)
         holder[free] = centre = problem * num_centres + column
         # Only centres with new proposals choose again.
         asked = torch.zeros_like(place, dtype=torch.bool)
@@ -118,9 +118,10 @@ def _propose(similarity: Tensor, capacity: Tensor, samples: Tensor) -> Tensor:
         count = torch.bincount(chosen, minlength=len(place))
         rank = torch.arange(len(rival), device=rows.device) - (count.cumsum(0) - count)[chosen]
         last = rank == place[chosen] - 1
-        worst_value.view(-1)[chosen[last]] = value[rival[last]]
-        worst_sample.view(-1)[chosen[last]] = rival[last]
+        bar.view(-1)[chosen[last]] = value[rival[last]]
         free = rival[rank >= place[chosen]]
+        # A refused sample that equals the worst one kept must not ask again.
+        rows[free, holder[free] % num_centres] = -torch.inf
         holder[free] = -1
     problem_start = torch.arange(num_problems, device=rows.device)[:, None] * num_centres
     holder = holder.view(num_problems, num_samples)
