@@ -7,7 +7,7 @@ import os
 import runpy
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def run_tool(tool: str, *arguments: str | Path, logs: Path, env: dict[str, str] 
     return start_tool(tool, *arguments, logs=logs, env=env).wait()
 
 
-def expect_errors(tool: str, messages: Mapping[Sequence[str | Path], str], logs: Path) -> None:
+def expect_errors(tool: str, messages: Mapping[tuple[str | Path, ...], str], logs: Path) -> None:
     """Each command line, by its arguments, ends with its message, in one line."""
     started = [start_tool(tool, *arguments, logs=logs / str(number)) for number, arguments in enumerate(messages)]
     for process, (arguments, message) in zip(started, messages.items(), strict=True):

@@ -23,9 +23,9 @@ def test_figures_lie_beside_the_page_and_in_it(tmp_path: Path) -> None:
     out = tmp_path / "new/folder"
     assert page.finish() == f"wrote {out / 'index.html'} and beside it {', '.join(names)}"
     assert sorted(path.name for path in out.iterdir()) == sorted(["index.html", *names])
-    for name, color in zip(names, ((255, 0, 0), (0, 0, 255)), strict=True):
+    for name, pixel in zip(names, ((255, 0, 0), (0, 0, 255)), strict=True):
         picture = np.asarray(Image.open(io.BytesIO((out / name).read_bytes())).convert("RGB"))
-        assert (picture == color).all()
+        assert (picture == pixel).all()
     reader = read(out / "index.html")
     assert len(reader.links) == 2 and "all red" in reader.text
 

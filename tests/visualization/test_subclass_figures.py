@@ -32,10 +32,10 @@ def test_distances() -> None:
     ticks = [label.get_text() for label in axes.get_xticklabels()]
     assert ticks == ["many-shot\n40 images", "medium-shot\n30 images", "few-shot\n5 images"]
     means = [float(np.mean(values[groups == group])) for group in GROUP_COLORS for values in (to_class, to_subclass)]
-    assert [line.get_ydata()[0] for line in axes.lines] == pytest.approx(means)  # type: ignore[index]
+    dots = np.stack([np.asarray(line.get_xydata())[0] for line in axes.lines])
+    np.testing.assert_allclose(dots[:, 1], means)
     assert [text.get_text() for text in axes.texts] == [f"{mean:.2f}" for mean in means]
-    places = [float(line.get_xdata()[0]) for line in axes.lines]  # type: ignore[index]
-    assert places == sorted(places) and [round(place) for place in places] == [0, 0, 1, 1, 2, 2]
+    assert (np.diff(dots[:, 0]) > 0).all() and dots[:, 0].round().tolist() == [0, 0, 1, 1, 2, 2]
     assert axes.get_ylim()[0] == 0 and axes.get_ylim()[1] > to_class.max()
     _assert_legend_is_beside(figure)
 
@@ -51,11 +51,8 @@ def test_distances_of_few_or_equal_images(values: list[float]) -> None:
 
 def _bars(axes: Axes) -> list[tuple[float, float, float, bool]]:
     """Place, lower and upper end of each bar, and whether it is hatched."""
-    bars = [bar for bar in axes.patches if isinstance(bar, Rectangle) and bar.get_height() > 0]
-    return [
-        (round(bar.get_x() + bar.get_width() / 2, 6), bar.get_y(), bar.get_y() + bar.get_height(), bool(bar.get_hatch()))
-        for bar in bars
-    ]
+    bars = [(bar.get_bbox(), bar) for bar in axes.patches if isinstance(bar, Rectangle) and bar.get_height() > 0]
+    return [(round((box.x0 + box.x1) / 2, 6), box.y0, box.y1, bool(bar.get_hatch())) for box, bar in bars]
 
 
 def test_sizes_one_by_one() -> None:
@@ -104,7 +101,7 @@ def _points(figure: Figure) -> list[tuple[str, NDArray[np.float64], str, tuple]]
         (
             str(item.get_label()),
             np.asarray(item.get_offsets()),
-            to_hex(item.get_facecolor()[0]),
+            to_hex(np.asarray(item.get_facecolor())[0]),
             tuple(item.get_paths()[0].vertices.ravel()),  # type: ignore[union-attr]
         )
         for item in scatters
