@@ -2,7 +2,6 @@
 _base_ = "./moco_200e.py"
 param_scheduler = [
     dict(
-        _delete_=True,
         type="CosineRestartLR",
         by_epoch=True,
         periods=[200, 200],
