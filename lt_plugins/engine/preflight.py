@@ -128,7 +128,7 @@ def preflight_summary(
         "device": device if world_size == 1 else f"{world_size} processes on {device}",
         "schedule": f"{max_epochs} epochs of {num_batches} steps, batch {batch_size}"
         + (f" x {world_size} = {batch_size * world_size}" if world_size > 1 else ""),
-        "model": f"{_count(parameters) / 1e6:.2f} M parameters, {_count(trained) / 1e6:.2f} M of them trained",
+        "model": f"{_count(parameters)} parameters, {_count(trained)} of them trained",
         "tables": _describe_tables(model),
     }
     width = max(map(len, rows))
@@ -173,5 +173,7 @@ def _size(num_bytes: int) -> str:
     return f"{num_bytes / 2**20:.1f} MB" if num_bytes >= 2**20 else f"{num_bytes / 2**10:.1f} KB"
 
 
-def _count(parameters: Sequence[nn.Parameter]) -> int:
-    return sum(parameter.numel() for parameter in parameters)
+def _count(parameters: Sequence[nn.Parameter]) -> str:
+    """``0.47 M``, and a small classifier to the unit."""
+    number = sum(parameter.numel() for parameter in parameters)
+    return f"{number / 1e6:.2f} M" if number >= 1e4 else str(number)

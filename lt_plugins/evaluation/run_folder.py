@@ -183,8 +183,14 @@ def _append(log: RunLog, rows: list[Row], num_damaged: int) -> RunLog:
 
 
 def _literal(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args:
-        return {keyword.arg: _literal(keyword.value) for keyword in node.keywords}
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+        # Keys that are no names stand in a dict of their own: dict({'5': dict(start=1)}).
+        values = [_literal(argument) for argument in node.args]
+        if all(isinstance(value, dict) for value in values):
+            merged = {key: item for value in values for key, item in value.items()}
+            return merged | {keyword.arg: _literal(keyword.value) for keyword in node.keywords}
+    if isinstance(node, ast.Dict) and None not in node.keys:
+        return {_literal(key): _literal(value) for key, value in zip(node.keys, node.values, strict=True) if key}
     if isinstance(node, ast.List | ast.Tuple):
         return [_literal(element) for element in node.elts]
     try:

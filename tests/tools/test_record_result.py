@@ -71,7 +71,7 @@ def test_record_result(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_result_of_stages_names_them_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = {"train_cfg": {"max_epochs": 7}}
+    options = {"train_cfg": {"max_epochs": 7}, "custom_hooks": {"2": {"allow_empty_classes": True}}}
     run = write_run(tmp_path / "run", previous_stage={"config": "./x.py", "cfg_options": options})
     with pytest.raises(SystemExit):
         record_result.main([str(run), str(tmp_path / "result.json")])
@@ -81,7 +81,8 @@ def test_a_result_of_stages_names_them_all(tmp_path: Path, capsys: pytest.Captur
     record_result.main([str(run), str(tmp_path / "result.json")])
     result = json.loads((tmp_path / "result.json").read_text())
     assert (result["epochs"], result["time_s"], result["metrics"]["overall"]) == (20, 600.0, 32.5)
-    assert " previous_stage.cfg_options.train_cfg.max_epochs=7" in result["command"]
+    for option in ("train_cfg.max_epochs=7", "custom_hooks.2.allow_empty_classes=true"):
+        assert f" previous_stage.cfg_options.{option}" in result["command"]
     second = result["previous_stage"]
     first = second.pop("previous_stage")
     for stage, epochs in ((first, 5), (second, 7)):
