@@ -79,10 +79,9 @@ def subclass_distances(
     """
     generator = torch.Generator().manual_seed(seed)
     parts = []
-    for label in labels.unique().tolist():
-        members = (labels == label).nonzero().flatten()
-        drawn = torch.randperm(len(members), generator=generator)[: int(num_drawn[label])].sort().values
-        drawn = drawn.to(members.device)
+    members_of = labels.argsort(stable=True).split(labels.bincount().tolist())
+    for members, number in zip(members_of, num_drawn.tolist(), strict=False):  # the last classes may have no image
+        drawn = torch.randperm(len(members), generator=generator)[:number].sort().values.to(members.device)
         # Not by matrix products, whose rounding errors put an image at a distance from itself.
         distances = torch.cdist(
             features[members[drawn]], features[members], compute_mode="donot_use_mm_for_euclid_dist"

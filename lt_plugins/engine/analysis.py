@@ -31,9 +31,17 @@ def add_analysis_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument(
         "checkpoint", help="checkpoint file, or work dir of a run (its last checkpoint; it may be going on)"
     )
-    parser.add_argument("-o", "--out", type=Path, metavar="DIR", help=f"default: {name}_<checkpoint> beside it")
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help=f"folder of the page and its pictures (default: {name}_<checkpoint> beside the checkpoint)",
+    )
     default = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", choices=["cpu", "cuda"], default=default, help="default here: %(default)s")
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], default=default, help="where the model runs (default here: %(default)s)"
+    )
     add_pickle_argument(parser)
 
 

@@ -218,15 +218,29 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_analysis_arguments(parser, "subclasses")
     parser.add_argument(
-        "--classes", nargs="+", default=[], metavar="CLASS", help="to colour by subclass (default: the largest class)"
+        "--classes",
+        nargs="+",
+        default=[],
+        metavar="CLASS",
+        help="classes to colour by subclass, by name or number (default: the largest)",
     )
     parser.add_argument(
-        "--num-classes", type=int, default=10, metavar="N", help="head classes to colour by class (default: 10)"
+        "--num-classes",
+        type=int,
+        default=10,
+        metavar="N",
+        help="how many head classes to colour by class (default: 10)",
     )
     parser.add_argument(
-        "--max-points", type=int, default=2000, metavar="N", help="images in a t-SNE picture at most (default: 2000)"
+        "--max-points",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="images in a t-SNE picture at most; of more a sample is drawn (default: 2000)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn and of t-SNE (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of the images that are drawn and of t-SNE (default: 0)"
+    )
     return parser.parse_args(argv)
 
 
