@@ -1,8 +1,9 @@
 """What do the losses cost next to the network?
 
-Times, in turn in one run, a training step of PaCo and of LPA at the sizes of CIFAR-100-LT (ResNet-32, 100 classes,
-batch 128, queue 1024, 128 attributes) and, of that step, the arithmetic of the losses: from the features of both
-encoders to the loss and back. Medians, so that other processes on the machine disturb little.
+Times, in turn in one run, a training step of each method at the sizes of CIFAR-100-LT (ResNet-32, 100 classes, batch
+128; PaCo and LPA with a queue of 1024, LPA with 128 attributes, SBCL with the subclasses of 10,847 images) and, of that
+step, the arithmetic of the losses: from the features of both views to the loss and back. Medians, so that other
+processes on the machine disturb little.
 
     python benchmarks/loss_overhead.py [--device cuda]
 """
@@ -21,18 +22,27 @@ from mmengine.config import Config
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 
-from lt_plugins.models.classifiers import MomentumClassifier
+from lt_plugins.models.classifiers import MomentumClassifier, TwoViewClassifier
+from lt_plugins.models.losses import SBCLLoss
+from lt_plugins.structures import ClassDistribution
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = {
     "PaCo": "configs/baselines/paco/paco_r32_cifar100-lt100.py",
     "LPA": "configs/lpa/paco_r32_cifar100-lt100.py",
+    "SCL": "configs/baselines/scl/scl_r32_cifar100-lt100_stage1.py",
+    "KCL": "configs/baselines/kcl/kcl_r32_cifar100-lt100_stage1.py",
+    "SBCL": "configs/sbcl/sbcl_r32_cifar100-lt100_stage1.py",
 }
+BASES = {"LPA": "PaCo", "KCL": "SCL", "SBCL": "SCL"}
+"""The method whose step a method adds to."""
 NUM_CLASSES = 100
+NUM_IMAGES = 10_847
+NUM_SUBCLASSES = 1_128
 
 
-def build(config: str, device: torch.device) -> MomentumClassifier:
-    """The model of a config with class counts, a full queue and, if it has them, attributes.
+def build(config: str, device: torch.device) -> TwoViewClassifier:
+    """The model of a config with class counts, a full queue and, if it has them, attributes or subclasses.
 
     Args:
         config (str): Path below the repository root.
@@ -40,12 +50,18 @@ def build(config: str, device: torch.device) -> MomentumClassifier:
     """
     torch.manual_seed(0)
     model = MODELS.build(Config.fromfile(ROOT / config).model).to(device).train()
-    model.head.loss_module.class_distribution.set_counts(torch.logspace(2.7, 0.7, NUM_CLASSES).long())
+    for module in model.modules():
+        if isinstance(module, ClassDistribution):
+            module.set_counts(torch.logspace(2.7, 0.7, NUM_CLASSES).long())
     queue = model.queue
     queue.enqueue(
         F.normalize(torch.randn(queue.features.shape, device=device), dim=1),
         torch.randint(NUM_CLASSES, (queue.size,), device=device),
+        torch.randint(NUM_IMAGES, (queue.size,), device=device),
     )
+    if isinstance(model.head.loss_module, SBCLLoss):
+        model.head.loss_module.set_subclasses(torch.randint(NUM_SUBCLASSES, (NUM_IMAGES,), device=device))
+        model.head.loss_module.set_class_temperatures(torch.full((NUM_CLASSES,), 0.25, device=device))
     if hasattr(model.head, "set_attributes"):
         model.head.set_attributes(
             F.normalize(torch.rand_like(model.head.prototypes), dim=1), torch.rand_like(model.head.class_attributes)
@@ -54,28 +70,34 @@ def build(config: str, device: torch.device) -> MomentumClassifier:
 
 
 def make_steps(
-    model: MomentumClassifier, batch_size: int, device: torch.device
+    model: TwoViewClassifier, batch_size: int, device: torch.device
 ) -> tuple[Callable[[], None], Callable[[], None]]:
     """A whole training step without the optimiser, and the loss arithmetic alone.
 
     Args:
-        model (MomentumClassifier): What is trained.
+        model (TwoViewClassifier): What is trained.
         batch_size (int): Images a batch.
         device (torch.device): Where it runs.
     """
     views = [torch.randn(batch_size, 3, 32, 32, device=device) for _ in range(2)]
     labels = torch.randint(NUM_CLASSES, (batch_size,), device=device)
-    samples = [DataSample().set_gt_label(label[None]) for label in labels]
-    pooled = torch.randn(batch_size, 64, device=device)
-    queries, keys = (F.normalize(torch.randn(batch_size, 32, device=device), dim=1) for _ in range(2))
+    indices = torch.randint(NUM_IMAGES, (batch_size,))
+    samples = [
+        DataSample(metainfo={"sample_idx": int(index)}).set_gt_label(label[None])
+        for index, label in zip(indices, labels, strict=True)
+    ]
+    num_anchor_views = 1 if isinstance(model, MomentumClassifier) else 2
+    pooled = torch.randn(num_anchor_views * batch_size, 64, device=device)
+    dim = model.queue.features.shape[1]
+    queries, keys = (F.normalize(torch.randn(batch_size, dim, device=device), dim=1) for _ in range(2))
 
     def step() -> None:
         torch.stack(list(model.loss(views, samples).values())).sum().backward()
         model.zero_grad()
 
     def losses() -> None:
-        anchors = queries.clone().requires_grad_()
-        contrast = model.build_contrast([anchors, keys], labels, num_anchor_views=1)
+        views = [queries.clone().requires_grad_(), keys.clone().requires_grad_(num_anchor_views == 2)]
+        contrast = model.build_contrast(views, labels, indices.to(device), num_anchor_views)
         values = model.head.loss((pooled.clone().requires_grad_(),), samples, contrast=contrast).values()
         torch.stack(list(values)).sum().backward()
         model.zero_grad()
@@ -119,8 +141,9 @@ def main() -> None:
     for name in CONFIGS:
         step_time, loss_time = median[name, "step"], median[name, "losses"]
         print(f"{name:>8} {1e3 * step_time:>8.1f} {1e3 * loss_time:>10.2f} {loss_time / step_time:>7.1%}")
-    added = median["LPA", "losses"] - median["PaCo", "losses"]
-    print(f"LPA adds {1e3 * added:.2f} ms to PaCo's step, {added / median['PaCo', 'step']:.1%} of it")
+    for name, base in BASES.items():
+        added = median[name, "losses"] - median[base, "losses"]
+        print(f"{name} adds {1e3 * added:.2f} ms to {base}'s step, {added / median[base, 'step']:.1%} of it")
 
 
 if __name__ == "__main__":
