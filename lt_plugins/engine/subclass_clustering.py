@@ -11,7 +11,7 @@ from mmpretrain.registry import TASK_UTILS
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lt_plugins.clustering import subclass_clusters
+from lt_plugins.clustering import subclass_clusters, subclass_sizes
 from lt_plugins.datasets import get_labels
 from lt_plugins.engine.clustering_task import ClusteringTask, FeaturePass
 from lt_plugins.engine.unwrap import unwrap_model
@@ -114,33 +114,20 @@ class SubclassClustering(ClusteringTask):
         return f"{describe_sizes(subclass, labels)}, mean cosine {mean_cosine:.3f}, {num_iters:.0f} iterations"
 
 
-def count_subclasses(subclass: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Number of subclasses of each class, int64 ``(C,)``.
-
-    Args:
-        subclass (Tensor): Subclass of each image, int64 ``(N,)``.
-        labels (Tensor): Class of each image, int64 ``(N,)``.
-        num_classes (int): Number of classes ``C``.
-    """
-    pairs = torch.stack([subclass, labels]).unique(dim=1)
-    return pairs[1].bincount(minlength=num_classes)
-
-
 def describe_sizes(subclass: Tensor, labels: Tensor) -> str:
     """How many subclasses there are, and how large those of split classes.
 
     Args:
-        subclass (Tensor): Subclass of each image, numbered without gaps, int64 ``(N,)``.
+        subclass (Tensor): Subclass of each image, int64 ``(N,)``.
         labels (Tensor): Class of each image, int64 ``(N,)``.
     """
-    parts = count_subclasses(subclass, labels, int(labels.max()) + 1)
-    sizes = subclass[parts[labels] > 1].bincount()
-    sizes = sizes[sizes > 0]
-    text = f"{int(parts.sum())} subclasses of {int((parts > 0).sum())} classes"
-    if not len(sizes):
+    found = subclass_sizes(subclass, labels, int(labels.max()) + 1)
+    parts = found.sizes[found.is_part]
+    text = f"{len(found.sizes)} subclasses of {int((found.num_parts > 0).sum())} classes"
+    if not len(parts):
         return f"{text}, none split"
-    smallest, largest = int(sizes.min()), int(sizes.max())
+    smallest, largest = int(parts.min()), int(parts.max())
     return (
-        f"{text}, {int((parts > 1).sum())} of them split into parts of {smallest} to {largest} images "
+        f"{text}, {int((found.num_parts > 1).sum())} of them split into parts of {smallest} to {largest} images "
         f"(max/min {largest / smallest:.1f})"
     )

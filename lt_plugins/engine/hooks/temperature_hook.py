@@ -8,9 +8,9 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch import Tensor
 
-from lt_plugins.clustering import class_temperatures
+from lt_plugins.clustering import class_temperatures, subclass_sizes
 from lt_plugins.engine.hooks.recluster_hook import ReclusterHook
-from lt_plugins.engine.subclass_clustering import SubclassClustering, count_subclasses
+from lt_plugins.engine.subclass_clustering import SubclassClustering
 from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses import SBCLLoss
@@ -73,7 +73,7 @@ class TemperatureHook(Hook):
         loss: SBCLLoss = model.head.loss_module
         num_classes = model.head.num_classes
         # The released code, which the linear form follows, leaves classes of a single subclass alone.
-        split = count_subclasses(loss.subclass, labels, num_classes) > 1 if self.mode == "linear" else None
+        split = subclass_sizes(loss.subclass, labels, num_classes).num_parts > 1 if self.mode == "linear" else None
         tau2 = class_temperatures(features, labels, num_classes, loss.temperature, self.alpha, self.mode, split)
         tau2 = tau2.to(loss.tau2)
         broadcast(tau2)

@@ -10,10 +10,10 @@ import torch
 from mmengine.runner import Runner
 from torch import Tensor
 
-from lt_plugins.clustering import class_temperatures, subclass_clusters
+from lt_plugins.clustering import class_temperatures, subclass_clusters, subclass_sizes
 from lt_plugins.datasets import replace_pipeline
 from lt_plugins.engine import ReclusterHook, TemperatureHook, load_checkpoint
-from lt_plugins.engine.subclass_clustering import SubclassClustering, count_subclasses, describe_sizes
+from lt_plugins.engine.subclass_clustering import SubclassClustering, describe_sizes
 from lt_plugins.errors import UserInputError
 from tests.engine.hooks.test_recluster_hook import make_runner, recorded_epochs, the_hook
 from tests.gloo import run_gloo
@@ -65,7 +65,7 @@ def test_tables_are_those_of_all_projections(reference_run: Runner) -> None:
     found = tables(reference_run)
     assert torch.equal(found["subclass"], subclass_clusters(features, labels, min_size=4, seed=0).subclass)
     torch.testing.assert_close(found["tau2"], class_temperatures(features, labels, 10, 0.1), rtol=0, atol=1e-5)
-    parts = count_subclasses(found["subclass"], labels, 10)
+    parts = subclass_sizes(found["subclass"], labels, 10).num_parts
     assert int(parts.max()) == 5
     assert int(parts.min()) == 1
 
@@ -133,7 +133,7 @@ def test_plain_kmeans_and_the_linear_form_are_options(tmp_path: Path) -> None:
     found = tables(runner)
     subclass = subclass_clusters(features, labels, min_size=4, seed=0, balanced=False).subclass
     assert torch.equal(found["subclass"], subclass)
-    split = count_subclasses(subclass, labels, 10) > 1
+    split = subclass_sizes(subclass, labels, 10).num_parts > 1
     assert torch.equal(found["tau2"][~split], torch.full((int((~split).sum()),), 0.1))
     expected = class_temperatures(features, labels, 10, 0.1, mode="linear", split=split)
     torch.testing.assert_close(found["tau2"], expected, rtol=0, atol=1e-5)
