@@ -17,7 +17,7 @@ from tests.engine.conftest import MakeRunner
 
 def test_summary_says_what_is_about_to_happen() -> None:
     model = nn.Module()
-    model.backbone, model.head = nn.Sequential(nn.Linear(10, 10), nn.BatchNorm1d(10)), nn.Module()
+    model.backbone, model.head = nn.Sequential(nn.Linear(2000, 10), nn.BatchNorm1d(10)), nn.Module()
     model.backbone[0].weight.requires_grad_(False)
     model.head.loss_module = nn.CrossEntropyLoss()
     model.class_distribution = ClassDistribution(3)
@@ -33,7 +33,7 @@ def test_summary_says_what_is_about_to_happen() -> None:
     assert rows["method"] == "Module(Sequential, Module with CrossEntropyLoss), SomeHook"
     assert rows["device"] == "4 processes on cpu"
     assert rows["schedule"] == "9 epochs of 7 steps, batch 32 x 4 = 128"
-    assert rows["model"] == f"{130 / 1e6:.2f} M parameters, {30 / 1e6:.2f} M of them trained"
+    assert rows["model"] == "0.02 M parameters, 30 of them trained"
     assert rows["tables"].startswith("1.0 MB: queue (1024, 256) 1.0 MB, class_distribution.counts (3,) 0.0 KB")
 
 
