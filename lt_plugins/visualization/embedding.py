@@ -60,5 +60,5 @@ def plot_embedding(points: NDArray[np.float32], groups: NDArray[np.int64], names
 def _tie(axes: Axes, members: NDArray[np.float32], color: str) -> None:
     centre = np.broadcast_to(members.mean(axis=0), members.shape)
     axes.add_collection(
-        LineCollection(list(np.stack([centre, members], axis=1)), colors=color, linewidths=0.7, alpha=0.6)
+        LineCollection(list(np.stack([centre, members], axis=1)), colors=color, linewidths=0.6, alpha=0.35)
     )

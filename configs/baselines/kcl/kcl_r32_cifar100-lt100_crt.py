@@ -1,8 +1,2 @@
-_base_ = [
-    "../../_base_/datasets/cifar100-lt100.py",
-    "../../_base_/models/linear_r32.py",
-    "../../_base_/schedules/linear_crt_45e.py",
-    "../../_base_/default_runtime.py",
-]
+_base_ = "../scl/scl_r32_cifar100-lt100_crt.py"
 previous_stage = dict(config="./kcl_r32_cifar100-lt100_stage1.py")
-train_dataloader = dict(sampler=dict(_delete_=True, type="ClassAwareSampler"))

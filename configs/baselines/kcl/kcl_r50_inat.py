@@ -1,10 +1,2 @@
-_base_ = [
-    "../../_base_/datasets/inat.py",
-    "../../_base_/models/linear_r50.py",
-    "../../_base_/schedules/linear_crt_40e.py",
-    "../../_base_/default_runtime.py",
-]
+_base_ = "../scl/scl_r50_inat.py"
 previous_stage = dict(config="./kcl_r50_inat_stage1.py")
-model = dict(head=dict(num_classes=8142))
-# 8 GPUs
-train_dataloader = dict(batch_size=256, sampler=dict(_delete_=True, type="ClassAwareSampler"))
