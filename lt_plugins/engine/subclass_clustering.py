@@ -98,20 +98,23 @@ class SubclassClustering(ClusteringTask):
 
         features = feature_pass.gather(extract, "subclasses").to(device)
         subclass = torch.zeros_like(labels)
-        figures = torch.zeros(2, device=device)
+        figures = torch.zeros(3, device=device)
         if is_main_process():
             found = subclass_clusters(
                 features, labels, self.min_size, self.max_iters, runner.seed + runner.epoch, self.balanced
             )
             subclass.copy_(found.subclass)
-            figures.copy_(torch.tensor([found.mean_cosine, found.num_iters]))
+            figures.copy_(torch.tensor([found.mean_cosine, found.num_iters, found.num_unsettled]))
         broadcast(subclass)
         broadcast(figures)
         loss.set_subclasses(subclass)
         runner.call_hook("after_feature_pass", features=features, labels=labels)
-        mean_cosine, num_iters = figures.tolist()
+        mean_cosine, num_iters, num_unsettled = figures.tolist()
         runner.message_hub.update_scalar("train/subclass_cosine", mean_cosine)
-        return f"{describe_sizes(subclass, labels)}, mean cosine {mean_cosine:.3f}, {num_iters:.0f} iterations"
+        unsettled = f" ({num_unsettled:.0f} classes not settled)" if num_unsettled else ""
+        return (
+            f"{describe_sizes(subclass, labels)}, mean cosine {mean_cosine:.3f}, {num_iters:.0f} iterations{unsettled}"
+        )
 
 
 def describe_sizes(subclass: Tensor, labels: Tensor) -> str:
