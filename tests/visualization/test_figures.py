@@ -40,7 +40,7 @@ class Problem:
 
 
 def visible_labels(figure: Figure, axis: str) -> list[Text]:
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     axes = figure.axes[-1] if axis == "x" else figure.axes[0]
     labels = axes.get_xticklabels() if axis == "x" else axes.get_yticklabels()
     return [label for label in labels if label.get_text()]
@@ -144,7 +144,7 @@ def test_confusion_matrix(num_classes: int) -> None:
     assert image.get_clim() == (0, 100)
     assert "%" in colorbar.get_ylabel()
     assert len(axes.lines) == 4  # two boundaries, across and down
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     assert_no_overlap([label for label in axes.get_xticklabels() if label.get_text()])
     assert_no_overlap([label for label in axes.get_yticklabels() if label.get_text()])
     if num_classes == 10:
@@ -170,7 +170,7 @@ def test_shot_bars() -> None:
     assert axes.get_ylim()[0] == 0
     many_runs = {f"method {index}": runs["CE"] for index in range(6)}
     figure = plot_shot_bars(many_runs)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     numbers = figure.axes[0].texts
     assert_no_overlap([*numbers[::4]])
 
@@ -203,7 +203,7 @@ def test_training_curves() -> None:
     assert np.asarray(rate.lines[0].get_ydata()).tolist() == [0.1, 0.1]
     assert [line.get_label() for line in metric.lines[1:]] == ["best: 30.0 (epoch 2)", "last: 20.0 (epoch 3)"]
     assert metric.get_xlabel() == "epoch"
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     legend = metric.get_legend()
     assert legend is not None
     assert not legend.get_window_extent().overlaps(metric.get_window_extent())

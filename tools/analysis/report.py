@@ -16,7 +16,6 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation import RunFolder, RunLog, reliability_bins
 from lt_plugins.visualization import (
     HtmlReport,
-    figure_to_png,
     plot_class_accuracy,
     plot_class_histogram,
     plot_confusion_matrix,
@@ -161,9 +160,9 @@ class RunReport:
         self.page.add_text(f"From the newest evaluation: {path.relative_to(self.run.path)}, written on {written}.")
 
     def _figure(self, name: str, figure: Figure, caption: str) -> None:
-        self.page.add_figure(figure, caption)
+        png = self.page.add_figure(figure, caption)
         if self.png_dir is not None:
-            atomic_write(self.png_dir / f"{name}.png", figure_to_png(figure))
+            atomic_write(self.png_dir / f"{name}.png", png)
 
 
 def curve(rows: Sequence[Mapping[str, float]], step: str, name: str) -> tuple[list[float], list[float]]:
