@@ -231,6 +231,13 @@ MODULES: dict[str, ModuleEntry] = {
         small={"loss": {"type": "LDAMLoss", "num_classes": NUM_CLASSES}},
         prepare=set_counts,
     ),
+    "LWSClsHead": ModuleEntry(
+        cls_head_step,
+        _HEAD,
+        small={"loss": {"type": "LabelAwareSmoothLoss", "num_classes": NUM_CLASSES}},
+        prepare=set_counts,
+    ),
+    "LabelAwareSmoothLoss": ModuleEntry(logits_loss_step, {"num_classes": NUM_CLASSES}, prepare=set_counts),
     "LDAMLoss": ModuleEntry(logits_loss_step, {"num_classes": NUM_CLASSES}, prepare=set_counts),
     "SupContrastHead": ModuleEntry(
         sup_contrast_head_step, {**_HEAD, "loss": {"type": "SupConLoss"}}, prepare=set_counts

@@ -27,7 +27,7 @@ def check_checkpoint_fit(model: nn.Module, state_dict: Mapping[str, Tensor], sou
         purpose (str): ``"resume"``: every tensor must fit and none be left over. ``"test"``: every tensor of the model
             must come from the checkpoint (class counts may be missing, as in checkpoints from elsewhere).
             ``"initialise"`` (``load_from``): head, queue and so on may be new, but at least half of the backbone must
-            fit, and all of a frozen one.
+            fit, and all of a frozen one and of each part in the model's ``initialised_parts``.
 
     Raises:
         UserInputError: If it does not fit; says how many tensors do and which first do not.
@@ -41,14 +41,20 @@ def check_checkpoint_fit(model: nn.Module, state_dict: Mapping[str, Tensor], sou
         if found.get(key) == shape or (key in sized_by_data and len(found.get(key, ())) == len(shape))
     }
     if purpose == "initialise":
-        backbone = {key for key in expected if key.startswith("backbone.")} or set(expected)
-        if len(backbone & fitting) >= (1 if is_frozen(model) else MIN_BACKBONE_FRACTION) * len(backbone):
-            return
-        wrong = sorted(backbone - fitting)
-        raise UserInputError(
-            f"only {len(backbone & fitting)} of the {len(backbone)} tensors of the backbone are in {source}: "
-            f"{_describe(wrong, expected, found)}; load_from needs a checkpoint of the same backbone."
-        )
+        needed = {"backbone.": 1 if is_frozen(model) else MIN_BACKBONE_FRACTION}
+        needed |= dict.fromkeys(getattr(model, "initialised_parts", ()), 1)
+        for prefix, fraction in needed.items():
+            part = {key for key in expected if key.startswith(prefix)}
+            if prefix == "backbone.":  # a model without one is all backbone
+                part = part or set(expected)
+            if len(part & fitting) < fraction * len(part):
+                name = prefix.removesuffix(".")
+                raise UserInputError(
+                    f"only {len(part & fitting)} of the {len(part)} tensors of the {name} are in {source}: "
+                    f"{_describe(sorted(part - fitting), expected, found)}; "
+                    f"load_from needs a checkpoint of the same {name}."
+                )
+        return
     wrong = sorted(expected.keys() - fitting - (_count_keys(model) if purpose == "test" else set()))
     if purpose == "resume":
         wrong += sorted(found.keys() - expected.keys())

@@ -2,8 +2,8 @@
 
 from .backbones import ResNetCIFAR32
 from .classifiers import FrozenBackboneClassifier, MomentumClassifier, TwoViewClassifier, TwoViewDataPreprocessor
-from .heads import CosineClsHead, LPAHead, PaCoHead
-from .losses import LDAMLoss, PaCoLoss, SupConLoss
+from .heads import CosineClsHead, LPAHead, LWSClsHead, PaCoHead
+from .losses import LabelAwareSmoothLoss, LDAMLoss, PaCoLoss, SupConLoss
 from .necks import MLPProjector
 
 __all__ = [
@@ -11,6 +11,8 @@ __all__ = [
     "FrozenBackboneClassifier",
     "LDAMLoss",
     "LPAHead",
+    "LWSClsHead",
+    "LabelAwareSmoothLoss",
     "MLPProjector",
     "MomentumClassifier",
     "PaCoHead",

@@ -18,7 +18,7 @@ class CheckpointFitHook(Hook):
     """Stop if the checkpoint to resume, test or initialise from does not fit the model.
 
     mmengine loads what fits and warns about the rest, so a test of the wrong checkpoint reports chance accuracy, and a
-    resume starts from random weights. A model whose class names ``initialised_parts``, such as
+    resume starts from random weights. A model that names ``initialised_parts``, such as
     :class:`~lt_plugins.models.FrozenBackboneClassifier`, is initialised by those parts of a checkpoint only.
 
     Config::
@@ -75,10 +75,13 @@ class CheckpointFitHook(Hook):
         model = unwrap_model(runner.model)
         if self._has_loaded or not is_frozen(model):
             return
-        init_cfgs = [getattr(part, "init_cfg", None) or [] for part in (model, model.backbone)]
+        # A pretrained backbone brings no classifier.
+        sources = [model] if getattr(model, "reuse_head", False) else [model, model.backbone]
+        init_cfgs = [getattr(part, "init_cfg", None) or [] for part in sources]
         flat = [cfg for cfgs in init_cfgs for cfg in (cfgs if isinstance(cfgs, list) else [cfgs])]
         if not any(cfg["type"] == "Pretrained" for cfg in flat):
+            what = "it" if len(sources) > 1 else "it together with the head that goes on from stage 1"
             raise UserInputError(
-                f"{type(model).__name__} freezes its backbone, but nothing initialises it: name the config that trains "
-                "it (previous_stage=dict(config=...)), or give a checkpoint with --cfg-options load_from=PATH."
+                f"{type(model).__name__} freezes its backbone, but nothing initialises {what}: name the config that "
+                "trains it (previous_stage=dict(config=...)), or give a checkpoint with --cfg-options load_from=PATH."
             )

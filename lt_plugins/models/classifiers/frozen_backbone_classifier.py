@@ -18,8 +18,8 @@ class FrozenBackboneClassifier(ImageClassifier):
     """An image classifier whose backbone and neck are frozen: the second stage of decoupled training.
 
     Initialised from the checkpoint of stage 1 (``previous_stage`` or ``load_from`` of the config), of which it takes
-    backbone and neck only: the head starts anew, even where stage 1 has one of the same shape. Resuming and testing
-    read all of a checkpoint, as ever.
+    backbone and neck only: the head starts anew, even where stage 1 has one of the same shape, unless ``reuse_head``
+    asks for its linear layer. Resuming and testing read all of a checkpoint, as ever.
 
     Source: Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition" (ICLR 2020). The
     published numbers of cRT, MiSLAS, TSC and of SBCL on ImageNet-LT come from codes whose batch norms go on in training
@@ -31,8 +31,13 @@ class FrozenBackboneClassifier(ImageClassifier):
         neck (dict, optional): Config of the neck. Defaults to global average pooling.
         live_batch_norm (bool): Whether batch norms normalise by the batch and their running statistics follow the
             images of this stage. Defaults to False.
+        reuse_head (bool): Whether the linear layer ``head.fc`` goes on from that of stage 1, as in MiSLAS. Whatever
+            else the head has, such as the scale of an ``LWSClsHead``, starts anew. Defaults to False.
         data_preprocessor (dict, optional): As in :class:`mmpretrain.models.ImageClassifier`.
         init_cfg (dict, optional): Initialisation.
+
+    Raises:
+        UserInputError: If the head to reuse has no linear layer ``fc``.
 
     Examples:
         >>> model = dict(type='FrozenBackboneClassifier', backbone=dict(type='ResNetCIFAR32'),
@@ -40,15 +45,13 @@ class FrozenBackboneClassifier(ImageClassifier):
         ...                        loss=dict(type='LDAMLoss', num_classes=100)))
     """
 
-    # What CheckpointFitHook leaves of a checkpoint that initialises this model.
-    initialised_parts = ("backbone.", "neck.")
-
     def __init__(
         self,
         backbone: dict,
         head: dict,
         neck: dict | None = None,
         live_batch_norm: bool = False,
+        reuse_head: bool = False,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -59,7 +62,15 @@ class FrozenBackboneClassifier(ImageClassifier):
             data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
         )
+        if reuse_head and not hasattr(self.head, "fc"):
+            raise UserInputError(
+                f"reuse_head=True takes the linear layer fc of stage 1, but {type(self.head).__name__} has none; "
+                "set reuse_head=False or use a head like LinearClsHead."
+            )
         self.live_batch_norm = live_batch_norm
+        self.reuse_head = reuse_head
+        # What CheckpointFitHook demands and leaves of a checkpoint that initialises this model.
+        self.initialised_parts = ("backbone.", "neck.", "head.fc.") if reuse_head else ("backbone.", "neck.")
         # Before the model is wrapped, so that DistributedDataParallel waits for gradients of the head only.
         self.backbone.requires_grad_(False)
         self.neck.requires_grad_(False)

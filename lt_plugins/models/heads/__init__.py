@@ -2,7 +2,8 @@
 
 from .cosine_cls_head import CosineClsHead
 from .lpa_head import LPAHead
+from .lws_cls_head import LWSClsHead
 from .paco_head import PaCoHead
 from .sup_contrast_head import SupContrastHead
 
-__all__ = ["CosineClsHead", "LPAHead", "PaCoHead", "SupContrastHead"]
+__all__ = ["CosineClsHead", "LPAHead", "LWSClsHead", "PaCoHead", "SupContrastHead"]

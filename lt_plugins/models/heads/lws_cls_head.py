@@ -1,0 +1,52 @@
+"""Linear head whose logits have a learnable scale for each class."""
+
+from __future__ import annotations
+
+import torch
+from mmpretrain.models.heads import LinearClsHead
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class LWSClsHead(LinearClsHead):
+    r"""Learnable weight scaling: :math:`z_c = s_c (w_c^\top x + b_c)`, a linear head while all :math:`s_c` are 1.
+
+    The scale multiplies the bias too, as in the released codes; the paper writes it for the weights only. MiSLAS trains
+    the linear layer beside it, at a smaller learning rate, which ``paramwise_cfg`` gives to ``head.fc`` (``lr_mult``).
+
+    Source: Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition" (ICLR 2020); with a
+    linear layer that goes on learning, Zhong et al., "Improving Calibration for Long-Tailed Recognition" (CVPR 2021).
+
+    Args:
+        num_classes (int): Number of classes ``C``.
+        in_channels (int): Length of the pooled feature.
+        loss (dict, optional): Config of the loss on the scaled logits. Defaults to cross-entropy.
+        init_cfg (dict, optional): Initialisation. Defaults to that of ``LinearClsHead``; the scale starts as ones.
+
+    Examples:
+        >>> head = dict(type='LWSClsHead', num_classes=100, in_channels=64,
+        ...             loss=dict(type='LabelAwareSmoothLoss', num_classes=100, smooth_head=0.4, smooth_tail=0.1))
+    """
+
+    def __init__(
+        self, num_classes: int, in_channels: int, loss: dict | None = None, init_cfg: dict | None = None
+    ) -> None:
+        super().__init__(
+            num_classes=num_classes,
+            in_channels=in_channels,
+            loss=loss or {"type": "CrossEntropyLoss"},
+            init_cfg=init_cfg or {"type": "Normal", "layer": "Linear", "std": 0.01},
+        )
+        self.scale = nn.Parameter(torch.ones(1, num_classes))
+
+    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Compute the scaled logits.
+
+        Args:
+            feats (tuple[Tensor, ...]): Pooled features, the last of shape ``(B, in_channels)``.
+
+        Returns:
+            Tensor: Logits ``(B, C)``.
+        """
+        return self.scale * super().forward(feats)
