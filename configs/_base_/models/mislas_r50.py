@@ -1,0 +1,14 @@
+# MiSLAS's second stage on ImageNet-sized sets.
+model = dict(
+    type="FrozenBackboneClassifier",
+    backbone=dict(type="ResNet", depth=50, num_stages=4, out_indices=(3,), style="pytorch"),
+    neck=dict(type="GlobalAveragePooling"),
+    live_batch_norm=True,
+    reuse_head=True,
+    head=dict(
+        type="LWSClsHead",
+        num_classes=1000,
+        in_channels=2048,
+        loss=dict(type="LabelAwareSmoothLoss", num_classes=1000, smooth_head=0.3, smooth_tail=0.0),
+    ),
+)
