@@ -119,19 +119,21 @@ def frozen_runner(make, **overrides):
     return make(**{"model.type": FROZEN["type"], "train_cfg.max_epochs": 1, **overrides})
 
 
+def start_of_training(runner):
+    """Train, and return the weights that the first epoch began with."""
+    initial = {}
+    runner.hooks[-1].before_train_epoch = lambda *_: initial.update(copy.deepcopy(runner.model.state_dict()))
+    runner.train()
+    return initial
+
+
 @pytest.mark.parametrize("kind", STAGE_1)
 def test_takes_the_backbone_but_no_classifier_of_stage_1(kind, make_runner, tmp_path):  # noqa: F811
     """All of them have a ``head.fc`` of the same shape, which must not become the start of the second stage's."""
     earlier = first_stage(kind)
     torch.save({"state_dict": earlier.state_dict()}, tmp_path / "stage1.pth")
     runner = frozen_runner(make_runner, load_from=str(tmp_path / "stage1.pth"))
-    initial = {}
-
-    def note(*_):
-        initial.update(copy.deepcopy(runner.model.state_dict()))
-
-    runner.hooks[-1].before_train_epoch = note
-    runner.train()
+    initial = start_of_training(runner)
     for key, value in earlier.backbone.state_dict().items():
         assert torch.equal(initial[f"backbone.{key}"], value), key
         assert torch.equal(runner.model.state_dict()[f"backbone.{key}"], value), key
@@ -174,3 +176,69 @@ def test_half_a_backbone_is_refused(make_runner, tmp_path):  # noqa: F811
     torch.save({"state_dict": part}, tmp_path / "part.pth")
     with pytest.raises(UserInputError, match=r"only \d+ of the \d+ tensors of the backbone"):
         frozen_runner(make_runner, load_from=str(tmp_path / "part.pth")).train()
+
+
+# --------------------------------------------------------------------------------------------- the head goes on
+
+REUSE = {"model.reuse_head": True, "model.head.type": "LWSClsHead"}
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("has_scale", [False, True], ids=["linear head", "scaled head"])
+def test_reuse_takes_the_linear_layer_of_stage_1_but_no_scale(has_scale, prefix, make_runner, tmp_path):  # noqa: F811
+    earlier = first_stage("ImageClassifier").state_dict()
+    earlier["head.fc.bias"] = torch.linspace(-1, 1, 10)
+    if has_scale:
+        earlier["head.scale"] = torch.full((1, 10), 3.0)
+    path = tmp_path / "stage1.pth"
+    torch.save({"state_dict": {prefix + key: value for key, value in earlier.items()}}, path)
+    initial = start_of_training(frozen_runner(make_runner, load_from=str(path), **REUSE))
+    assert torch.equal(initial["head.scale"], torch.ones(1, 10))
+    for key in earlier.keys() - {"head.scale"}:
+        assert torch.equal(initial[key], earlier[key]), key
+
+
+def test_a_run_that_reused_the_head_resumes_with_its_scale(make_runner, tmp_path):  # noqa: F811
+    torch.save({"state_dict": first_stage("ImageClassifier").state_dict()}, tmp_path / "stage1.pth")
+    runner = frozen_runner(make_runner, load_from=str(tmp_path / "stage1.pth"), **REUSE)
+    runner.train()
+    scale = runner.model.head.scale
+    assert not torch.equal(scale, torch.ones(1, 10)), "it learns"
+    resumed = frozen_runner(make_runner, load_from=f"{runner.work_dir}/epoch_1.pth", resume=True, **REUSE)
+    resumed.train()
+    assert torch.equal(resumed.model.head.scale, scale)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda state: state.update({"head.fc.weight": torch.zeros(7, 64), "head.fc.bias": torch.zeros(7)}),
+            r"only 0 of the 2 tensors of the head\.fc are in .*stage1\.pth: head\.fc\.bias \(\(10,\) in the model, "
+            r"\(7,\) in the file\)",
+        ),
+        (lambda state: state.pop("head.fc.bias"), r"only 1 of the 2 tensors of the head\.fc .* not in the file"),
+    ],
+    ids=["another number of classes", "no bias"],
+)
+def test_another_classifier_is_no_start(change, message, make_runner, tmp_path):  # noqa: F811
+    state = first_stage("ImageClassifier").state_dict()
+    change(state)
+    torch.save({"state_dict": state}, tmp_path / "stage1.pth")
+    with pytest.raises(UserInputError, match=message):
+        frozen_runner(make_runner, load_from=str(tmp_path / "stage1.pth"), **REUSE).train()
+    frozen_runner(make_runner, load_from=str(tmp_path / "stage1.pth")).train()  # a head of its own does not mind
+
+
+def test_a_head_without_a_linear_layer_cannot_be_reused():
+    head = dict(type="StackedLinearClsHead", num_classes=3, in_channels=64, mid_channels=[8])
+    with pytest.raises(UserInputError, match=r"StackedLinearClsHead has none; set reuse_head=False"):
+        build(head=head, reuse_head=True)
+
+
+def test_a_pretrained_backbone_brings_no_head(tmp_path):
+    torch.save(first_stage("ImageClassifier").backbone.state_dict(), tmp_path / "backbone.pth")
+    init_cfg = dict(type="Pretrained", checkpoint=str(tmp_path / "backbone.pth"))
+    model = build(backbone=dict(**FROZEN["backbone"], init_cfg=init_cfg), reuse_head=True)
+    with pytest.raises(UserInputError, match=r"together with the head .*previous_stage"):
+        CheckpointFitHook().before_train(SimpleNamespace(model=model))

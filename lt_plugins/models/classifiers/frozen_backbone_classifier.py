@@ -62,7 +62,7 @@ class FrozenBackboneClassifier(ImageClassifier):
             data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
         )
-        if reuse_head and not hasattr(self.head, "fc"):
+        if reuse_head and not any(key.startswith("fc.") for key in self.head.state_dict()):
             raise UserInputError(
                 f"reuse_head=True takes the linear layer fc of stage 1, but {type(self.head).__name__} has none; "
                 "set reuse_head=False or use a head like LinearClsHead."
