@@ -1,5 +1,5 @@
 _base_ = [
-    "../../_base_/datasets/inat_jitter.py",
+    "../../_base_/datasets/inat-jitter.py",
     "../../_base_/models/mislas_r50.py",
     "../../_base_/schedules/mislas_imagenet_10e.py",
     "../../_base_/default_runtime.py",

@@ -1,5 +1,5 @@
 _base_ = [
-    "../../_base_/datasets/inat_jitter.py",
+    "../../_base_/datasets/inat-jitter.py",
     "../../_base_/models/mixup_r50.py",
     "../../_base_/schedules/mixup_imagenet_180e.py",
     "../../_base_/default_runtime.py",
