@@ -103,6 +103,13 @@ def test_overridden_epochs_of_any_stage_make_a_short_schedule(
     assert record_result.collect(RunFolder(run))["schedule"] == ("short" if key else "full")
 
 
+@pytest.mark.parametrize("name", ["scl_r32_digits_10e", "scl_r32_digits_10e_stage1"])
+def test_a_name_with_epochs_is_a_short_schedule(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = write_run(tmp_path / "run")
+    monkeypatch.setattr(record_result, "find_config", lambda *_: (f"configs/m/{name}.py", {}))
+    assert record_result.collect(RunFolder(run))["schedule"] == "short"
+
+
 def test_unfinished_runs_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scalars = next(run.rglob("scalars.json"))
     scalars.write_text("\n".join(scalars.read_text().splitlines()[:-1]))

@@ -169,7 +169,8 @@ def collect(run: RunFolder) -> dict[str, Any]:
     memory = [row["memory"] for row in log.train if "memory" in row]
     name = Path(config).stem.split("_")
     options = "".join(f" {key}={json.dumps(value).replace(' ', '')}" for key, value in changed.items())
-    shortened = re.fullmatch(r"\d+e", name[-1]) or any(key.endswith("train_cfg.max_epochs") for key in changed)
+    named_short = any(re.fullmatch(r"\d+e", part) for part in name)
+    shortened = named_short or any(key.endswith("train_cfg.max_epochs") for key in changed)
     return {
         "config": config,
         "command": f"python tools/train.py {config}" + (f" --cfg-options{options}" if changed else ""),
