@@ -26,11 +26,13 @@ def check_setup(runner: Runner, allow_empty_classes: bool) -> None:
         allow_empty_classes (bool): Whether a class may have no training image.
 
     Raises:
-        UserInputError: If a class is empty, an epoch has no batch, the classes of the validation set do not fit the
-            model, or the first or last image of a data set cannot be read.
+        UserInputError: If a class is empty, a hook is missing that the model needs, an epoch has no batch, the classes
+            of the validation set do not fit the model, or the first or last image of a data set cannot be read.
     """
-    distribution: ClassDistribution = unwrap_model(runner.model).class_distribution
+    model = unwrap_model(runner.model)
+    distribution: ClassDistribution = model.class_distribution
     check_classes(distribution.counts, allow_empty_classes)
+    check_hooks(model, [type(hook).__name__ for hook in runner.hooks])
     loaders = {"train": runner.train_dataloader}
     if runner.val_loop is not None:
         loaders["val"] = runner.val_dataloader
@@ -68,6 +70,25 @@ def check_batches(split: str, loader: DataLoader[Any]) -> None:
             f"{split}_dataloader has {len(loader.dataset)} images but yields no batch of {loader.batch_size}; "  # type: ignore[arg-type]
             f"lower {split}_dataloader.batch_size or set {split}_dataloader.drop_last=False."
         )
+
+
+def check_hooks(model: nn.Module, hook_names: Sequence[str]) -> None:
+    """Refuse a model whose buffers nobody would fill: the method would silently be another one.
+
+    Args:
+        model (nn.Module): The model; a module of it may name a hook in ``needs_hook``.
+        hook_names (Sequence[str]): Names of the hooks of the run.
+
+    Raises:
+        UserInputError: If a hook is missing.
+    """
+    for module in model.modules():
+        needed = getattr(module, "needs_hook", None)
+        if needed is not None and needed not in hook_names:
+            raise UserInputError(
+                f"{type(module).__name__} needs {needed}: add dict(type={needed!r}) to custom_hooks, like "
+                f"custom_hooks = [*_base_.custom_hooks, dict(type={needed!r})]."
+            )
 
 
 def check_classes(counts: Tensor, allow_empty_classes: bool) -> None:

@@ -1,24 +1,43 @@
 """Backbones, necks, classifiers, heads and losses; importing registers them in mmpretrain's ``MODELS``."""
 
-from .backbones import ResNetCIFAR32
+from .backbones import LastBlockResNet, ResNetCIFAR32
 from .classifiers import FrozenBackboneClassifier, MomentumClassifier, TwoViewClassifier, TwoViewDataPreprocessor
-from .heads import CosineClsHead, LPAHead, LWSClsHead, PaCoHead
-from .losses import LabelAwareSmoothLoss, LDAMLoss, PaCoLoss, SupConLoss
+from .heads import CosineClsHead, ISDAHead, LCRegHead, LPAHead, LWSClsHead, PaCoHead, SupContrastHead
+from .losses import (
+    ISDALoss,
+    KCLLoss,
+    LabelAwareSmoothLoss,
+    LatentISDALoss,
+    LDAMLoss,
+    PaCoLoss,
+    ReconstructionLoss,
+    SBCLLoss,
+    SupConLoss,
+)
 from .necks import MLPProjector
 
 __all__ = [
     "CosineClsHead",
     "FrozenBackboneClassifier",
+    "ISDAHead",
+    "ISDALoss",
+    "KCLLoss",
+    "LCRegHead",
     "LDAMLoss",
     "LPAHead",
     "LWSClsHead",
     "LabelAwareSmoothLoss",
+    "LastBlockResNet",
+    "LatentISDALoss",
     "MLPProjector",
     "MomentumClassifier",
     "PaCoHead",
     "PaCoLoss",
+    "ReconstructionLoss",
     "ResNetCIFAR32",
+    "SBCLLoss",
     "SupConLoss",
+    "SupContrastHead",
     "TwoViewClassifier",
     "TwoViewDataPreprocessor",
 ]

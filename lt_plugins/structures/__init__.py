@@ -2,5 +2,26 @@
 
 from .class_distribution import ClassDistribution
 from .contrast_batch import ContrastBatch
+from .covariance_form import (
+    CovarianceForm,
+    DiagonalCovariance,
+    FullCovariance,
+    LowRankCovariance,
+    build_covariance_form,
+)
+from .moments import GroupSums, Moments, group_sums, sums_to_moments, update_moments
 
-__all__ = ["ClassDistribution", "ContrastBatch"]
+__all__ = [
+    "ClassDistribution",
+    "ContrastBatch",
+    "CovarianceForm",
+    "DiagonalCovariance",
+    "FullCovariance",
+    "GroupSums",
+    "LowRankCovariance",
+    "Moments",
+    "build_covariance_form",
+    "group_sums",
+    "sums_to_moments",
+    "update_moments",
+]

@@ -5,10 +5,9 @@ _base_ = [
     "../../_base_/default_runtime.py",
 ]
 previous_stage = dict(config="./mislas_r152_places-lt_stage1.py")
+# Live batch norms are those of the last block only.
 model = dict(
-    backbone=dict(depth=152, frozen_stages=3, init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet152")),
-    # Statistics stay: live ones would leave those of ImageNet in the frozen stages too.
-    live_batch_norm=False,
+    backbone=dict(type="LastBlockResNet", depth=152),
     head=dict(num_classes=365, loss=dict(num_classes=365, smooth_head=0.4, smooth_tail=0.1)),
 )
 train_dataloader = dict(batch_size=32, sampler=dict(_delete_=True, type="ClassAwareSampler"))  # 8 GPUs

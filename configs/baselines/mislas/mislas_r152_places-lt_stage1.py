@@ -4,13 +4,13 @@ _base_ = [
     "../../_base_/schedules/mixup_imagenet_180e.py",
     "../../_base_/default_runtime.py",
 ]
-# From ImageNet weights; only the last block of the backbone learns.
+# From ImageNet weights; only a new last block learns.
 model = dict(
-    backbone=dict(depth=152, frozen_stages=3, init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet152")),
+    backbone=dict(
+        type="LastBlockResNet", depth=152, init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet152")
+    ),
     head=dict(num_classes=365),
 )
-frozen = dict(lr_mult=0.0, decay_mult=0.0)
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys={"backbone.layer4.0": frozen, "backbone.layer4.1": frozen}))
 param_scheduler = [dict(type="CosineAnnealingLR", by_epoch=True, T_max=90)]
 train_cfg = dict(max_epochs=90)
 train_dataloader = dict(batch_size=32)  # 8 GPUs

@@ -2,6 +2,7 @@
 
 from lt_plugins.engine.hooks.checkpoint_fit_hook import CheckpointFitHook
 from lt_plugins.engine.hooks.class_distribution_hook import ClassDistributionHook
+from lt_plugins.engine.hooks.covariance_hook import CovarianceHook
 from lt_plugins.engine.hooks.deferred_reweight_hook import DeferredReweightHook
 from lt_plugins.engine.hooks.epoch_seed_hook import EpochSeedHook
 from lt_plugins.engine.hooks.peak_memory_hook import PeakMemoryHook
@@ -14,6 +15,7 @@ from lt_plugins.engine.hooks.temperature_hook import TemperatureHook
 __all__ = [
     "CheckpointFitHook",
     "ClassDistributionHook",
+    "CovarianceHook",
     "DeferredReweightHook",
     "EpochSeedHook",
     "PeakMemoryHook",

@@ -19,7 +19,8 @@ class FrozenBackboneClassifier(ImageClassifier):
 
     Initialised from the checkpoint of stage 1 (``previous_stage`` or ``load_from`` of the config), of which it takes
     backbone and neck only: the head starts anew, even where stage 1 has one of the same shape, unless ``reuse_head``
-    asks for its linear layer. Resuming and testing read all of a checkpoint, as ever.
+    asks for its linear layer. Parts of the head that make features (named in its ``feature_parts``, such as the latent
+    pool of an ``LCRegHead``) count as backbone. Resuming and testing read all of a checkpoint, as ever.
 
     Source: Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition" (ICLR 2020). The
     published numbers of cRT, MiSLAS, TSC and of SBCL on ImageNet-LT come from codes whose batch norms go on in training
@@ -28,9 +29,10 @@ class FrozenBackboneClassifier(ImageClassifier):
     Args:
         backbone (dict): Config of the backbone.
         head (dict): Config of the head, which alone is trained.
-        neck (dict, optional): Config of the neck. Defaults to global average pooling.
+        neck (dict, optional): Config of the neck; ``[]`` for none. Defaults to global average pooling.
         live_batch_norm (bool): Whether batch norms normalise by the batch and their running statistics follow the
-            images of this stage. Defaults to False.
+            images of this stage, except where the backbone keeps its statistics in training too (``frozen_stages``,
+            ``LastBlockResNet``). Defaults to False.
         reuse_head (bool): Whether the linear layer ``head.fc`` goes on from that of stage 1, as in MiSLAS. Whatever
             else the head has, such as the scale of an ``LWSClsHead``, starts anew. Defaults to False.
         data_preprocessor (dict, optional): As in :class:`mmpretrain.models.ImageClassifier`.
@@ -49,7 +51,7 @@ class FrozenBackboneClassifier(ImageClassifier):
         self,
         backbone: dict,
         head: dict,
-        neck: dict | None = None,
+        neck: dict | list | None = None,
         live_batch_norm: bool = False,
         reuse_head: bool = False,
         data_preprocessor: dict | None = None,
@@ -57,7 +59,7 @@ class FrozenBackboneClassifier(ImageClassifier):
     ) -> None:
         super().__init__(
             backbone=backbone,
-            neck=neck or {"type": "GlobalAveragePooling"},
+            neck={"type": "GlobalAveragePooling"} if neck is None else neck,
             head=head,
             data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
@@ -69,11 +71,13 @@ class FrozenBackboneClassifier(ImageClassifier):
             )
         self.live_batch_norm = live_batch_norm
         self.reuse_head = reuse_head
+        feature_parts = [f"head.{name}" for name in getattr(self.head, "feature_parts", ())]
+        kept = ["backbone", "neck", *feature_parts, *(["head.fc"] if reuse_head else [])]
         # What CheckpointFitHook demands and leaves of a checkpoint that initialises this model.
-        self.initialised_parts = ("backbone.", "neck.", "head.fc.") if reuse_head else ("backbone.", "neck.")
+        self.initialised_parts = tuple(f"{name}." for name in kept)
         # Before the model is wrapped, so that DistributedDataParallel waits for gradients of the head only.
-        self.backbone.requires_grad_(False)
-        self.neck.requires_grad_(False)
+        for name in ("backbone", "neck", *feature_parts):
+            self.get_submodule(name).requires_grad_(False)
 
     def train(self, mode: bool = True) -> FrozenBackboneClassifier:
         """Switch the head; of the frozen parts at most the batch norms follow.
@@ -83,11 +87,10 @@ class FrozenBackboneClassifier(ImageClassifier):
         """
         super().train(mode)
         for part in (self.backbone, self.neck):
-            part.eval()
-            if self.live_batch_norm:
-                for module in part.modules():
-                    if isinstance(module, _BatchNorm):
-                        module.train(mode)
+            part.train(mode and self.live_batch_norm)  # the backbone may leave some of its batch norms as they are
+            for module in part.modules():
+                if not isinstance(module, _BatchNorm):
+                    module.training = False
         return self
 
     def extract_feat(self, inputs: Tensor, stage: str = "neck") -> Any:

@@ -1,9 +1,22 @@
 """Classification heads, one file a method family."""
 
 from .cosine_cls_head import CosineClsHead
+from .isda_head import ISDAHead
+from .latent_pool import LatentPool
+from .lcreg_head import LatentView, LCRegHead
 from .lpa_head import LPAHead
 from .lws_cls_head import LWSClsHead
 from .paco_head import PaCoHead
 from .sup_contrast_head import SupContrastHead
 
-__all__ = ["CosineClsHead", "LPAHead", "LWSClsHead", "PaCoHead", "SupContrastHead"]
+__all__ = [
+    "CosineClsHead",
+    "ISDAHead",
+    "LCRegHead",
+    "LPAHead",
+    "LWSClsHead",
+    "LatentPool",
+    "LatentView",
+    "PaCoHead",
+    "SupContrastHead",
+]

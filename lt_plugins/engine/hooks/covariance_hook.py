@@ -1,0 +1,87 @@
+"""Keeps covariances and the strength of implicit augmentation up to date."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
+from torch import nn
+
+from lt_plugins.engine.unwrap import unwrap_model
+from lt_plugins.errors import UserInputError
+from lt_plugins.models.losses.semantic_augmentation import SemanticAugmentation
+
+
+@HOOKS.register_module()
+class CovarianceHook(Hook):
+    r"""Sets the strength of each implicit augmentation before an iteration, and updates latent covariances after it.
+
+    The strength is :math:`\lambda = (t / T) \lambda_0` in iteration ``t`` of ``T``: covariances of the first
+    iterations mean little. A head with latent categories (``update_covariance``) lets what an iteration brought enter
+    its covariances, which so are complete in the checkpoint of an epoch; ``ISDALoss`` updates its own before it is
+    computed.
+
+    Source: Wang et al., "Implicit Semantic Data Augmentation for Deep Networks" (NeurIPS 2019), section 3.3; LCReg,
+    section 3.3.
+
+    Config::
+
+        custom_hooks = [dict(type='CovarianceHook')]
+
+    Raises:
+        UserInputError: If no loss of the model augments features.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Fail before work is lost if there is nothing to do.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        if not augmentations(unwrap_model(runner.model)):
+            raise UserInputError(
+                "CovarianceHook keeps the covariances of an LCRegHead (aug_weight above 0) or an ISDAHead, and this "
+                f"{type(unwrap_model(runner.model).head).__name__} has none; remove the hook from custom_hooks or "
+                "change the head."
+            )
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ARG002
+        """Set the strength of this iteration.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): Unused.
+            data_batch (Any): Unused.
+        """
+        for loss in augmentations(unwrap_model(runner.model)):
+            loss.set_progress(runner.iter / runner.max_iters)
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,  # noqa: ARG002 (mmengine's signature)
+        data_batch: Any = None,  # noqa: ARG002
+        outputs: dict | None = None,  # noqa: ARG002
+    ) -> None:
+        """Update the covariances of latent categories.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): Unused.
+            data_batch (Any): Unused.
+            outputs (dict, optional): Unused.
+        """
+        head = unwrap_model(runner.model).head
+        if hasattr(head, "update_covariance"):
+            head.update_covariance()
+
+
+def augmentations(model: nn.Module) -> list[SemanticAugmentation]:
+    """All losses of a model that augment features implicitly.
+
+    Args:
+        model (nn.Module): The model.
+    """
+    return [module for module in model.modules() if isinstance(module, SemanticAugmentation)]

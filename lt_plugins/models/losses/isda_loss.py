@@ -1,0 +1,95 @@
+"""Implicit semantic data augmentation: features perturbed along the covariance of their class."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.dist import all_reduce
+from mmpretrain.registry import MODELS
+from torch import Tensor
+
+from lt_plugins.errors import UserInputError
+from lt_plugins.models.losses.semantic_augmentation import SemanticAugmentation
+from lt_plugins.structures import group_sums, sums_to_moments, update_moments
+
+
+@MODELS.register_module()
+class ISDALoss(SemanticAugmentation):
+    r"""Cross-entropy of infinitely many features, each class's own drawn from a Gaussian around them.
+
+    The bound is :func:`~lt_plugins.models.losses.semantic_augmentation.augmented_cross_entropy`. In training mode the
+    features first enter the running covariance of their class (buffers ``class_count``, ``class_mean``,
+    ``class_covariance``; of all processes together, without gradient), then the loss is computed with it, as in the
+    released code. Gradient flows to the classifier through the quadratic form too.
+
+    The quadratic form is one ``(C, C)`` table an iteration; the released code evaluates it for each image. It also
+    keeps the statistics of each GPU apart, and raises the strength once an epoch, the paper (and ``CovarianceHook``) in
+    each iteration.
+
+    Source: Wang et al., "Implicit Semantic Data Augmentation for Deep Networks" (NeurIPS 2019), Eq. 6 to 8.
+
+    Args:
+        num_classes (int): Number of classes ``C``.
+        channels (int): Length of the features ``D``.
+        lambda_0 (float): Strength at the end of training :math:`\lambda_0`; ``CovarianceHook`` raises it from 0.
+            Defaults to 0.5.
+        covariance (str, optional): ``"full"``, ``"diagonal"`` or ``"low_rank"``. Defaults to full up to 256 channels,
+            else diagonal.
+        rank (int): Of low-rank covariances. Defaults to 16.
+
+    Raises:
+        UserInputError: If the strength is negative or the form of the covariances unknown.
+
+    Examples:
+        >>> loss = ISDALoss(num_classes=100, channels=64)
+        >>> loss.set_progress(epoch / num_epochs)
+        >>> value = loss(features, labels, fc.weight, fc.bias)
+    """
+
+    group = "class"
+    class_count: Tensor
+    class_mean: Tensor
+    class_covariance: Tensor
+
+    def __init__(
+        self, num_classes: int, channels: int, lambda_0: float = 0.5, covariance: str | None = None, rank: int = 16
+    ) -> None:
+        super().__init__(num_classes, channels, lambda_0, covariance, rank)
+
+    def forward(self, features: Tensor, labels: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Compute the mean loss of a batch, in training mode after it has entered the covariances.
+
+        Args:
+            features (Tensor): Pooled features, shape ``(B, D)``.
+            labels (Tensor): True classes, int64 ``(B,)``.
+            weight (Tensor): Weight of the linear classifier, shape ``(C, D)``.
+            bias (Tensor, optional): Its bias, shape ``(C,)``.
+
+        Returns:
+            Tensor: Scalar loss in float32 (or float64, if the features are).
+
+        Raises:
+            UserInputError: If the labels are scores of mixed images.
+        """
+        if labels.ndim != 1:
+            raise UserInputError(
+                "ISDALoss knows the covariance of one true class of each image; remove Mixup and CutMix "
+                "(model.train_cfg.augments) or use another loss."
+            )
+        if self.training:
+            self.update(features, labels)
+        return self.augmented_loss(features, labels, weight, bias)
+
+    @torch.no_grad()
+    def update(self, features: Tensor, labels: Tensor) -> None:
+        """Let the features of all processes enter the covariances.
+
+        Args:
+            features (Tensor): Features of this process, shape ``(B, D)``.
+            labels (Tensor): Their classes, int64 ``(B,)``.
+        """
+        known = self.moments
+        reference = known.mean.mean(dim=0)
+        sums = group_sums(features.detach(), labels, len(known.count), reference, self.form)
+        for total in sums:
+            all_reduce(total)
+        update_moments(known, sums_to_moments(sums, reference, self.form), self.form)
