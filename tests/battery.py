@@ -21,6 +21,7 @@ from mmpretrain.structures import DataSample
 from PIL import Image
 from torch import Tensor, nn
 
+from lt_plugins.models.losses.semantic_augmentation import SemanticAugmentation
 from lt_plugins.structures import ClassDistribution, ContrastBatch
 
 NUM_CLASSES = 4
@@ -166,6 +167,37 @@ def logits_loss_step(module: Any, labels: Tensor) -> Fed:
     return Fed(module(logits, labels, avg_factor=len(labels)), (logits,))
 
 
+def map_head_step(module: Any, labels: Tensor) -> Fed:
+    """Sum of a head's losses on feature maps."""
+    feature_map = noise(len(labels), CHANNELS, 2, 3).requires_grad_()
+    losses = module.loss((feature_map,), samples(labels))
+    return Fed(torch.stack(list(losses.values())).sum(), (feature_map,))
+
+
+def classifier_loss_step(module: Any, labels: Tensor) -> Fed:
+    """A loss of features and the weights of their classifier."""
+    features, weight = noise(len(labels), CHANNELS).requires_grad_(), noise(NUM_CLASSES, CHANNELS).requires_grad_()
+    return Fed(module(features, labels, weight, noise(NUM_CLASSES)), (features, weight))
+
+
+def latent_loss_step(module: Any, labels: Tensor) -> Fed:
+    """A loss of latent features and the weights of their classifier."""
+    latents, weight = (noise(NUM_CLASSES, CHANNELS, seed=seed).requires_grad_() for seed in (0, 1))
+    return Fed(module(latents, weight), (latents, weight))
+
+
+def reconstruction_loss_step(module: Any, labels: Tensor) -> Fed:
+    """A loss of reconstructed and original feature maps."""
+    maps = [noise(len(labels), 6, CHANNELS, seed=seed).requires_grad_() for seed in (0, 1)]
+    return Fed(module(*maps), tuple(maps))
+
+
+def last_block_step(module: Any, labels: Tensor) -> Fed:
+    """Mean square of the output maps of a backbone through whose first blocks no gradient flows."""
+    images = noise(len(labels), 3, 64, 64)  # a map of one place has no statistics in a batch of one
+    return Fed(module(images)[-1].float().pow(2).mean())
+
+
 def frozen_step(module: Any, labels: Tensor) -> Fed:
     """Loss of a classifier through whose backbone no gradient flows."""
     return Fed(module.loss(noise(len(labels), 3, 32, 32), samples(labels))["loss"])
@@ -192,6 +224,16 @@ def set_attributes(module: Any) -> None:
     module.set_attributes(prototypes, noise(NUM_CLASSES, module.num_attributes).abs())
 
 
+def set_covariances(module: Any) -> None:
+    """Class counts, and the covariances and strength of a training that is under way."""
+    set_counts(module)
+    for loss in module.modules():
+        if isinstance(loss, SemanticAugmentation):
+            vectors = noise(*loss.moments.mean.shape)
+            loss.form.add_outer_(loss.moments.covariance, vectors, torch.full((len(vectors), 1), 1 / CHANNELS))
+            loss.set_progress(0.5)
+
+
 def set_subclasses(module: Any) -> None:
     """Subclasses that a clustering finds, for more images than any batch here has."""
     module.set_subclasses(torch.arange(NUM_IMAGES) // 2)
@@ -209,6 +251,7 @@ _HEAD = {"num_classes": NUM_CLASSES, "in_channels": CHANNELS}
 
 MODULES: dict[str, ModuleEntry] = {
     "ResNetCIFAR32": ModuleEntry(backbone_step, small={"depth": 20}),
+    "LastBlockResNet": ModuleEntry(last_block_step, {"depth": 50}),
     "TwoViewClassifier": ModuleEntry(
         two_view_step, _TWO_VIEW, small={"projection_dim": 8, "queue_size": 16}, prepare=set_counts
     ),
@@ -237,6 +280,23 @@ MODULES: dict[str, ModuleEntry] = {
         small={"loss": {"type": "LabelAwareSmoothLoss", "num_classes": NUM_CLASSES}},
         prepare=set_counts,
     ),
+    "LCRegHead": ModuleEntry(
+        map_head_step, _HEAD, small={"num_latents": 5, "aug_loss": {"source": "assigned"}}, prepare=set_covariances
+    ),
+    "ISDAHead": ModuleEntry(cls_head_step, _HEAD, prepare=set_covariances),
+    "ISDALoss": ModuleEntry(
+        classifier_loss_step,
+        {"num_classes": NUM_CLASSES, "channels": CHANNELS},
+        small={"covariance": "low_rank", "rank": 2},
+        prepare=set_covariances,
+    ),
+    "LatentISDALoss": ModuleEntry(
+        latent_loss_step,
+        {"num_latents": NUM_CLASSES, "channels": CHANNELS},
+        small={"covariance": "diagonal"},
+        prepare=set_covariances,
+    ),
+    "ReconstructionLoss": ModuleEntry(reconstruction_loss_step),
     "LabelAwareSmoothLoss": ModuleEntry(logits_loss_step, {"num_classes": NUM_CLASSES}, prepare=set_counts),
     "LDAMLoss": ModuleEntry(logits_loss_step, {"num_classes": NUM_CLASSES}, prepare=set_counts),
     "SupContrastHead": ModuleEntry(
@@ -285,6 +345,7 @@ SAMPLERS: dict[str, Entry] = {
 HOOKS: dict[str, Entry] = {
     "CheckpointFitHook": Entry(),
     "ClassDistributionHook": Entry(),
+    "CovarianceHook": Entry(),
     "DeferredReweightHook": Entry(lambda folder: {"start": 160}),
     "EpochSeedHook": Entry(),
     "PeakMemoryHook": Entry(),

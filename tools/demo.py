@@ -26,7 +26,7 @@ from lt_plugins.datasets import replace_pipeline
 from lt_plugins.engine import AttributeGallery, retrieve_attributes
 from lt_plugins.engine.cli import load_config, user_errors
 from lt_plugins.engine.launch import prepare_launch
-from lt_plugins.evaluation import RunFolder
+from lt_plugins.evaluation import RunFolder, mean_and_spread
 from lt_plugins.visualization import draw_attribute_grid, figure_to_png, plot_class_accuracy, plot_confusion_matrix
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -104,16 +104,10 @@ def compare(runs: dict[str, list[Trained]]) -> Table:
     for column in (*COLUMNS, "time"):
         table.add_column(column, justify="right", no_wrap=True)
     for method, trained in runs.items():
-        cells = [summarise([run.metrics[key] for run in trained]) for key in COLUMNS.values()]
+        cells = [mean_and_spread([run.metrics[key] for run in trained]) for key in COLUMNS.values()]
         seconds = statistics.mean(run.seconds for run in trained)
         table.add_row(method, *cells, f"{seconds:.0f} s")
     return table
-
-
-def summarise(values: Sequence[float]) -> str:
-    """Mean, and standard deviation if there are several."""
-    spread = f"±{statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1f}{spread}"
 
 
 def draw(runs: dict[str, Trained], out: Path) -> list[Path]:

@@ -1,3 +1,3 @@
 _base_ = "./lcreg_r32_cifar10-lt100.py"
-previous_stage = dict(cfg_options={"model.head.num_latents": 50})
+previous_stage = dict(cfg_options=dict(model=dict(head=dict(num_latents=50))))
 model = dict(head=dict(num_latents=50))

@@ -1,3 +1,3 @@
 _base_ = "./lcreg_r50_inat.py"
-previous_stage = dict(cfg_options={"model.head.num_latents": 60})
+previous_stage = dict(cfg_options=dict(model=dict(head=dict(num_latents=60))))
 model = dict(head=dict(num_latents=60))

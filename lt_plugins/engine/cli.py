@@ -81,6 +81,23 @@ class OverrideAction(DictAction):
             raise UserInputError(f"{option_string} {' '.join(values)!r} cannot be parsed: {error}") from error
 
 
+def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read the values of ``--cfg-options`` where the text is needed as well, to hand it on to another tool.
+
+    Args:
+        pairs (Sequence[str]): ``key=value`` strings.
+
+    Returns:
+        dict: Dotted keys and values.
+
+    Raises:
+        UserInputError: If one is not ``key=value``.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cfg-options", nargs="*", action=OverrideAction, default={})
+    return dict(parser.parse_args(["--cfg-options", *pairs]).cfg_options)
+
+
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the positional ``config`` and ``--cfg-options``.
 

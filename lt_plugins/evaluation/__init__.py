@@ -6,6 +6,7 @@ from .prediction_metric import PredictionMetric
 from .predictions import Predictions
 from .run_folder import RunFolder, RunLog
 from .shot_accuracy import ShotAccuracy
+from .tables import markdown_table, mean_and_spread
 
 __all__ = [
     "CalibrationError",
@@ -17,5 +18,7 @@ __all__ = [
     "RunLog",
     "ShotAccuracy",
     "expected_calibration_error",
+    "markdown_table",
+    "mean_and_spread",
     "reliability_bins",
 ]

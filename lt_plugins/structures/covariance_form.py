@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
 
 from lt_plugins.errors import UserInputError
 
-# Numbers in the largest intermediate of a quadratic form: 16 MB in float32.
-MAX_NUMBERS = 2**22
+# Numbers in an intermediate of a quadratic form in whole covariances, if a single row does not need more.
+MAX_NUMBERS = 2**19
 
 
 class CovarianceForm(nn.Module):
@@ -60,7 +63,7 @@ class CovarianceForm(nn.Module):
         """
         return values.view(-1, *[1] * len(self.shape))
 
-    def quadratic(self, weight: Tensor, covariance: Tensor, rows: Tensor) -> Tensor:
+    def quadratic(self, weight: Tensor, covariance: Tensor, rows: Tensor | None = None) -> Tensor:
         r"""Quadratic form of differences of classifier rows, in the covariance of one of the two.
 
         .. math::
@@ -71,25 +74,19 @@ class CovarianceForm(nn.Module):
         Args:
             weight (Tensor): Classifier rows ``w``, one a group, shape ``(G, D)``. Gradient flows to them.
             covariance (Tensor): Covariances of the groups as they are stored, shape ``(G, *shape)``. Without gradient.
-            rows (Tensor): The groups ``y`` that are asked for, int64 ``(R,)``.
+            rows (Tensor, optional): The groups ``y`` that are asked for, int64 ``(R,)``. Defaults to all, in order.
 
         Returns:
             Tensor: Shape ``(R, G)``.
         """
         # Only differences count; near the origin they lose less to rounding.
-        centred = weight - weight.mean(dim=0)
-        parts = rows.split(max(1, MAX_NUMBERS // self._numbers_a_row(len(weight))))
-        if len(parts) == 1:
-            return self._quadratic(centred, covariance, rows)
-        # What a part computes is computed again for its gradient instead of being kept.
-        tables = [checkpoint(self._quadratic, centred, covariance, part, use_reentrant=False) for part in parts]
-        return torch.cat(tables)
+        weight = weight - weight.mean(dim=0)
+        if rows is None:
+            return self._quadratic(weight, covariance, weight)
+        return self._quadratic(weight, covariance[rows], weight[rows])
 
-    def _numbers_a_row(self, num_groups: int) -> int:
-        """How many numbers the intermediates hold for each row that is asked for."""
-        raise NotImplementedError  # pragma: no cover
-
-    def _quadratic(self, weight: Tensor, covariance: Tensor, rows: Tensor) -> Tensor:
+    def _quadratic(self, weight: Tensor, covariance: Tensor, own: Tensor) -> Tensor:
+        """The same, for rows whose covariances ``(R, *shape)`` and weights ``(R, D)`` are given."""
         raise NotImplementedError  # pragma: no cover
 
 
@@ -116,15 +113,49 @@ class DiagonalCovariance(CovarianceForm):
         """
         return vectors.square()
 
-    def _numbers_a_row(self, num_groups: int) -> int:
-        return max(num_groups, self.channels)
-
-    def _quadratic(self, weight: Tensor, covariance: Tensor, rows: Tensor) -> Tensor:
-        variance, own = covariance[rows], weight[rows]  # (R, D)
+    def _quadratic(self, weight: Tensor, covariance: Tensor, own: Tensor) -> Tensor:
         # Multiplied out: three products of matrices instead of an (R, G, D) tensor of differences.
-        squares = variance @ weight.square().T  # (R, G)
-        mixed = (variance * own) @ weight.T
-        return squares - 2 * mixed + (variance * own.square()).sum(dim=1, keepdim=True)
+        squares = covariance @ weight.square().T  # (R, G)
+        mixed = (covariance * own) @ weight.T
+        return squares - 2 * mixed + (covariance * own.square()).sum(dim=1, keepdim=True)
+
+
+class _FullQuadratic(torch.autograd.Function):
+    """Quadratic forms in whole covariances, a few rows at a time.
+
+    The gradient of a quadratic form is twice the product that the form itself needs; the backward pass computes it
+    again instead of keeping the ``(R, G, D)`` tensor of all of them.
+    """
+
+    @staticmethod
+    def parts(weight: Tensor, covariance: Tensor, own: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Rows, their differences ``(r, G, D)`` and those times the covariance, which fit into ``MAX_NUMBERS``."""
+        size = max(1, MAX_NUMBERS // weight.numel())
+        for begin in range(0, len(own), size):
+            rows = slice(begin, begin + size)
+            difference = weight - own[rows, None]
+            yield rows, difference, difference @ covariance[rows]
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, covariance: Tensor, own: Tensor) -> Tensor:
+        """Compute the ``(R, G)`` table."""
+        ctx.save_for_backward(weight, covariance, own)
+        table = weight.new_empty(len(own), len(weight))
+        for rows, difference, product in _FullQuadratic.parts(weight, covariance, own):
+            torch.sum(product.mul_(difference), dim=2, out=table[rows])
+        return table
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor]:
+        """Gradients of both sides of the differences."""
+        weight, covariance, own = ctx.saved_tensors
+        to_weight, to_own = torch.zeros_like(weight), torch.empty_like(own)
+        for rows, _, product in _FullQuadratic.parts(weight, covariance, own):
+            product.mul_(2 * gradient[rows, :, None])
+            to_weight += product.sum(dim=0)
+            to_own[rows] = -product.sum(dim=1)
+        return to_weight, None, to_own
 
 
 class FullCovariance(CovarianceForm):
@@ -160,13 +191,9 @@ class FullCovariance(CovarianceForm):
         """
         covariance.baddbmm_((scale * vectors)[:, :, None], vectors[:, None, :])
 
-    def _numbers_a_row(self, num_groups: int) -> int:
-        # The covariance of a row is copied, beside differences and their products with it.
-        return max(num_groups, self.channels) * self.channels
-
-    def _quadratic(self, weight: Tensor, covariance: Tensor, rows: Tensor) -> Tensor:
-        difference = weight - weight[rows][:, None]  # (R, G, D)
-        return (difference @ covariance[rows] * difference).sum(dim=2)
+    def _quadratic(self, weight: Tensor, covariance: Tensor, own: Tensor) -> Tensor:
+        table: Tensor = _FullQuadratic.apply(weight, covariance, own)
+        return table
 
 
 class LowRankCovariance(CovarianceForm):
@@ -230,13 +257,9 @@ class LowRankCovariance(CovarianceForm):
         scale = torch.where(values > smallest, values, torch.inf).rsqrt()
         return covariance @ (vectors * scale[:, None, :])
 
-    def _numbers_a_row(self, num_groups: int) -> int:
-        return max(num_groups, self.channels) * self.rank
-
-    def _quadratic(self, weight: Tensor, covariance: Tensor, rows: Tensor) -> Tensor:
-        projected = weight @ self.factor(covariance[rows])  # (R, G, r)
-        own = projected.gather(1, rows[:, None, None].expand(-1, 1, self.rank))  # (R, 1, r)
-        return (projected - own).square().sum(dim=2)
+    def _quadratic(self, weight: Tensor, covariance: Tensor, own: Tensor) -> Tensor:
+        factor = self.factor(covariance)
+        return (weight @ factor - own[:, None] @ factor).square().sum(dim=2)  # of (R, G, r) numbers
 
 
 FORMS = {"full": FullCovariance, "diagonal": DiagonalCovariance, "low_rank": LowRankCovariance}

@@ -69,8 +69,7 @@ def _tiny_cfg(path: Path, root: Path, work_dir: Path) -> Config:
     train.dataset = {"type": "IndexedDataset", "dataset": train.dataset, "indices": [0, 1, 2, 3]}
     if cfg.model.backbone.get("init_cfg"):
         cfg.model.backbone.init_cfg = None
-    if "num_attributes" in cfg.model.head:
-        cfg.model.head.update(num_attributes=8)
+    shrink(cfg.model.head)
     for hook in cfg.custom_hooks:
         if hook["type"] == "ReclusterHook":
             hook.update(start=0, num_workers=0)
@@ -87,14 +86,23 @@ def _tiny_cfg(path: Path, root: Path, work_dir: Path) -> Config:
     return cfg
 
 
+def shrink(head: dict) -> None:
+    """Give a head small tables, the same in both stages of a method."""
+    for key in ("num_attributes", "num_latents"):
+        if key in head:
+            head[key] = 8
+
+
 def _previous_weights(path: Path, work_dir: Path) -> str:
     """Weights of the stage that this one starts from, as they are before training."""
     cfg = Config.fromfile(path)
     cfg.work_dir = str(work_dir)
     stages = find_stages(cfg)
     check_stages(stages)
+    model = stages[-2].cfg.model
+    shrink(model.head)
     file = work_dir / "previous.pth"
-    torch.save({"state_dict": MODELS.build(stages[-2].cfg.model).state_dict()}, file)
+    torch.save({"state_dict": MODELS.build(model).state_dict()}, file)
     return str(file)
 
 
@@ -107,18 +115,24 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_step_and_test(path: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = copy.deepcopy(read(path)).to_dict()
     cfg.pop("previous_stage", None)
+    shrink(cfg["model"]["head"])
     for node in _nodes(cfg):
         node.pop("imbalance_factor", None)
     if STEPPED.setdefault(repr(cfg), path) != path:
         return  # on miniature data it is the same config as another one
     monkeypatch.setattr(Config, "pretty_text", "")  # the runner formats it several times, for seconds if it is long
     runner = Runner.from_cfg(_tiny_cfg(path, data, tmp_path))
-    before = {name: parameter.detach().clone() for name, parameter in runner.model.head.named_parameters()}
+    before = {
+        name: parameter.detach().clone()
+        for name, parameter in runner.model.head.named_parameters()
+        if parameter.requires_grad
+    }
     runner.train()
     assert runner.iter == 1
     assert math.isfinite(runner.message_hub.get_scalar("train/loss").current())
-    changed = [name for name, parameter in runner.model.head.named_parameters() if not parameter.equal(before[name])]
-    assert changed == list(before), "the step changes every parameter of the head"
+    after = dict(runner.model.head.named_parameters())
+    changed = [name for name, parameter in before.items() if not after[name].equal(parameter)]
+    assert changed == list(before), "the step changes every parameter of the head that is trained"
     if hasattr(runner.model.head, "has_attributes"):
         assert runner.model.head.has_attributes
     if hasattr(runner.model.head.loss_module, "is_ready"):
@@ -147,7 +161,7 @@ def test_is_what_its_name_says(path: Path) -> None:
     assert name, f"{path.name} does not follow the naming rule of docs/architecture.md"
     cfg = read(path)
     backbone = cfg.model.backbone
-    kinds = {"ResNetCIFAR32": "r", "ResNet": "r", "ResNeXt": "x"}
+    kinds = {"ResNetCIFAR32": "r", "ResNet": "r", "LastBlockResNet": "r", "ResNeXt": "x"}
     assert name["backbone"] == f"{kinds[backbone.type]}{backbone.depth}"
 
     root, num_classes = DATASETS[name["dataset"]]
@@ -166,7 +180,10 @@ def test_is_what_its_name_says(path: Path) -> None:
         first = read(path.parent / previous.config) if previous else cfg
         assert first.train_cfg.max_epochs == int(name["epochs"])
     if previous:
-        assert previous.config == f"./{path.stem.removesuffix('_crt')}_stage1.py"
+        expected = path.stem.removesuffix("_crt")
+        if previous.get("cfg_options"):  # values of one first stage vary: lcreg-m20 stands on lcreg
+            expected = re.sub(r"-[a-z0-9]+", "", expected, count=1)
+        assert previous.config == f"./{expected}_stage1.py"
         assert_same_images_and_model(cfg, read(path.parent / previous.config))
 
 
@@ -182,5 +199,6 @@ def assert_same_images_and_model(cfg: Config, first: Config) -> None:
         for one in (cfg, first)
     ]
     assert images[0] == images[1]
-    assert cfg.model.backbone == first.model.backbone
+    backbones = [{**one.model.backbone, "init_cfg": None} for one in (cfg, first)]  # only the first is initialised
+    assert backbones[0] == backbones[1]
     assert cfg.model.head.num_classes == first.model.head.num_classes

@@ -36,6 +36,11 @@ def write_config(base: str, folder: Path, world_size: int) -> Path:
     train.dataset = {"type": "IndexedDataset", "dataset": train.dataset, "indices": indices}
     train.batch_size = 2 * BATCH // world_size
     cfg.model.backbone.depth = 20
+    if cfg.model.get("train_cfg"):  # each process mixes images of its own
+        del cfg.model["train_cfg"]
+        cfg.model.head.loss.use_soft = False
+    if cfg.model.head.type == "LCRegHead":
+        cfg.model.head.aug_loss = {"source": "assigned"}
     cfg.train_cfg.max_epochs = 1
     cfg.merge_from_dict(dict.fromkeys(["val_cfg", "val_dataloader", "val_evaluator"]))
     hooks = {hook["type"]: hook for hook in cfg.custom_hooks}
@@ -87,7 +92,15 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-@pytest.mark.parametrize("base", ["baselines/ce/ce_r32_digits.py", "sbcl/sbcl_r32_digits_stage1.py"])
+@pytest.mark.parametrize(
+    "base",
+    [
+        "baselines/ce/ce_r32_digits.py",
+        "baselines/isda/isda_r32_digits.py",
+        "lcreg/lcreg_r32_digits_stage1.py",
+        "sbcl/sbcl_r32_digits_stage1.py",
+    ],
+)
 def test_by_rank(base: str, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     single = run_tool("train.py", write_config(base, tmp_path, 1), "--work-dir", one, logs=tmp_path)

@@ -35,6 +35,8 @@ CASES = {
         "custom_hooks.5.start=0",
         "custom_hooks.5.interval=2",
     ],
+    # Covariances of what images look like, and a strength that rises in each iteration.
+    "lcreg/lcreg_r32_digits_stage1.py": [*WORKERS, "train_cfg.val_interval=2", "model.head.aug_loss.source=assigned"],
     # Subclasses and temperatures of the first epoch serve in the second; new ones come before the third.
     "sbcl/sbcl_r32_digits_stage1.py": [
         *NO_VALIDATION,

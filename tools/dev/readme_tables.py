@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import yaml
 
 from lt_plugins.engine.cli import user_errors
 from lt_plugins.errors import UserInputError
+from lt_plugins.evaluation import markdown_table, mean_and_spread
 
 ROOT = Path(__file__).resolve().parents[2]
 BEGIN = "<!-- begin results: written by `make results-table` -->"
@@ -95,7 +95,10 @@ def _row(name: str, model: dict[str, Any], result: dict[str, Any], folder: Path)
         result["Dataset"],
         schedule,
         _published(result.get("Published")),
-        *(_mean(runs, name) for name in ("overall", *GROUPS, "ece")),
+        *(
+            mean_and_spread([run["metrics"][name] for run in runs if name in run["metrics"]])
+            for name in ("overall", *GROUPS, "ece")
+        ),
         ", ".join(f"[seed {run['seed']}]({os.path.relpath(ROOT / run['path'], folder)})" for run in runs) or "-",
     )
 
@@ -113,18 +116,9 @@ def _published(numbers: dict[str, float] | None) -> str:
     return f"{numbers['overall']:.1f}" + (f" ({' / '.join(groups)})" if groups else "")
 
 
-def _mean(runs: list[dict[str, Any]], name: str) -> str:
-    values = [run["metrics"][name] for run in runs if name in run["metrics"]]
-    if not values:
-        return "-"
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1f}{spread}"
-
-
 def table(rows: Sequence[tuple[str, ...]]) -> str:
     """A Markdown table with the note on what its numbers are."""
-    lines = [HEADER, ("---",) * 3 + ("---:",) * 6 + ("---",), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{NOTE}"
+    return f"{markdown_table(HEADER, rows, range(3, 9))}\n\n{NOTE}"
 
 
 def fill(page: Path, content: str) -> tuple[str, str]:

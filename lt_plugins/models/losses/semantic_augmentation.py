@@ -97,8 +97,7 @@ class SemanticAugmentation(nn.Module):
             logits = F.linear(features.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype))
             # A row of the table depends on the group alone: one a group, unless there are fewer features.
             by_feature = len(features) < len(weight)
-            rows = labels if by_feature else torch.arange(len(weight), device=labels.device)
-            table = self.form.quadratic(weight.to(covariance), covariance, rows).to(dtype)
+            table = self.form.quadratic(weight.to(covariance), covariance, labels if by_feature else None).to(dtype)
             return augmented_cross_entropy(logits, labels, table if by_feature else table[labels], self.strength)
 
     def extra_repr(self) -> str:

@@ -1,0 +1,176 @@
+"""Implicit semantic data augmentation: the bound, its covariances, and what it must reduce to."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.dist import get_rank, get_world_size
+
+from lt_plugins.errors import UserInputError
+from lt_plugins.models import ISDAHead, ISDALoss
+from lt_plugins.models.losses.semantic_augmentation import augmented_cross_entropy
+from tests.battery import samples
+from tests.gloo import run_gloo
+
+CLASSES, CHANNELS = 3, 4
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def problem(size=7):
+    """Features, labels, weight and bias of a classifier."""
+    labels = torch.randint(CLASSES, (size,), generator=torch.Generator().manual_seed(5))
+    return normal(size, CHANNELS), labels, normal(CLASSES, CHANNELS, seed=1), normal(CLASSES, seed=2)
+
+
+def covariances():
+    factor = normal(CLASSES, CHANNELS, CHANNELS, seed=3)
+    return factor @ factor.mT
+
+
+def make_loss(progress=0.6, training=False, **kwargs):
+    loss = ISDALoss(CLASSES, CHANNELS, **{"lambda_0": 0.5, "covariance": "full", **kwargs}).double().train(training)
+    loss.set_progress(progress)
+    return loss
+
+
+def slow_loss(features, labels, weight, bias, covariance, strength):
+    """Eq. 8 of the paper, feature by feature."""
+    total = 0.0
+    for x, y in zip(features, labels.tolist(), strict=True):
+        exponents = []
+        for j in range(len(weight)):
+            v = weight[j] - weight[y]
+            quadratic = float(v @ covariance[y] @ v)
+            exponents.append(float(v @ x) + float(bias[j] - bias[y]) + strength / 2 * quadratic)
+        total += math.log(sum(map(math.exp, exponents)))
+    return total / len(features)
+
+
+@pytest.mark.parametrize("size", [2, 7], ids=["fewer features than classes", "more"])
+@pytest.mark.parametrize("form", ["full", "diagonal"])
+def test_equals_the_formula(form, size):
+    features, labels, weight, bias = problem(size)
+    loss = make_loss(covariance=form)
+    covariance = covariances()
+    variance = covariance.diagonal(dim1=1, dim2=2)
+    loss.class_covariance.copy_(covariance if form == "full" else variance)
+    expected = covariance if form == "full" else torch.diag_embed(variance)
+    value = loss(features, labels, weight, bias)
+    assert float(value) == pytest.approx(slow_loss(features, labels, weight, bias, expected, 0.3), rel=1e-10)
+
+
+def test_gradient_reaches_the_classifier_through_the_bound():
+    features, labels, weight, bias = problem()
+    loss = make_loss()
+    loss.class_covariance.copy_(covariances())
+    inputs = tuple(value.requires_grad_() for value in (features, weight, bias))
+    assert torch.autograd.gradcheck(lambda x, w, b: loss(x, labels, w, b), inputs)
+
+
+@pytest.mark.parametrize("change", ["no strength", "no covariance"])
+def test_reduces_to_cross_entropy(change):
+    features, labels, weight, bias = problem()
+    loss = make_loss(progress=0.0 if change == "no strength" else 1.0)
+    if change == "no strength":
+        loss.class_covariance.copy_(covariances())
+    expected = F.cross_entropy(F.linear(features, weight, bias), labels)
+    assert float(loss(features, labels, weight, bias)) == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_bounds_the_sampled_cross_entropy():
+    """The mean over many perturbed features stays below the bound and comes closer as the perturbations shrink."""
+    features, labels, weight, bias = problem(4)
+    covariance = covariances()
+    loss = make_loss(lambda_0=1.0)
+    loss.class_covariance.copy_(covariance)
+    noise = normal(40_000, 4, CHANNELS, seed=9)
+    noise = torch.cat([noise, -noise])  # in pairs: what is odd in the noise cancels
+    directions = torch.einsum("ncd,snd->snc", torch.linalg.cholesky(covariance)[labels], noise)
+    plain = float(F.cross_entropy(F.linear(features, weight, bias), labels))
+    gaps = []
+    for strength in (1.0, 0.3, 0.1, 0.01, 0.001):
+        logits = F.linear(features + strength**0.5 * directions, weight, bias)
+        sampled = float(F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(noise))))
+        loss.set_progress(strength)
+        bound = float(loss(features, labels, weight, bias))
+        assert plain < sampled < bound
+        gaps.append(bound - sampled)
+    assert gaps == sorted(gaps, reverse=True)
+    assert gaps[-1] < 0.02 * gaps[0]
+
+
+def test_covariances_are_those_of_all_features_so_far():
+    loss = make_loss(training=True)
+    seen, seen_labels = [], []
+    for step in range(4):
+        features, labels = normal(9, CHANNELS, seed=10 + step), torch.tensor([0, 0, 1, 1, 1, 0, 1, 0, 2])
+        labels = labels if step % 2 else labels.clamp(max=1)  # class 2 is absent from half of the batches
+        _, _, weight, bias = problem()
+        value = loss(features, labels, weight, bias)
+        seen.append(features)
+        seen_labels.append(labels)
+        together, classes = torch.cat(seen), torch.cat(seen_labels)
+        for c in range(CLASSES):
+            own = together[classes == c]
+            assert int(loss.class_count[c]) == len(own)
+            if len(own):
+                expected = torch.cov(own.T, correction=0)
+                torch.testing.assert_close(loss.class_covariance[c], expected, rtol=1e-9, atol=1e-9)
+        # The batch is part of the covariances that its own loss reads.
+        expected = slow_loss(features, labels, weight, bias, loss.class_covariance, 0.3)
+        assert float(value) == pytest.approx(expected, rel=1e-9)
+    counts = loss.class_count.clone()
+    loss.eval()(*problem())
+    assert torch.equal(loss.class_count, counts), "evaluation does not change them"
+
+
+def one_update():
+    """Half of a batch a rank."""
+    loss = make_loss(training=True)
+    share = slice(get_rank() * 8 // get_world_size(), (get_rank() + 1) * 8 // get_world_size())
+    for seed in (0, 1):
+        loss.update(normal(8, CHANNELS, seed=seed)[share], (torch.arange(8) % CLASSES)[share])
+    return loss.state_dict()
+
+
+def test_two_processes_know_what_one_knows(tmp_path):
+    alone = one_update()
+    for rank in run_gloo(one_update, folder=tmp_path):
+        for name, value in alone.items():
+            torch.testing.assert_close(rank[name], value, rtol=1e-12, atol=1e-12)
+    assert float(alone["class_count"].sum()) == 16
+
+
+def test_head_hands_over_features_and_weights():
+    head = ISDAHead(CLASSES, CHANNELS, loss=dict(lambda_0=1.0)).train()
+    head.loss_module.set_progress(1.0)
+    features, labels = normal(6, CHANNELS).float(), torch.tensor([0, 1, 2, 0, 1, 2])
+    value = head.loss((features,), samples(labels))["loss"]
+    covariance = head.loss_module.class_covariance
+    expected = slow_loss(features, labels, head.fc.weight.detach(), head.fc.bias.detach(), covariance, 1.0)
+    assert float(value) == pytest.approx(expected, rel=1e-5)
+    assert float(covariance.abs().max()) > 0.1
+
+
+def test_mixed_labels_are_refused():
+    head = ISDAHead(CLASSES, CHANNELS)
+    mixed = [sample.set_gt_score(torch.tensor([0.5, 0.5, 0.0])) for sample in samples(torch.tensor([0, 1]))]
+    with pytest.raises(UserInputError, match="remove Mixup and CutMix"):
+        head.loss((torch.randn(2, CHANNELS),), mixed)
+
+
+def test_bad_strength():
+    with pytest.raises(UserInputError, match=r"lambda_0=-1.0 must be 0 or more"):
+        ISDALoss(CLASSES, CHANNELS, lambda_0=-1.0)
+
+
+def test_augmented_cross_entropy_ignores_what_is_common():
+    """A constant added to all classes' quadratic forms changes nothing."""
+    logits, labels = normal(5, CLASSES), torch.tensor([0, 1, 2, 0, 1])
+    quadratic = normal(5, CLASSES, seed=4)
+    one, other = (augmented_cross_entropy(logits, labels, quadratic + shift, 0.7) for shift in (0.0, 3.0))
+    assert float(one) == pytest.approx(float(other), rel=1e-12)

@@ -1,0 +1,112 @@
+"""A sweep trains all stages of each config with each seed, goes on where it was killed, and writes a table."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from lt_plugins.engine import load_checkpoint
+from lt_plugins.evaluation import RunFolder, mean_and_spread
+from tests.tool_process import ROOT, expect_errors, run_tool, start_tool
+
+LCREG = ROOT / "configs" / "lcreg" / "lcreg_r32_digits.py"
+SMALL = [
+    *(f"{stage}train_dataloader.dataset.max_count=12" for stage in ("", "previous_stage.cfg_options.")),
+    *(f"{stage}train_dataloader.dataset.imbalance_factor=6" for stage in ("", "previous_stage.cfg_options.")),
+    *(f"{stage}model.backbone.depth=20" for stage in ("", "previous_stage.cfg_options.")),
+    *(f"{stage}train_cfg.max_epochs=2" for stage in ("", "previous_stage.cfg_options.")),
+    *(f"{stage}train_dataloader.batch_size=16" for stage in ("", "previous_stage.cfg_options.")),
+    *(f"{stage}val_dataloader.dataset.indices=20" for stage in ("", "previous_stage.cfg_options.")),
+]
+
+
+def write_configs(folder: Path) -> list[Path]:
+    """Two configs that differ in their latent categories, with published numbers beside one of them."""
+    configs = [folder / name for name in ("lcreg_r32_digits.py", "lcreg-m4_r32_digits.py")]
+    options = "dict()", "dict(model=dict(head=dict(num_latents=4)))"
+    for config, option in zip(configs, options, strict=True):
+        config.write_text(
+            f'_base_ = "{LCREG}"\n'
+            f'previous_stage = dict(config="{LCREG.with_name("lcreg_r32_digits_stage1.py")}", cfg_options={option})\n'
+            + ("model = dict(head=dict(num_latents=4))\n" if "m4" in config.name else "")
+        )
+    (folder / "metafile.yml").write_text(
+        "Models:\n  - Config: anywhere/lcreg_r32_digits.py\n    Results:\n"
+        '      - Published: {overall: 83.1, source: "LCReg, Tab. 1"}\n'
+    )
+    return configs
+
+
+def test_table_of_two_configs_and_two_seeds(tmp_path: Path) -> None:
+    configs, out = write_configs(tmp_path), tmp_path / "out"
+    arguments = [*configs, "--work-dir", out, "--cfg-options", *SMALL]
+    victim = start_tool("sweep.py", *arguments, logs=tmp_path / "killed")
+    victim.wait_for_line("run 2 of 2")
+    os.kill(victim.process.pid or 0, signal.SIGKILL)
+    victim.wait()
+
+    again = run_tool("sweep.py", *arguments, logs=tmp_path / "again")
+    assert again.exit_code == 0, again.output
+    assert "run 1 of 2: lcreg_r32_digits, seed 0, finished before" in again.output
+    assert "run 2 of 2: lcreg-m4_r32_digits, seed 0\n" in again.output
+    for stage in ("", "stage1"):
+        state = load_checkpoint(out / "lcreg-m4_r32_digits_seed0" / stage / "epoch_2.pth")["state_dict"]
+        assert len(state["head.latent_pool.latents"]) == 4
+
+    # The second seed has run elsewhere, with another outcome.
+    overall = RunFolder(out / "lcreg_r32_digits_seed0").log().metrics[-1]["shot/accuracy_top1"]
+    shutil.copytree(out / "lcreg_r32_digits_seed0", out / "lcreg_r32_digits_seed1")
+    for path in (out / "lcreg_r32_digits_seed1").glob("*/vis_data/scalars.json"):
+        path.write_text(path.read_text().replace(f'"shot/accuracy_top1": {overall}', '"shot/accuracy_top1": 77.0'))
+    record = out / "lcreg_r32_digits_seed1" / "sweep.json"
+    record.write_text(record.read_text().replace('"seed": 0', '"seed": 1').replace("seed=0", "seed=1"))
+    table_only = run_tool("sweep.py", configs[0], "--seeds", "0", "1", *arguments[2:], logs=tmp_path / "table")
+    assert table_only.exit_code == 0, table_only.output
+    table = (out / "table.md").read_text().splitlines()
+    header, _, cells = ([cell.strip() for cell in line.strip("|").split("|")] for line in table[:3])
+    assert header == ["Config", "Overall", "Many", "Medium", "Few", "ECE", "Published", "Seeds"]
+    assert cells[0] == "lcreg_r32_digits"
+    assert cells[1] == mean_and_spread([overall, 77.0])
+    assert cells[-2:] == ["83.1 (LCReg, Tab. 1)", "0, 1"]
+    assert table[2] in table_only.output
+    assert "83.1 (LCReg, Tab. 1)" in (out / "table.html").read_text()
+
+
+def test_errors(tmp_path: Path) -> None:
+    (config, _), out = write_configs(tmp_path), tmp_path / "out"
+    (tmp_path / "other").mkdir()
+    twin = tmp_path / "other" / config.name
+    twin.write_text(config.read_text())
+    run = out / f"{config.stem}_seed0"
+    run.mkdir(parents=True)
+    (run / "sweep.json").write_text('{"config": "another.py"}')
+    expect_errors(
+        "sweep.py",
+        {
+            (tmp_path / "none.py",): "none.py does not exist",
+            (config, twin): "two configs are called lcreg_r32_digits",
+            (config, "--work-dir", out): "holds a run with config=another.py",
+            (config, "--cfg-options", "seed"): "'seed' is not key=value",
+        },
+        logs=tmp_path,
+    )
+
+
+def test_a_failing_run_stops_the_sweep_with_its_own_line(tmp_path: Path) -> None:
+    (config, _) = write_configs(tmp_path)
+    done = run_tool(
+        "sweep.py",
+        config,
+        "--work-dir",
+        tmp_path / "out",
+        "--cfg-options",
+        *SMALL,
+        "model.head.fuse=sum",
+        logs=tmp_path,
+    )
+    assert done.exit_code == 1
+    assert len(done.error_lines) == 2
+    assert "fuse='sum' is unknown" in done.error_lines[0]
+    assert "the train run of lcreg_r32_digits, seed 0 stopped with exit code 1" in done.error_lines[1]
