@@ -1,9 +1,9 @@
 """What do the losses cost next to the network?
 
 Times, in turn in one run, a training step of each method at the sizes of CIFAR-100-LT (ResNet-32, 100 classes, batch
-128; PaCo and LPA with a queue of 1024, LPA with 128 attributes, SBCL with the subclasses of 10,847 images) and, of that
-step, the arithmetic of the losses: from the features of both views to the loss and back. Medians, so that other
-processes on the machine disturb little.
+128; PaCo and LPA with a queue of 1024, LPA with 128 attributes, SBCL with the subclasses of 10,847 images, LCReg with
+50 latent categories) and, of that step, the arithmetic of the losses: from the features of both views (LCReg: from the
+feature maps) to the loss and back. Medians, so that other processes on the machine disturb little.
 
     python benchmarks/loss_overhead.py [--device cuda]
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from mmpretrain.models import ImageClassifier
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 
@@ -33,16 +34,18 @@ CONFIGS = {
     "SCL": "configs/baselines/scl/scl_r32_cifar100-lt100_stage1.py",
     "KCL": "configs/baselines/kcl/kcl_r32_cifar100-lt100_stage1.py",
     "SBCL": "configs/sbcl/sbcl_r32_cifar100-lt100_stage1.py",
+    "mixup": "configs/baselines/mislas/mislas_r32_cifar100-lt100_stage1.py",
+    "LCReg": "configs/lcreg/lcreg_r32_cifar100-lt100_stage1.py",
 }
-BASES = {"LPA": "PaCo", "KCL": "SCL", "SBCL": "SCL"}
+BASES = {"LPA": "PaCo", "KCL": "SCL", "SBCL": "SCL", "LCReg": "mixup"}
 """The method whose step a method adds to."""
 NUM_CLASSES = 100
 NUM_IMAGES = 10_847
 NUM_SUBCLASSES = 1_128
 
 
-def build(config: str, device: torch.device) -> TwoViewClassifier:
-    """The model of a config with class counts, a full queue and, if it has them, attributes or subclasses.
+def build(config: str, device: torch.device) -> ImageClassifier:
+    """The model of a config with class counts and, if it has them, a full queue, attributes or subclasses.
 
     Args:
         config (str): Path below the repository root.
@@ -53,6 +56,8 @@ def build(config: str, device: torch.device) -> TwoViewClassifier:
     for module in model.modules():
         if isinstance(module, ClassDistribution):
             module.set_counts(torch.logspace(2.7, 0.7, NUM_CLASSES).long())
+    if not isinstance(model, TwoViewClassifier):
+        return model
     queue = model.queue
     queue.enqueue(
         F.normalize(torch.randn(queue.features.shape, device=device), dim=1),
@@ -105,6 +110,37 @@ def make_steps(
     return step, losses
 
 
+def make_mixed_steps(
+    model: ImageClassifier, batch_size: int, device: torch.device
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """The same for a classifier of single views whose images are mixed.
+
+    Args:
+        model (ImageClassifier): What is trained.
+        batch_size (int): Images a batch.
+        device (torch.device): Where it runs.
+    """
+    images = torch.randn(batch_size, 3, 32, 32, device=device)
+    scores = torch.rand(batch_size, NUM_CLASSES, device=device).softmax(dim=1)
+    samples = [DataSample().set_gt_score(score) for score in scores]
+    feats = model.extract_feat(images)
+
+    def step() -> None:
+        sum(model.loss(images, samples).values()).backward()
+        finish()
+
+    def losses() -> None:
+        sum(model.head.loss(tuple(feat.detach().requires_grad_() for feat in feats), samples).values()).backward()
+        finish()
+
+    def finish() -> None:
+        model.zero_grad()
+        if hasattr(model.head, "update_covariance"):
+            model.head.update_covariance()
+
+    return step, losses
+
+
 def seconds(function: Callable[[], None], device: torch.device) -> float:
     """Time of one call.
 
@@ -128,7 +164,9 @@ def main() -> None:
     args = parser.parse_args()
     functions: dict[tuple[str, str], Callable[[], None]] = {}
     for name, config in CONFIGS.items():
-        step, losses = make_steps(build(config, args.device), args.batch_size, args.device)
+        model = build(config, args.device)
+        make = make_steps if isinstance(model, TwoViewClassifier) else make_mixed_steps
+        step, losses = make(model, args.batch_size, args.device)
         functions |= {(name, "step"): step, (name, "losses"): losses}
     times: dict[tuple[str, str], list[float]] = {key: [] for key in functions}
     for repetition in range(args.steps + 2):

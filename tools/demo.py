@@ -104,7 +104,8 @@ def compare(runs: dict[str, list[Trained]]) -> Table:
     for column in (*COLUMNS, "time"):
         table.add_column(column, justify="right", no_wrap=True)
     for method, trained in runs.items():
-        cells = [mean_and_spread([run.metrics[key] for run in trained]) for key in COLUMNS.values()]
+        # Without blanks, for terminals of 80 columns.
+        cells = [mean_and_spread([run.metrics[key] for run in trained]).replace(" ", "") for key in COLUMNS.values()]
         seconds = statistics.mean(run.seconds for run in trained)
         table.add_row(method, *cells, f"{seconds:.0f} s")
     return table

@@ -2,7 +2,8 @@
 
 from lt_plugins.engine.attribute_clustering import AttributeClustering
 from lt_plugins.engine.attribute_gallery import AttributeGallery
-from lt_plugins.engine.attributes import AttributeRetrieval, Place, locate_attributes, retrieve_attributes
+from lt_plugins.engine.attributes import AttributeRetrieval, locate_attributes, retrieve_attributes
+from lt_plugins.engine.best_places import Place
 from lt_plugins.engine.checkpoint import find_last_checkpoint, guard_pickles, load_checkpoint
 from lt_plugins.engine.checkpoint_fit import check_checkpoint_fit
 from lt_plugins.engine.clustering_task import ClusteringTask, FeaturePass
@@ -19,6 +20,8 @@ from lt_plugins.engine.hooks import (
     SyncBatchNormHook,
     TemperatureHook,
 )
+from lt_plugins.engine.latent_gallery import LatentGallery
+from lt_plugins.engine.latents import LatentUsage, effective_number, measure_latents, view_images
 from lt_plugins.engine.preflight import check_setup, preflight_summary
 from lt_plugins.engine.subclass_clustering import SubclassClustering
 from lt_plugins.engine.sync_batch_norm import CPUSyncBatchNorm, convert_sync_batch_norm
@@ -36,6 +39,8 @@ __all__ = [
     "DeferredReweightHook",
     "EpochSeedHook",
     "FeaturePass",
+    "LatentGallery",
+    "LatentUsage",
     "PeakMemoryHook",
     "Place",
     "PreflightHook",
@@ -47,14 +52,17 @@ __all__ = [
     "check_checkpoint_fit",
     "check_setup",
     "convert_sync_batch_norm",
+    "effective_number",
     "epoch_worker_init",
     "find_last_checkpoint",
     "gather_features",
     "guard_pickles",
     "load_checkpoint",
     "locate_attributes",
+    "measure_latents",
     "preflight_summary",
     "retrieve_attributes",
     "stream_features",
     "unwrap_model",
+    "view_images",
 ]

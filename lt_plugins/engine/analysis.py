@@ -10,10 +10,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import mmcv
 import torch
 from mmengine.config import Config
+from torch import Tensor
 
-from lt_plugins.datasets import get_class_names
+from lt_plugins.datasets import build_leaf_table, get_class_names
 from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument
 from lt_plugins.engine.trained_model import TrainedModel
 from lt_plugins.errors import UserInputError
@@ -43,6 +45,67 @@ def add_analysis_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         "--device", choices=["cpu", "cuda"], default=default, help="where the model runs (default here: %(default)s)"
     )
     add_pickle_argument(parser)
+
+
+def add_query_arguments(parser: argparse.ArgumentParser, top: int) -> None:
+    """Add what is asked about (``--images``, ``--classes``), and where and how much is searched for.
+
+    Args:
+        parser (ArgumentParser): Extended in place.
+        top (int): Default of ``--top``.
+    """
+    parser.add_argument("--images", nargs="+", type=Path, default=[], metavar="PATH", help="query images, of any size")
+    parser.add_argument("--classes", nargs="+", default=[], metavar="CLASS", help="query classes, by name or number")
+    parser.add_argument("--split", choices=["train", "test"], default="train", help="where to search (default: train)")
+    parser.add_argument("--top", type=int, default=top, metavar="N", help="found images a row (default: %(default)s)")
+    parser.add_argument("--max-per-class", type=int, default=2, metavar="N", help="of one class at most (default: 2)")
+
+
+def check_query_arguments(args: argparse.Namespace) -> None:
+    """Refuse what :func:`add_query_arguments` cannot: numbers of images that are not positive.
+
+    Args:
+        args (Namespace): The command line.
+
+    Raises:
+        UserInputError: If one is not positive.
+    """
+    if min(args.top, args.max_per_class) < 1:
+        raise UserInputError(f"--top {args.top} and --max-per-class {args.max_per_class} must be 1 or more.")
+
+
+def check_numbers(option: str, numbers: Sequence[int], size: int) -> None:
+    """Refuse numbers of attributes or latent categories that the model does not have.
+
+    Args:
+        option (str): The option that took them.
+        numbers (Sequence[int]): What it took.
+        size (int): How many the model has.
+
+    Raises:
+        UserInputError: If one is out of range.
+    """
+    if bad := [number for number in numbers if not 0 <= number < size]:
+        raise UserInputError(f"{option} {bad[0]} is out of range; the model has 0 to {size - 1}.")
+
+
+def require_head(cfg: Config, head: str, missing: str, folder: str) -> None:
+    """Refuse a config with another head, before anything is built.
+
+    Args:
+        cfg (Config): The config.
+        head (str): Name of the head that is needed.
+        missing (str): What other heads do not learn.
+        folder (str): Where configs with the head are.
+
+    Raises:
+        UserInputError: If it has another head.
+    """
+    found = cfg.get("model", {}).get("head", {}).get("type")
+    if found != head:
+        raise UserInputError(
+            f"the config's model.head is {found}, which learns no {missing}; use one with {head} ({folder})."
+        )
 
 
 def check_device(device: str) -> None:
@@ -110,6 +173,32 @@ def all_class_names(dataset: Any, num_classes: int) -> list[str]:
     """
     names = get_class_names(dataset)
     return [*names, *map(str, range(len(names), num_classes))]
+
+
+def load_image(path: Path, dataset: Any) -> Tensor:
+    """Read an image through the pipeline of a data set.
+
+    A pipeline that does not resize (CIFAR) would leave a photograph large, and the model has learned nothing about
+    patterns of that scale; so the image gets the size of those of the data set.
+
+    Args:
+        path (Path): The image file.
+        dataset (Dataset): The data set, with the test pipeline.
+
+    Returns:
+        Tensor: BGR uint8 ``(3, H, W)``.
+
+    Raises:
+        UserInputError: If the file is missing or no image.
+    """
+    if not path.is_file():
+        raise UserInputError(f"image {path} does not exist.")
+    inputs: Tensor = build_leaf_table(dataset).leaves[0].pipeline({"img_path": str(path)})["inputs"]
+    height, width = dataset[0]["inputs"].shape[1:]
+    if inputs.shape[1:] == (height, width):
+        return inputs
+    resized = mmcv.imresize(inputs.numpy().transpose(1, 2, 0), (width, height), interpolation="area")
+    return torch.from_numpy(resized.transpose(2, 0, 1).copy())
 
 
 def find_label(query: str, names: Sequence[str]) -> int:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from lt_plugins.datasets import get_labels
-from lt_plugins.engine.analysis import all_class_names
-from lt_plugins.engine.attributes import AttributeRetrieval, ImageAttributes, Place, require_attributes
-from lt_plugins.engine.hooks.class_distribution_hook import class_distributions
-from lt_plugins.errors import UserInputError
+from lt_plugins.engine.attributes import AttributeRetrieval, ImageAttributes, require_attributes
+from lt_plugins.engine.image_gallery import ImageGallery, to_picture
 from lt_plugins.visualization import AttributeRow, MarkedImage
 
 
-class AttributeGallery:
+class AttributeGallery(ImageGallery):
     """Turns retrieved places into rows for :func:`lt_plugins.visualization.draw_attribute_grid`.
 
     Args:
@@ -35,37 +30,8 @@ class AttributeGallery:
 
     def __init__(self, model: Any, dataset: Any, retrieval: AttributeRetrieval) -> None:
         self.head = require_attributes(model)
-        self.dataset = dataset
+        super().__init__(model, dataset, retrieval.grid)
         self.retrieval = retrieval
-        self.labels = get_labels(dataset)
-        self.class_names = all_class_names(dataset, self.head.num_classes)
-        known = [distribution for distribution in class_distributions(model) if distribution.is_set]
-        self.class_distribution = known[0] if known else None
-        self._groups = known[0].groups if known else None
-
-    def largest_first(self) -> list[int]:
-        """The classes, largest first: by their training images or, if unknown, by their images in the data set."""
-        sizes = np.bincount(self.labels, minlength=self.head.num_classes)
-        if self.class_distribution is not None:
-            sizes = self.class_distribution.counts.cpu().numpy()
-        return np.argsort(-sizes, kind="stable").tolist()
-
-    def group(self, label: int) -> str | None:
-        """``'many'``, ``'medium'`` or ``'few'``; None if the class counts are not known.
-
-        Args:
-            label (int): The class.
-        """
-        return None if self._groups is None else self._groups[label]
-
-    def class_title(self, label: int) -> str:
-        """Name of a class and, if known, its number of training images.
-
-        Args:
-            label (int): The class.
-        """
-        name = self.class_names[label]
-        return name if self.class_distribution is None else f"{name}\n{self.class_distribution.counts[label]:,} images"
 
     def strongest_attributes(self, label: int) -> list[int]:
         """The attributes that describe a class, strongest first.
@@ -95,7 +61,7 @@ class AttributeGallery:
             num_images (int | None): How many at most. Defaults to all that were retrieved.
         """
         places = self.retrieval.attribute_places[attribute][:num_images]
-        return AttributeRow(self._attribute_title(attribute), [self._mark(place) for place in places])
+        return AttributeRow(self._attribute_title(attribute), [self.mark(place) for place in places])
 
     def class_rows(self, label: int, num_attributes: int, num_images: int) -> list[AttributeRow]:
         """For each of a class's strongest attributes: its image that shows it best, and other images that do.
@@ -113,8 +79,8 @@ class AttributeGallery:
             rows.append(
                 AttributeRow(
                     self._attribute_title(attribute),
-                    [self._mark(place) for place in others[:num_images]],
-                    None if query is None else self._mark(query),
+                    [self.mark(place) for place in others[:num_images]],
+                    None if query is None else self.mark(query),
                 )
             )
         return rows
@@ -127,7 +93,7 @@ class AttributeGallery:
         """
         keys = [(label, attribute) for attribute in self.strongest_attributes(label)]
         places = {key: self.retrieval.class_places[key] for key in keys if key in self.retrieval.class_places}
-        images = [self._mark(place)._replace(title=f"attribute {key[1]}") for key, place in places.items()]
+        images = [self.mark(place)._replace(title=f"attribute {key[1]}") for key, place in places.items()]
         return AttributeRow(self.class_title(label), images)
 
     def image_rows(
@@ -157,34 +123,3 @@ class AttributeGallery:
     def _attribute_title(self, attribute: int) -> str:
         shared = int(self.head.attribute_labels[:, attribute].sum())
         return f"attribute {attribute}\n{shared} class{'' if shared == 1 else 'es'}"
-
-    def _mark(self, place: Place) -> MarkedImage:
-        label = int(self.labels[place.sample])
-        return MarkedImage(
-            to_picture(self.dataset[place.sample]["inputs"]),
-            (place.row, place.column),
-            self.retrieval.grid,
-            self.class_title(label),
-            self.group(label),
-            place.score,
-        )
-
-
-def to_picture(inputs: Tensor) -> NDArray[np.uint8]:
-    """The picture behind the output of a pipeline: after resizing, before normalisation, in RGB.
-
-    Args:
-        inputs (Tensor): BGR uint8 ``(3, H, W)``, as ``LoadImage`` and ``PackInputs`` leave it.
-
-    Returns:
-        NDArray: RGB ``(H, W, 3)``.
-
-    Raises:
-        UserInputError: If the pipeline has changed the colours to something that cannot be shown.
-    """
-    if inputs.dtype.is_floating_point or inputs.ndim != 3 or inputs.shape[0] != 3:
-        raise UserInputError(
-            f"the test pipeline gives {inputs.dtype} of shape {tuple(inputs.shape)}, expected uint8 (3, H, W); "
-            "normalise in data_preprocessor instead of the pipeline."
-        )
-    return np.ascontiguousarray(inputs.numpy().transpose(1, 2, 0)[..., ::-1])

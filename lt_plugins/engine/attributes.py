@@ -10,25 +10,10 @@ from torch.utils.data import Dataset
 
 from lt_plugins.clustering import ClassAttributeTable
 from lt_plugins.datasets import get_labels
+from lt_plugins.engine.best_places import BestPlaces, Place, add_batch
 from lt_plugins.engine.features import stream_features
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.heads import LPAHead
-
-
-class Place(NamedTuple):
-    """A local feature of an image, and how clearly it shows an attribute.
-
-    Args:
-        score (float): Soft assignment to the attribute, in ``[0, 1]``.
-        sample (int): Position of the image in the data set.
-        row (int): Row in the feature map.
-        column (int): Column in the feature map.
-    """
-
-    score: float
-    sample: int
-    row: int
-    column: int
 
 
 class AttributeRetrieval(NamedTuple):
@@ -65,45 +50,6 @@ class ImageAttributes(NamedTuple):
     best_scores: Tensor
     best_places: Tensor
     grid: tuple[int, int]
-
-
-class BestPlaces:
-    """The best places of one attribute so far, best first; equal scores in the order of the data set.
-
-    Args:
-        size (int): How many to keep.
-        max_per_class (int | None): How many of them may be of one class. Defaults to no limit.
-    """
-
-    def __init__(self, size: int, max_per_class: int | None = None) -> None:
-        self.size = size
-        self.max_per_class = max_per_class
-        self.places: list[Place] = []
-        self._classes: list[int] = []
-
-    @property
-    def bar(self) -> float:
-        """Places with a lower score cannot enter."""
-        return self.places[-1].score if len(self.places) == self.size else 0.0
-
-    def add(self, place: Place, label: int) -> None:
-        """Let a place compete.
-
-        What is too much, of a class or in all, is dropped at once. The result is still the greedy choice from all
-        places: what is dropped has enough better ones before it, and only still better ones can drive those out.
-
-        Args:
-            place (Place): A place of an image that was not added before.
-            label (int): Class of the image.
-        """
-        rank = sum((-kept.score, kept.sample) < (-place.score, place.sample) for kept in self.places)
-        self.places.insert(rank, place)
-        self._classes.insert(rank, label)
-        same_class = [position for position, other in enumerate(self._classes) if other == label]
-        surplus = self.size
-        if self.max_per_class is not None and len(same_class) > self.max_per_class:
-            surplus = same_class[-1]
-        del self.places[surplus : surplus + 1], self._classes[surplus : surplus + 1]
 
 
 def require_attributes(model: Any) -> LPAHead:
@@ -190,17 +136,11 @@ def retrieve_attributes(
         mean_scores, scores, cells = found.unbind(dim=1)
         batch_labels = labels[positions]
         table.update(mean_scores, batch_labels)
-        # Few of the batch can still enter after the first batches, so the loop below is short.
-        bars = torch.tensor([best.bar for best in attribute_best])
-        entering = [(attribute_best[k], index, k) for index, k in (scores >= bars).nonzero().tolist()]
-        own = [
-            (class_best[label, k], index, k)
-            for index, label in enumerate(batch_labels.tolist())
-            for k in attributes_of[label]
-        ]
-        for best, index, k in entering + own:
-            row, column = divmod(int(cells[index, k]), grid[1])
-            best.add(Place(float(scores[index, k]), int(positions[index]), row, column), int(batch_labels[index]))
+        add_batch(attribute_best, scores, cells, positions, batch_labels, grid[1])
+        for index, label in enumerate(batch_labels.tolist()):
+            for k in attributes_of[label]:
+                row, column = divmod(int(cells[index, k]), grid[1])
+                class_best[label, k].add(Place(float(scores[index, k]), int(positions[index]), row, column), label)
     model.train(was_training)
     present = table.counts > 0
     return AttributeRetrieval(

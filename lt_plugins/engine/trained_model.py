@@ -14,6 +14,7 @@ from lt_plugins.datasets import replace_pipeline
 from lt_plugins.engine.checkpoint import find_last_checkpoint, load_checkpoint
 from lt_plugins.engine.checkpoint_fit import check_checkpoint_fit
 from lt_plugins.errors import UserInputError
+from lt_plugins.structures import ClassDistribution
 
 
 class TrainedModel(NamedTuple):
@@ -33,7 +34,7 @@ class TrainedModel(NamedTuple):
 def load_trained_model(
     cfg: Config, source: str | Path, device: str = "cpu", allow_pickle: bool = False
 ) -> TrainedModel:
-    """Build the model of a config and load a checkpoint into it.
+    """Build the model of a config and load a checkpoint into it, with the class counts of its training set.
 
     Args:
         cfg (Config): The config.
@@ -49,6 +50,9 @@ def load_trained_model(
     path, checkpoint = _read_last(Path(source), allow_pickle) if Path(source).is_dir() else _read(source, allow_pickle)
     state_dict = {key.removeprefix("module."): value for key, value in checkpoint.get("state_dict", checkpoint).items()}
     check_checkpoint_fit(model, state_dict, str(path), "test")
+    counts = state_dict.get("class_distribution.counts")
+    if counts is not None and not hasattr(model, "class_distribution"):
+        model.class_distribution = ClassDistribution(len(counts))  # as ClassDistributionHook gave the trained model one
     model.load_state_dict(state_dict, strict=False)
     return TrainedModel(model.to(device).eval(), path, checkpoint.get("meta", {}).get("epoch"))
 

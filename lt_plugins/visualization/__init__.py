@@ -7,6 +7,8 @@ from .confusion import plot_confusion_matrix
 from .embedding import plot_embedding
 from .figure_page import FigurePage
 from .html import HtmlReport, figure_to_png
+from .latent_rows import LatentRow, draw_latent_rows
+from .latent_usage import plot_latent_usage
 from .reliability import plot_reliability_diagram
 from .shot_bars import plot_shot_bars
 from .subclass_distances import plot_subclass_distances
@@ -18,13 +20,16 @@ __all__ = [
     "AttributeRow",
     "FigurePage",
     "HtmlReport",
+    "LatentRow",
     "MarkedImage",
     "draw_attribute_grid",
+    "draw_latent_rows",
     "figure_to_png",
     "plot_class_accuracy",
     "plot_class_histogram",
     "plot_confusion_matrix",
     "plot_embedding",
+    "plot_latent_usage",
     "plot_reliability_diagram",
     "plot_shot_bars",
     "plot_subclass_distances",

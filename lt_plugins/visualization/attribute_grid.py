@@ -1,4 +1,4 @@
-"""Images that show the same pseudo-attribute, each with the patch that shows it."""
+"""Images that show the same pseudo-attribute or latent category, each with the patch that shows it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import Normal, Stroke
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-from .style import GROUP_COLORS, shorten
+from .picture import draw_picture, outline
+from .style import group_legend, shorten_lines
 
 # Sizes in inches.
 _IMAGE = 1.2
@@ -24,8 +25,6 @@ _QUERY_GAP = 0.45
 _LEGEND_HEIGHT = 0.35
 _HEADING_HEIGHT = 0.3
 _MIN_WIDTH = 5.0  # the legend fits
-# Smaller images are enlarged pixel by pixel, larger ones are smoothed when they shrink.
-_CRISP_PIXELS = 96
 _MARK_COLOR = "#F0E442"
 _MARK_PAD = 0.01
 
@@ -65,7 +64,7 @@ class AttributeRow(NamedTuple):
 
 
 def draw_attribute_grid(rows: Sequence[AttributeRow], query_heading: str = "query", heading: str = "") -> Figure:
-    """Draw one row of marked images for each pseudo-attribute (Fig. 3 of the LPA paper).
+    """Draw one row of marked images for each pseudo-attribute (Fig. 3 of the LPA paper) or latent category.
 
     The mark is the cell of the feature map. What the feature has seen, its receptive field, is larger.
 
@@ -77,12 +76,11 @@ def draw_attribute_grid(rows: Sequence[AttributeRow], query_heading: str = "quer
     has_query = any(row.query is not None for row in rows)
     num_columns = max((len(row.images) for row in rows), default=0)
     found = {marked.group for row in rows for marked in (*row.images, row.query) if marked is not None}
-    groups = {group: color for group, color in GROUP_COLORS.items() if group in found}
     first_column = _ROW_TITLE_WIDTH + (_IMAGE + _QUERY_GAP if has_query else 0)
     row_height = _TITLE_HEIGHT + _IMAGE + _SCORE_HEIGHT
     top = _HEADING_HEIGHT if heading or has_query else _GAP
     width = max(first_column + num_columns * (_IMAGE + _GAP) + _GAP, _MIN_WIDTH)
-    height = top + len(rows) * row_height + (_LEGEND_HEIGHT if groups else _GAP)
+    height = top + len(rows) * row_height + (_LEGEND_HEIGHT if found - {None} else _GAP)
 
     # One pair of axes in inches from the upper left corner: a pair for each image would take many times as long.
     figure = Figure(figsize=(width, height))
@@ -92,42 +90,24 @@ def draw_attribute_grid(rows: Sequence[AttributeRow], query_heading: str = "quer
         axes.text(left, 0.12, text, va="top", fontsize=10, color="0.25")
     for index, row in enumerate(rows):
         upper = top + index * row_height + _TITLE_HEIGHT
-        axes.text(_GAP, upper + _IMAGE / 2, _shorten_lines(row.title), va="center", fontsize=9.5)
+        axes.text(_GAP, upper + _IMAGE / 2, shorten_lines(row.title), va="center", fontsize=9.5)
         if row.query is not None:
             _draw_marked_image(axes, row.query, _ROW_TITLE_WIDTH, upper)
         for column, marked in enumerate(row.images):
             _draw_marked_image(axes, marked, first_column + column * (_IMAGE + _GAP), upper)
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
-    if groups:
-        handles = [Patch(color=color, label=f"{group}-shot class") for group, color in groups.items()]
-        figure.legend(handles=handles, loc="lower left", ncols=3, frameon=False, fontsize=9)
+    group_legend(figure, found)
     return figure
 
 
 def _draw_marked_image(axes: Axes, marked: MarkedImage, left: float, upper: float) -> None:
     """Draw into the square whose upper left corner is given, in inches."""
-    height, width = marked.image.shape[:2]
-    shown_height, shown_width = _IMAGE * height / max(height, width), _IMAGE * width / max(height, width)
-    middle = left + _IMAGE / 2
-    left, upper = left + (_IMAGE - shown_width) / 2, upper + (_IMAGE - shown_height) / 2
-    axes.imshow(
-        marked.image,
-        cmap="gray",
-        vmin=0,
-        vmax=255,
-        interpolation="nearest" if max(height, width) <= _CRISP_PIXELS else "antialiased",
-        extent=(left, left + shown_width, upper + shown_height, upper),
-    )
-    # Around the image, not over its border.
-    frame = _rectangle(left, upper, shown_width, shown_height, pad=0.018)
-    frame.set(
-        gid="frame", edgecolor=GROUP_COLORS.get(marked.group or "", "0.75"), linewidth=2.4 if marked.group else 0.8
-    )
-    axes.add_patch(frame)
+    box = draw_picture(axes, marked.image, left, upper, _IMAGE, marked.group)
     # The line runs just outside of the cell, so that it hides nothing of it.
-    cell_height, cell_width = shown_height / marked.grid[0], shown_width / marked.grid[1]
+    cell_width, cell_height = box.width / marked.grid[1], box.height / marked.grid[0]
     row, column = marked.place
-    mark = _rectangle(left + column * cell_width, upper + row * cell_height, cell_width, cell_height, pad=_MARK_PAD)
+    cell = Bbox.from_bounds(box.x0 + column * cell_width, box.y0 + row * cell_height, cell_width, cell_height)
+    mark = outline(cell, pad=_MARK_PAD)
     # A dark rim keeps the mark visible on a bright image.
     mark.set(
         gid="mark",
@@ -136,16 +116,8 @@ def _draw_marked_image(axes: Axes, marked: MarkedImage, left: float, upper: floa
         path_effects=[Stroke(linewidth=2.8, foreground="black"), Normal()],
     )
     axes.add_patch(mark)
-    title = _shorten_lines(marked.title)
-    axes.text(middle, upper - 0.06, title, ha="center", va="bottom", fontsize=8, linespacing=1.05)
+    middle = left + _IMAGE / 2
+    title = shorten_lines(marked.title)
+    axes.text(middle, box.y0 - 0.06, title, ha="center", va="bottom", fontsize=8, linespacing=1.05)
     if marked.score is not None:
-        below = upper + shown_height + 0.06
-        axes.text(middle, below, f"{marked.score:.2f}", ha="center", va="top", fontsize=8, color="0.25")
-
-
-def _rectangle(left: float, upper: float, width: float, height: float, pad: float) -> Rectangle:
-    return Rectangle((left - pad, upper - pad), width + 2 * pad, height + 2 * pad, fill=False)
-
-
-def _shorten_lines(text: str) -> str:
-    return "\n".join(shorten(line) for line in text.splitlines())
+        axes.text(middle, box.y1 + 0.06, f"{marked.score:.2f}", ha="center", va="top", fontsize=8, color="0.25")

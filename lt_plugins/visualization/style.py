@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -102,6 +103,25 @@ def shade_groups(axes: Axes, groups: NDArray[np.str_]) -> None:
         )
 
 
+def group_legend(figure: Figure, groups: Collection[str | None]) -> None:
+    """Name the colours of the frames of images in the lower left corner of a figure.
+
+    Args:
+        figure (Figure): Where.
+        groups (Collection[str | None]): The groups that occur; without any there is no legend.
+    """
+    handles = [
+        Patch(color=color, label=f"{group}-shot class") for group, color in GROUP_COLORS.items() if group in groups
+    ]
+    if handles:
+        figure.legend(handles=handles, loc="lower left", ncols=3, frameon=False, fontsize=9)
+
+
 def shorten(name: str, length: int = 18) -> str:
     """Cut a long name in the middle, where class names differ least."""
     return name if len(name) <= length else f"{name[: length // 2]}…{name[-(length // 2 - 1) :]}"
+
+
+def shorten_lines(text: str) -> str:
+    """Cut each line that is too long."""
+    return "\n".join(shorten(line) for line in text.splitlines())

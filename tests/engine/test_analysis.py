@@ -2,13 +2,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 
-from lt_plugins.engine.analysis import check_device, describe_origin, find_label, not_clustered_error, open_page
-from lt_plugins.engine.trained_model import TrainedModel
+from lt_plugins.engine.analysis import (
+    check_device,
+    check_numbers,
+    describe_origin,
+    find_label,
+    load_image,
+    not_clustered_error,
+    open_page,
+    require_head,
+)
+from lt_plugins.engine.cli import load_config
+from lt_plugins.engine.trained_model import TrainedModel, build_plain_dataset
 from lt_plugins.errors import UserInputError
+from tests.tool_process import ROOT
 
 
 def test_classes_by_name_and_number() -> None:
@@ -47,3 +60,30 @@ def test_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserInputError, match="use --device cpu"):
         check_device("cuda")
+
+
+def test_head_and_numbers() -> None:
+    cfg = Config({"model": {"head": {"type": "PaCoHead"}}})
+    require_head(cfg, "PaCoHead", "x", "y")
+    with pytest.raises(UserInputError, match=r"is PaCoHead, which learns no latent categories; use one with LCRegHead"):
+        require_head(cfg, "LCRegHead", "latent categories", "configs/lcreg")
+    check_numbers("--latents", [0, 4], 5)
+    for number in (-1, 5):
+        with pytest.raises(UserInputError, match=f"--latents {number} is out of range; the model has 0 to 4"):
+            check_numbers("--latents", [0, number], 5)
+
+
+def test_image_of_another_size(tmp_path: Path) -> None:
+    """It gets the size of those in the data set, as the mean of what falls together; one of that size stays."""
+    dataset = build_plain_dataset(load_config(str(ROOT / "configs/baselines/ce/ce_r32_digits.py")), "test")
+    assert dataset[0]["inputs"].shape == (3, 32, 32)
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    assert cv2.imwrite(str(tmp_path / "large.png"), image)
+    assert cv2.imwrite(str(tmp_path / "small.png"), image[:32, :32])
+    np.testing.assert_array_equal(
+        load_image(tmp_path / "small.png", dataset).numpy(), image[:32, :32].transpose(2, 0, 1)
+    )
+    means = image.reshape(32, 2, 32, 3, 3).mean(axis=(1, 3)).transpose(2, 0, 1)
+    np.testing.assert_allclose(load_image(tmp_path / "large.png", dataset).numpy(), means, atol=1)
+    with pytest.raises(UserInputError, match=r"gone.png does not exist"):
+        load_image(tmp_path / "gone.png", dataset)

@@ -17,9 +17,9 @@ from lt_plugins.engine import (
     locate_attributes,
     retrieve_attributes,
 )
-from lt_plugins.engine.attribute_gallery import to_picture
-from lt_plugins.engine.attributes import BestPlaces
+from lt_plugins.engine.best_places import BestPlaces
 from lt_plugins.engine.cli import load_config
+from lt_plugins.engine.image_gallery import to_picture
 from lt_plugins.engine.trained_model import build_model, build_plain_dataset
 from lt_plugins.errors import UserInputError
 from tests.tool_process import ROOT

@@ -37,6 +37,13 @@ def test_weights_and_epoch(cfg: Config, tmp_path: Path) -> None:
     assert loaded.model.data_preprocessor.mean.flatten()[0] == pytest.approx(77.8)
 
 
+def test_class_counts_that_the_hook_added(cfg: Config, tmp_path: Path) -> None:
+    """The model itself has no place for them."""
+    counts = torch.tensor([9, 8, 7, 6, 5, 4, 3, 2, 1, 0])
+    torch.save({**build_model(cfg).state_dict(), "class_distribution.counts": counts}, tmp_path / "weights.pth")
+    assert load_trained_model(cfg, tmp_path / "weights.pth").model.class_distribution.counts.equal(counts)
+
+
 def test_plain_weights_of_a_distributed_run(cfg: Config, tmp_path: Path) -> None:
     state_dict = build_model(cfg).state_dict()
     torch.save({f"module.{key}": value for key, value in state_dict.items()}, tmp_path / "weights.pth")

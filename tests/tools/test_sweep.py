@@ -41,7 +41,7 @@ def write_configs(folder: Path) -> list[Path]:
 
 def test_table_of_two_configs_and_two_seeds(tmp_path: Path) -> None:
     configs, out = write_configs(tmp_path), tmp_path / "out"
-    arguments = [*configs, "--work-dir", out, "--cfg-options", *SMALL]
+    arguments: list[str | Path] = [*configs, "--work-dir", out, "--cfg-options", *SMALL]
     victim = start_tool("sweep.py", *arguments, logs=tmp_path / "killed")
     victim.wait_for_line("run 2 of 2")
     os.kill(victim.process.pid or 0, signal.SIGKILL)

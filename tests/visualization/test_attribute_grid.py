@@ -11,6 +11,7 @@ from PIL import Image
 
 from lt_plugins.visualization import AttributeRow, MarkedImage, draw_attribute_grid, figure_to_png
 from lt_plugins.visualization.style import GROUP_COLORS
+from tests.visualization.layout import assert_apart
 
 
 def _marked(size: int = 32, place: tuple[int, int] = (0, 0), grid: int = 8, **settings: object) -> MarkedImage:
@@ -117,13 +118,7 @@ def test_nothing_overlaps_or_leaves_the_figure(num_rows: int, num_images: int, w
     boxes = [figure.axes[0].transData.transform_bbox(box) for box in _boxes(figure, "frame")]
     boxes += [text.get_window_extent() for text in figure.axes[0].texts if text.get_text()]
     boxes += [legend.get_window_extent() for legend in figure.legends]
-    frame = figure.bbox
-    for number, box in enumerate(boxes):
-        assert frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
-        for other in boxes[:number]:
-            overlap_x = min(box.x1, other.x1) - max(box.x0, other.x0)
-            overlap_y = min(box.y1, other.y1) - max(box.y0, other.y0)
-            assert min(overlap_x, overlap_y) <= 0
+    assert_apart(figure, boxes)
 
 
 def test_grid_without_rows() -> None:

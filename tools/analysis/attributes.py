@@ -9,22 +9,23 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import mmcv
 import numpy as np
 import torch
-from mmengine.config import Config
 
-from lt_plugins.datasets import build_leaf_table
 from lt_plugins.engine.analysis import (
     add_analysis_arguments,
+    add_query_arguments,
     all_class_names,
     check_device,
+    check_numbers,
+    check_query_arguments,
     describe_origin,
     find_label,
+    load_image,
     not_clustered_error,
     open_page,
+    require_head,
 )
 from lt_plugins.engine.attribute_gallery import AttributeGallery
 from lt_plugins.engine.attributes import locate_attributes, retrieve_attributes
@@ -142,15 +143,6 @@ class AttributePage:
         self.page.add_png(name, draw_attribute_grid(rows, heading=heading), caption)
 
 
-def require_attributes_head(cfg: Config) -> None:
-    """Refuse a config that learns no attributes, before anything is built."""
-    head = cfg.get("model", {}).get("head", {}).get("type")
-    if head != "LPAHead":
-        raise UserInputError(
-            f"the config's model.head is {head}, which learns no pseudo-attributes; use one with LPAHead (configs/lpa)."
-        )
-
-
 def find_class(query: str, names: Sequence[str], head: LPAHead) -> int:
     """The label of a class that is given by name or number."""
     label = find_label(query, names)
@@ -164,52 +156,28 @@ def smallest_classes(gallery: AttributeGallery, number: int) -> list[int]:
     return [label for label in reversed(gallery.largest_first()) if gallery.strongest_attributes(label)][:number]
 
 
-def load_image(path: Path, dataset: Any) -> torch.Tensor:
-    """Read an image through the pipeline of a data set: BGR uint8 ``(3, H, W)``.
-
-    A pipeline that does not resize (CIFAR) would leave a photograph large, and the model has learned nothing about
-    patterns of that scale; so the image gets the size of those of the data set.
-    """
-    if not path.is_file():
-        raise UserInputError(f"image {path} does not exist.")
-    inputs: torch.Tensor = build_leaf_table(dataset).leaves[0].pipeline({"img_path": str(path)})["inputs"]
-    height, width = dataset[0]["inputs"].shape[1:]
-    if inputs.shape[1:] == (height, width):
-        return inputs
-    resized = mmcv.imresize(inputs.numpy().transpose(1, 2, 0), (width, height), interpolation="area")
-    return torch.from_numpy(resized.transpose(2, 0, 1).copy())
-
-
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_analysis_arguments(parser, "attributes")
-    parser.add_argument("--images", nargs="+", type=Path, default=[], metavar="PATH", help="query images, of any size")
-    parser.add_argument("--classes", nargs="+", default=[], metavar="CLASS", help="query classes, by name or number")
+    add_query_arguments(parser, top=6)
     parser.add_argument(
         "--attributes", nargs="+", type=int, default=[], metavar="K", help="query attributes, by number"
     )
-    parser.add_argument("--split", choices=["train", "test"], default="train", help="where to search (default: train)")
-    parser.add_argument("--top", type=int, default=6, metavar="N", help="retrieved images a row (default: 6)")
-    parser.add_argument("--max-per-class", type=int, default=2, metavar="N", help="of one class at most (default: 2)")
     return parser.parse_args(argv)
 
 
 def write_page(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     check_device(args.device)
-    if min(args.top, args.max_per_class) < 1:
-        raise UserInputError(f"--top {args.top} and --max-per-class {args.max_per_class} must be 1 or more.")
+    check_query_arguments(args)
     cfg = load_config(args.config, args.cfg_options)
-    require_attributes_head(cfg)
+    require_head(cfg, "LPAHead", "pseudo-attributes", "configs/lpa")
     trained = load_trained_model(cfg, args.checkpoint, args.device, args.allow_pickle)
     model = trained.model
     if not model.head.has_attributes:
         raise not_clustered_error(cfg, trained, "pseudo-attributes")
-    if bad := [k for k in args.attributes if not 0 <= k < model.head.num_attributes]:
-        raise UserInputError(
-            f"--attributes {bad[0]} is out of range; the model has 0 to {model.head.num_attributes - 1}."
-        )
+    check_numbers("--attributes", args.attributes, model.head.num_attributes)
     dataset = build_plain_dataset(cfg, args.split)
     names = all_class_names(dataset, model.head.num_classes)
     classes = [find_class(query, names, model.head) for query in args.classes]
