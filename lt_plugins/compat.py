@@ -63,7 +63,9 @@ def check_detection() -> None:
             importlib.import_module(module)
         except ImportError as error:
             reason = " ".join(str(error).split())
-            raise UserInputError(f"detection needs {what}, and import {module} fails ({reason}); run: {command}") from error
+            raise UserInputError(
+                f"detection needs {what}, and import {module} fails ({reason}); run: {command}"
+            ) from error
 
 
 def import_quietly(*modules: str) -> None:

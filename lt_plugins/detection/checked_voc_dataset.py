@@ -14,7 +14,7 @@ from lt_plugins.errors import UserInputError
 
 @DATASETS.register_module()
 class CheckedVOCDataset(VOCDataset):
-    """mmdet's ``VOCDataset``, which refuses annotations that would be skipped silently or fail in the middle of training.
+    """mmdet's ``VOCDataset``, which refuses annotations that would be skipped silently or fail in the middle of a run.
 
     Args:
         keep_difficult (bool): Whether training learns from objects that are marked as difficult, as in detectron2 and
@@ -44,8 +44,8 @@ class CheckedVOCDataset(VOCDataset):
         folder, image_list = Path(self.sub_data_root), Path(self.ann_file)
         if not image_list.is_file():
             raise UserInputError(
-                f"{image_list} does not exist; unpack PASCAL VOC there (docs/detection.md), or set data_root of the data "
-                "sets to the folder that holds VOC2007."
+                f"{image_list} does not exist; unpack PASCAL VOC there (docs/detection.md), or set data_root of the "
+                "data sets to the folder that holds VOC2007."
             )
         names = [line.strip() for line in image_list.read_text(encoding="utf-8").splitlines() if line.strip()]
         if not names:
@@ -62,7 +62,7 @@ class CheckedVOCDataset(VOCDataset):
         ]
         if problems:
             raise UserInputError(
-                f"{problems[0]}; so are {len(problems)} of the {len(names)} images of {image_list} unfit: mend them, or "
+                f"{problems[0]}; {len(problems)} of the {len(names)} images of {image_list} are unfit: mend them, or "
                 "take them out of the list."
             )
         return super().load_data_list()

@@ -52,7 +52,7 @@ class DetectionPreflightHook(Hook):
             "method": f"{type(model).__name__}({type(model.backbone).__name__}-{model.backbone.depth})",
             "device": f"{runner.world_size} x {describe_device()}",
             "schedule": f"{runner.max_iters} iterations, batch {loader.batch_size} x {runner.world_size}",
-            "model": f"{sum(p.numel() for p in parameters) / 1e6:.2f} M parameters, {trained / 1e6:.2f} M of them trained",
+            "model": f"{sum(p.numel() for p in parameters) / 1e6:.2f} M parameters, {trained / 1e6:.2f} M trained",
         }
         summary = "\n".join(f"{name:<8}  {text}" for name, text in rows.items())
         runner.logger.info(f"About to train, results go to {runner.work_dir}\n{summary}")

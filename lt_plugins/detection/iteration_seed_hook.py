@@ -17,8 +17,8 @@ class IterationSeedHook(Hook):
 
     What an iteration draws (the regions that the losses sample; augmentation, where no workers load the images) then is
     the same in a run that was resumed before it, which thus ends with the same weights, bit for bit. The order of the
-    images is mmengine's to restore. Data-loader workers draw the augmentation from a state of their own, which a resumed
-    run starts anew: with workers it repeats images and order, but not crops and flips.
+    images is mmengine's to restore. Data-loader workers draw the augmentation from a state of their own, which a
+    resumed run starts anew: with workers it repeats images and order, but not sizes and flips.
 
     Config::
 
@@ -29,10 +29,25 @@ class IterationSeedHook(Hook):
     priority = "LOWEST"
 
     def before_train(self, runner: Runner) -> None:
-        """Seed for the first iteration.
+        """Seed for the first batch.
 
         Args:
             runner (Runner): The runner of the training process.
+        """
+        seed_generators(runner.seed, runner.iter, runner.rank)
+
+    def before_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,  # noqa: ARG002 (mmengine's signature)
+        data_batch: Any = None,  # noqa: ARG002
+    ) -> None:
+        """Seed for the step: where data loading begins, and only there, it draws as well.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): Unused.
+            data_batch (Any): Unused.
         """
         seed_generators(runner.seed, runner.iter, runner.rank)
 
@@ -43,7 +58,7 @@ class IterationSeedHook(Hook):
         data_batch: Any = None,  # noqa: ARG002
         outputs: dict | None = None,  # noqa: ARG002
     ) -> None:
-        """Seed for the next iteration, before its batch is loaded.
+        """Seed for the next batch.
 
         Args:
             runner (Runner): The runner of the training process.

@@ -1,4 +1,4 @@
-"""The backbone of a classifier as weights of their own: read from a checkpoint, written for others, named to a detector."""
+"""The backbone of a classifier by itself: read from a checkpoint, written for others, named to a detector."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import io
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-import torchvision
 from mmengine.config import Config
 from torch import Tensor
+from torchvision.models import get_model  # type: ignore[import-untyped]
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.engine.checkpoint import load_checkpoint
@@ -117,7 +117,7 @@ def find_torchvision_model(weights: Mapping[str, Tensor]) -> str:
     shapes = {key: value.shape for key, value in weights.items()}
     for name in TORCHVISION_MODELS:
         with torch.device("meta"):
-            state_dict = torchvision.models.get_model(name, weights=None).state_dict()
+            state_dict = get_model(name, weights=None).state_dict()
         if shapes == {key: value.shape for key, value in state_dict.items() if not key.startswith("fc.")}:
             return name
     raise UserInputError(
@@ -153,7 +153,7 @@ def is_safetensors(path: str | Path) -> bool:
     return Path(path).suffix == SAFETENSORS_SUFFIX
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def _read_safetensors(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserInputError(f"checkpoint {path} does not exist; give the path of a {SAFETENSORS_SUFFIX} file.")
     try:
@@ -162,7 +162,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise UserInputError(f"{path} is no file of safetensors, or is damaged ({error}).") from error
 
 
-def _safetensors():  # type: ignore[no-untyped-def]
+def _safetensors() -> Any:
     try:
         return importlib.import_module("safetensors.torch")
     except ImportError as error:

@@ -6,6 +6,7 @@ from .prediction_metric import PredictionMetric
 from .predictions import Predictions
 from .run_folder import RunFolder, RunLog
 from .shot_accuracy import ShotAccuracy
+from .transfer_table import TransferRun, detection_metrics, markdown_table, method_of, transfer_rows
 
 __all__ = [
     "CalibrationError",
@@ -16,6 +17,11 @@ __all__ = [
     "RunFolder",
     "RunLog",
     "ShotAccuracy",
+    "TransferRun",
+    "detection_metrics",
     "expected_calibration_error",
+    "markdown_table",
+    "method_of",
     "reliability_bins",
+    "transfer_rows",
 ]

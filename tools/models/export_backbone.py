@@ -1,4 +1,4 @@
-"""Write the backbone of a checkpoint to a file of its own: weights only, without head, projector, queue and optimiser."""
+"""Write the backbone of a checkpoint to a file of its own: weights only, no head, projector, queue or optimiser."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         args = parse_args(argv)
         guard_pickles(args.allow_pickle)
         backbone = read_backbone(args.checkpoint, args.allow_pickle)
-        fits = f", which fit torchvision.models.{find_torchvision_model(backbone.weights)}" if args.torchvision_keys else ""
-        prefix = "" if args.torchvision_keys else BACKBONE_PREFIX
+        prefix, fits = BACKBONE_PREFIX, ""
+        if args.torchvision_keys:
+            prefix, fits = "", f", which fit torchvision.models.{find_torchvision_model(backbone.weights)}"
         write_backbone(backbone.weights, args.out, prefix)
         first = prefix + next(iter(backbone.weights))
         print(f"{args.checkpoint}: kept {backbone.describe()}")

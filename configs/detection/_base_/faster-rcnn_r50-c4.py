@@ -1,4 +1,5 @@
-# Faster R-CNN R50-C4 of MoCo's protocol: the last stage of the ResNet works on regions, with one more normalisation after it.
+# Faster R-CNN R50-C4 of MoCo's protocol: the last stage of the ResNet works on regions, with one more normalisation
+# after it (mmpretrain's ResLayerExtraNorm).
 _base_ = "mmdet::_base_/models/faster-rcnn_r50-caffe-c4.py"
 
 # All layers learn, batch normalisations with their own statistics over all processes (SyncBatchNormHook).

@@ -3,7 +3,9 @@ _base_ = "mmdet::_base_/default_runtime.py"
 custom_imports = dict(imports=["lt_plugins", "lt_plugins.detection"], allow_failed_imports=False)
 
 default_hooks = dict(
-    checkpoint=dict(_delete_=True, type="mmpretrain.SafeCheckpointHook", by_epoch=False, interval=1000, max_keep_ckpts=1),
+    checkpoint=dict(
+        _delete_=True, type="mmpretrain.SafeCheckpointHook", by_epoch=False, interval=1000, max_keep_ckpts=1
+    ),
     memory=dict(type="mmpretrain.PeakMemoryHook"),
 )
 

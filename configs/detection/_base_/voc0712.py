@@ -1,4 +1,5 @@
-# trainval of VOC 2007 and 2012 (16,551 images) -> test of VOC 2007 (4,952), short side 480-800 in training, 800 in the test.
+# trainval of VOC 2007 and 2012 (16,551 images) -> test of VOC 2007 (4,952); short side 480-800 in training, 800 in the
+# test.
 _base_ = "mmdet::_base_/datasets/voc0712.py"
 
 dataset_type = "CheckedVOCDataset"
@@ -26,9 +27,7 @@ voc2007 = dict(
     keep_difficult=True,
     pipeline=train_pipeline,
 )
-voc2012 = dict(
-    voc2007, ann_file="VOC2012/ImageSets/Main/trainval.txt", data_prefix=dict(sub_data_root="VOC2012/")
-)
+voc2012 = dict(voc2007, ann_file="VOC2012/ImageSets/Main/trainval.txt", data_prefix=dict(sub_data_root="VOC2012/"))
 
 train_dataloader = dict(
     batch_size=2,  # 8 GPUs
@@ -41,6 +40,6 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(type=dataset_type, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-# As detectron2 on voc_2007_test: the 11-point average precision of VOC 2007 at each IoU from 0.5 to 0.95, and their mean.
+# As detectron2 on voc_2007_test: the 11-point average precision of VOC 2007 at each IoU from 0.5 to 0.95, and the mean.
 val_evaluator = dict(iou_thrs=[0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95])
 test_evaluator = val_evaluator
