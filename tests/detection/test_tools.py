@@ -15,7 +15,7 @@ from tests.detection.voc import make_voc, small_cfg, write_annotation
 from tests.engine.test_resume import assert_identical
 from tests.tool_process import ROOT, expect_errors, run_tool, start_tool
 
-CONFIG = "configs/detection/faster-rcnn_r18-c4_200i_voc07-part.py"
+CONFIG = "configs/detection/faster-rcnn_r18-c4_300i_voc07-part.py"
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +140,9 @@ def test_mistakes(trained: Path, config: Path, classifiers: dict[int, Path], tmp
             ): "nothing initialises the backbone: give a checkpoint of a classifier with --backbone CKPT",
             (config, *train, "--backbone", queue): "only 0 of the 100 tensors of the detector's backbone are in",
             (config, *train, "--backbone", "none.pth"): "--backbone none.pth does not exist",
+            (config, *train, "--backbone", "random", "--cfg-options", "model.roi_head.bbox_head.num_classes=21"): (
+                "the training set has 20 classes, but the detector's bbox_head.num_classes=21"
+            ),
             (wrong, *train, "--backbone", "random"): "(cat) has an empty box: x 9 to 9, y 9 to 20; 1 of the 3 images",
         },
         tmp_path / "train",
