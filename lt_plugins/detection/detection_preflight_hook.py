@@ -8,6 +8,7 @@ from typing import Any
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import nn
 
 from lt_plugins.engine.preflight import describe_device
 from lt_plugins.engine.unwrap import unwrap_model
@@ -38,18 +39,20 @@ class DetectionPreflightHook(Hook):
         model, loader = unwrap_model(runner.model), runner.train_dataloader
         classes = loader.dataset.metainfo["classes"]
         head = getattr(model, "roi_head", model).bbox_head
-        if head.num_classes != len(classes):
-            raise UserInputError(
-                f"the training set has {len(classes)} classes, but the detector's bbox_head.num_classes="
-                f"{head.num_classes}; give both the same."
-            )
+        for part in head if isinstance(head, nn.ModuleList) else [head]:  # a cascade has several
+            if part.num_classes != len(classes):
+                raise UserInputError(
+                    f"the training set has {len(classes)} classes, but the detector's bbox_head.num_classes="
+                    f"{part.num_classes}; give both the same."
+                )
+        depth = f"-{model.backbone.depth}" if hasattr(model.backbone, "depth") else ""
         boxes = [instance for info in _infos(loader.dataset) for instance in info["instances"]]
         parameters = list(model.parameters())
         trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
         rows = {
             "data": f"{len(loader.dataset)} images, {len(boxes)} boxes of {len(classes)} classes, "
             f"{sum(box['ignore_flag'] for box in boxes)} of them ignored",
-            "method": f"{type(model).__name__}({type(model.backbone).__name__}-{model.backbone.depth})",
+            "method": f"{type(model).__name__}({type(model.backbone).__name__}{depth})",
             "device": f"{runner.world_size} x {describe_device()}",
             "schedule": f"{runner.max_iters} iterations, batch {loader.batch_size} x {runner.world_size}",
             "model": f"{sum(p.numel() for p in parameters) / 1e6:.2f} M parameters, {trained / 1e6:.2f} M trained",

@@ -3,6 +3,13 @@
 from lt_plugins.engine.attribute_clustering import AttributeClustering
 from lt_plugins.engine.attribute_gallery import AttributeGallery
 from lt_plugins.engine.attributes import AttributeRetrieval, Place, locate_attributes, retrieve_attributes
+from lt_plugins.engine.backbone import (
+    Backbone,
+    find_torchvision_model,
+    read_backbone,
+    set_backbone,
+    write_backbone,
+)
 from lt_plugins.engine.checkpoint import find_last_checkpoint, guard_pickles, load_checkpoint
 from lt_plugins.engine.checkpoint_fit import check_checkpoint_fit
 from lt_plugins.engine.clustering_task import ClusteringTask, FeaturePass
@@ -29,6 +36,7 @@ __all__ = [
     "AttributeClustering",
     "AttributeGallery",
     "AttributeRetrieval",
+    "Backbone",
     "CPUSyncBatchNorm",
     "CheckpointFitHook",
     "ClassDistributionHook",
@@ -49,12 +57,16 @@ __all__ = [
     "convert_sync_batch_norm",
     "epoch_worker_init",
     "find_last_checkpoint",
+    "find_torchvision_model",
     "gather_features",
     "guard_pickles",
     "load_checkpoint",
     "locate_attributes",
     "preflight_summary",
+    "read_backbone",
     "retrieve_attributes",
+    "set_backbone",
     "stream_features",
     "unwrap_model",
+    "write_backbone",
 ]

@@ -64,7 +64,7 @@ def read_backbone(path: str | Path, allow_pickle: bool = False) -> Backbone:
     Raises:
         UserInputError: If the file is missing, damaged, or holds no backbone.
     """
-    checkpoint = _read_safetensors(Path(path)) if is_safetensors(path) else load_checkpoint(path, "cpu", allow_pickle)
+    checkpoint = _read_safetensors(Path(path)) if _is_safetensors(path) else load_checkpoint(path, "cpu", allow_pickle)
     state_dict = checkpoint.get("state_dict", checkpoint)
     tensors = {k.removeprefix("module."): v for k, v in state_dict.items() if isinstance(v, Tensor)}
     weights = {k.removeprefix(BACKBONE_PREFIX): v for k, v in tensors.items() if k.startswith(BACKBONE_PREFIX)}
@@ -91,7 +91,7 @@ def write_backbone(weights: Mapping[str, Tensor], path: str | Path, prefix: str 
         UserInputError: If the name of the file has another ending, or safetensors is not installed.
     """
     named = {prefix + key: value.detach().cpu().contiguous() for key, value in weights.items()}
-    if is_safetensors(path):
+    if _is_safetensors(path):
         data = _safetensors().save(named, metadata={"format": "pt"})
     elif Path(path).suffix == ".pth":
         buffer = io.BytesIO()
@@ -148,16 +148,16 @@ def set_backbone(cfg: Config, source: str, allow_pickle: bool = False) -> None:
     hooks[0].update(checkpoint=source, allow_pickle=allow_pickle)
 
 
-def is_safetensors(path: str | Path) -> bool:
-    """Whether the name of a file says that it is in the format of safetensors."""
+def _is_safetensors(path: str | Path) -> bool:
     return Path(path).suffix == SAFETENSORS_SUFFIX
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserInputError(f"checkpoint {path} does not exist; give the path of a {SAFETENSORS_SUFFIX} file.")
+    safetensors = _safetensors()
     try:
-        return _safetensors().load(path.read_bytes())
+        return safetensors.load(path.read_bytes())
     except importlib.import_module("safetensors").SafetensorError as error:
         raise UserInputError(f"{path} is no file of safetensors, or is damaged ({error}).") from error
 

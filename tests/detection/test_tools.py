@@ -12,8 +12,9 @@ from PIL import Image
 
 from lt_plugins.engine import load_checkpoint
 from tests.detection.voc import make_voc, small_cfg, write_annotation
+from tests.engine.test_distributed import free_port
 from tests.engine.test_resume import assert_identical
-from tests.tool_process import ROOT, expect_errors, run_tool, start_tool
+from tests.tool_process import ROOT, expect_errors, run_ranks, run_tool, start_tool
 
 CONFIG = "configs/detection/faster-rcnn_r18-c4_300i_voc07-part.py"
 
@@ -59,6 +60,18 @@ def test_a_resumed_run_ends_with_the_same_weights(
     assert whole["meta"]["iter"] == resumed["meta"]["iter"] == 4
     assert_identical(resumed["state_dict"], whole["state_dict"])
     assert_identical(resumed["optimizer"], whole["optimizer"])
+
+
+def test_two_processes_train_one_detector(config: Path, classifiers: dict[int, Path], tmp_path: Path) -> None:
+    """On the CPU, by gloo, with synchronised normalisations."""
+    ranks = run_ranks(
+        "train.py", config, "--backbone", classifiers[18], "--work-dir", tmp_path / "run", "--cfg-options",
+        "train_cfg.max_iters=2", logs=tmp_path / "logs", world_size=2, port=free_port(),
+    )  # fmt: skip
+    assert [rank.exit_code for rank in ranks] == [0, 0], ranks[0].output
+    assert "schedule  2 iterations, batch 2 x 2" in ranks[0].output
+    assert "Batch normalisations are synchronised over 2 processes" in ranks[0].output
+    assert "pascal_voc/mAP" in ranks[0].output
 
 
 def test_test_tool(trained: Path, config: Path, tmp_path: Path) -> None:

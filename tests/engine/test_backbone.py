@@ -118,8 +118,12 @@ def test_mistakes(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with pytest.raises(UserInputError, match=message):
             call()
     monkeypatch.setitem(__import__("sys").modules, "safetensors.torch", None)
-    with pytest.raises(UserInputError, match="pip install safetensors"):
-        write_backbone({}, tmp_path / "out.safetensors")
+    for call in (
+        lambda: write_backbone({}, tmp_path / "out.safetensors"),
+        lambda: read_backbone(tmp_path / "damaged.safetensors"),
+    ):
+        with pytest.raises(UserInputError, match="pip install safetensors"):
+            call()
 
 
 def test_set_backbone() -> None:
