@@ -21,7 +21,7 @@ from lt_plugins.errors import UserInputError
 from tests.detection.voc import build_classifier, small_cfg
 
 CONFIGS = {
-    "faster-rcnn_r18-c4_300i_voc07-part": 18,
+    "faster-rcnn_r18-c4_200i_voc07-part": 18,
     "faster-rcnn_r50-c4_24k_voc0712": 50,
     "faster-rcnn_r50-fpn_24k_voc0712": 50,
     "retinanet_r50-fpn_24k_voc0712": 50,
@@ -54,7 +54,7 @@ def test_features_equal_those_of_the_classifier(name: str, depth: int, classifie
 
 
 def test_message_says_what_matched(classifiers: dict[int, Path]) -> None:
-    detector = build_detector("faster-rcnn_r18-c4_300i_voc07-part")
+    detector = build_detector("faster-rcnn_r18-c4_200i_voc07-part")
     backbone = read_backbone(classifiers[18])
     extra = backbone._replace(weights={**backbone.weights, "deep_stem.weight": torch.zeros(2)})
     assert load_backbone(detector, extra, "ce.pth") == (
@@ -64,7 +64,7 @@ def test_message_says_what_matched(classifiers: dict[int, Path]) -> None:
 
 
 def test_the_extra_norm_is_new(classifiers: dict[int, Path]) -> None:
-    detector = build_detector("faster-rcnn_r18-c4_300i_voc07-part")
+    detector = build_detector("faster-rcnn_r18-c4_200i_voc07-part")
     before = {key: value.clone() for key, value in detector.state_dict().items()}
     load_backbone(detector, read_backbone(classifiers[18]), "ce.pth")
     same = {key for key, value in detector.state_dict().items() if value.equal(before[key])}
@@ -79,7 +79,7 @@ def test_counters_of_batches_may_be_missing(classifiers: dict[int, Path]) -> Non
     """Old weights of torchvision have none."""
     backbone = read_backbone(classifiers[18])
     weights = {key: value for key, value in backbone.weights.items() if not key.endswith("num_batches_tracked")}
-    detector = build_detector("faster-rcnn_r18-c4_300i_voc07-part")
+    detector = build_detector("faster-rcnn_r18-c4_200i_voc07-part")
     assert load_backbone(detector, backbone._replace(weights=weights), "old.pth").startswith("100 of 120 tensors")
 
 
@@ -104,7 +104,7 @@ def test_counters_of_batches_may_be_missing(classifiers: dict[int, Path]) -> Non
 )
 def test_too_few_tensors(change: Any, message: str, classifiers: dict[int, Path]) -> None:
     backbone = read_backbone(classifiers[18])
-    detector = build_detector("faster-rcnn_r18-c4_300i_voc07-part")
+    detector = build_detector("faster-rcnn_r18-c4_200i_voc07-part")
     before = {key: value.clone() for key, value in detector.state_dict().items()}
     with pytest.raises(UserInputError, match=message):
         load_backbone(detector, Backbone(change(backbone.weights), backbone.left_out, None), "x.pth")
@@ -117,7 +117,7 @@ def test_backbone_of_another_depth(classifiers: dict[int, Path]) -> None:
 
 
 def test_no_backbone_by_accident(devkit: Path, tmp_path: Path) -> None:
-    cfg = small_cfg("configs/detection/faster-rcnn_r18-c4_300i_voc07-part.py", devkit, tmp_path)
+    cfg = small_cfg("configs/detection/faster-rcnn_r18-c4_200i_voc07-part.py", devkit, tmp_path)
     cfg.custom_hooks[1].checkpoint = None
     with pytest.raises(UserInputError, match=r"nothing initialises the backbone: .*--backbone CKPT.*--backbone random"):
         Runner.from_cfg(cfg).train()

@@ -16,7 +16,7 @@ from tests.engine.test_distributed import free_port
 from tests.engine.test_resume import assert_identical
 from tests.tool_process import ROOT, expect_errors, run_ranks, run_tool, start_tool
 
-CONFIG = "configs/detection/faster-rcnn_r18-c4_300i_voc07-part.py"
+CONFIG = "configs/detection/faster-rcnn_r18-c4_200i_voc07-part.py"
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import yaml
 from tests.tools.test_record_result import LOG
 from tools.dev import readme_tables, record_result
 
-CONFIG = "configs/detection/faster-rcnn_r18-c4_300i_voc07-part.py"
+CONFIG = "configs/detection/faster-rcnn_r18-c4_200i_voc07-part.py"
 METRICS = {"pascal_voc/mAP": 0.0123, "pascal_voc/AP50": 0.041, "pascal_voc/AP75": 0.002}
 
 
@@ -23,15 +23,15 @@ def run(tmp_path: Path) -> Path:
     cfg.merge_from_dict(
         {"randomness.seed": 3, "custom_hooks.1.checkpoint": "ce.pth", "train_dataloader.batch_size": 2},
     )
-    for name, steps in (("20261121_062131", (20, 100)), ("20261121_072131", (120, 300))):
+    for name, steps in (("20261121_062131", (20, 100)), ("20261121_072131", (120, 200))):
         start = work_dir / name
         (start / "vis_data").mkdir(parents=True)
         for path in (start / "vis_data" / "config.py", work_dir / Path(CONFIG).name):
             cfg.dump(path)
         rows: list[dict[str, float]] = [
-            {"loss": 600 / step, "memory": 900 + step, "iter": step, "step": step} for step in steps
+            {"loss": 400 / step, "memory": 900 + step, "iter": step, "step": step} for step in steps
         ]
-        rows += [{**METRICS, "step": 0}] if 300 in steps else []
+        rows += [{**METRICS, "step": 0}] if 200 in steps else []
         (start / "vis_data" / "scalars.json").write_text("\n".join(map(json.dumps, rows)))
         (start / f"{name}.log").write_text(LOG)
     transfer = {"backbone": "ce", "checkpoint": "ce.pth", "sha256": "ab12", "seed": 3}
@@ -49,13 +49,13 @@ def test_record(run: Path, tmp_path: Path) -> None:
         "train_dataloader.batch_size=2",
         "seed": 3,
         "backbone": {"name": "ce", "checkpoint": "ce.pth", "sha256": "ab12"},
-        "iterations": 300,
+        "iterations": 200,
         "starts": 2,
         "hardware": "2 x NVIDIA H200",
         "torch": "2.11.0+cu130",
         "time_s": 1200.0,
-        "max_memory_mb": 1200,
-        "loss": {"first": 30.0, "last": 2.0},
+        "max_memory_mb": 1100,
+        "loss": {"first": 20.0, "last": 2.0},
         "metrics": {"AP50": 4.1, "AP": 1.23, "AP75": 0.2},
     }
 
@@ -65,7 +65,7 @@ def test_unfinished(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     scalars.write_text("\n".join(scalars.read_text().splitlines()[:-1]))
     with pytest.raises(SystemExit):
         record_result.main([str(run), str(tmp_path / "result.json")])
-    assert "is not evaluated after iteration 300; finish it with transfer.py" in capsys.readouterr().err
+    assert "is not evaluated after iteration 200; finish it with transfer.py" in capsys.readouterr().err
 
 
 def test_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-# For a CPU, in minutes: 300 iterations of 4 small images, few and small regions.
+# For a CPU, in minutes: 200 iterations of 4 small images, few and small regions.
 _base_ = "./faster-rcnn_r18-c4_2k_voc07-part.py"
 
 resize = dict(type="Resize", scale=(320, 192), keep_ratio=True)
@@ -15,7 +15,7 @@ test_dataloader = val_dataloader
 optim_wrapper = dict(optimizer=dict(lr=0.01))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=20),
-    dict(type="MultiStepLR", by_epoch=False, begin=0, end=300, milestones=[240], gamma=0.1),
+    dict(type="MultiStepLR", by_epoch=False, begin=0, end=200, milestones=[160], gamma=0.1),
 ]
-train_cfg = dict(max_iters=300, val_interval=300)
+train_cfg = dict(max_iters=200, val_interval=200)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=50))
