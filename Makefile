@@ -12,8 +12,8 @@ help: ## list the targets
 venv: ## make .venv: the pinned classification stack, no compiler needed
 	@tools/dev/make_venv.sh
 
-venv-dev: ## the same with what tests and lint need
-	@tools/dev/make_venv.sh dev
+venv-dev: ## the same with what tests and lint need, detection included
+	@tools/dev/make_venv.sh dev det
 
 demo: venv ## train cross-entropy and LPA on a small long-tailed set on the CPU and compare them
 	@$(PY) tools/demo.py $(ARGS)

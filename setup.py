@@ -36,7 +36,7 @@ setup(
     extras_require={
         "cpu": ["faiss-cpu>=1.8"],
         "gpu": ["faiss-gpu-cu12>=1.8"],
-        "det": ["onedl-mmdetection>=3.5,<4"],
+        "det": ["onedl-mmdetection>=3.5,<4", "safetensors>=0.4"],
         "dev": ["pytest>=8", "pytest-cov>=5", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.14", "types-PyYAML"],
     },
 )

@@ -3,7 +3,7 @@
 from .compat import check_versions, import_quietly
 
 check_versions()
-import_quietly()
+import_quietly("mmcv.cnn.bricks.transformer", "mmpretrain.datasets")
 
 # Importing a subpackage registers its classes in mmpretrain's registries.
 from . import clustering, datasets, engine, evaluation, models, structures, visualization  # noqa: E402

@@ -6,7 +6,7 @@ import importlib
 import platform
 from typing import NamedTuple
 
-from .compat import OPENMMLAB_VERSIONS
+from .compat import INSTALL_OPS, MMDET_REQUIREMENT, OPENMMLAB_VERSIONS
 from .version import __version__
 
 # Module -> pip requirement; the first group is needed always, the second for some uses.
@@ -21,14 +21,10 @@ NEEDED = {
     "rich": "rich",
     "tensorboard": "tensorboard",
 }
-OPTIONAL = {"mmdet": "onedl-mmdetection>=3.5,<4"}
+OPTIONAL = {"mmdet": MMDET_REQUIREMENT}
 
 INSTALL_FAISS_CPU = "pip install faiss-cpu"
 INSTALL_FAISS_GPU = "pip uninstall -y faiss-cpu; pip install faiss-gpu-cu12"
-INSTALL_OPS = (
-    "pip install 'setuptools>=80,<82' ninja psutil && "
-    "pip install --no-build-isolation --no-cache-dir --no-deps --force-reinstall onedl-mmcv"
-)
 
 
 class Part(NamedTuple):

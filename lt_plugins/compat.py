@@ -9,6 +9,8 @@ from io import StringIO
 
 from packaging.version import Version
 
+from .errors import UserInputError
+
 # Module name -> (pip requirement that installs it, oldest version, first version that is too new). The original
 # OpenMMLab packages share the module names with their maintained continuation ``onedl-*``; both work.
 OPENMMLAB_VERSIONS = {
@@ -16,6 +18,13 @@ OPENMMLAB_VERSIONS = {
     "mmcv": ("onedl-mmcv>=2.3,<3", "2.0.0", "3"),
     "mmpretrain": ("onedl-mmpretrain>=1.3,<2", "1.2.0", "2"),
 }
+
+# What detection needs in addition; nothing else in the package imports either.
+MMDET_REQUIREMENT = "onedl-mmdetection>=3.5,<4"
+INSTALL_OPS = (
+    "pip install 'setuptools>=80,<82' ninja psutil && "
+    "pip install --no-build-isolation --no-cache-dir --no-deps --force-reinstall onedl-mmcv"
+)
 
 
 def check_versions() -> None:
@@ -39,13 +48,38 @@ def check_versions() -> None:
             )
 
 
-def import_quietly() -> None:
-    """Import the parts of mmcv and mmpretrain that talk when they are imported.
+def check_detection() -> None:
+    """Check that mmdet is installed and that mmcv has its compiled operators.
 
-    mmcv without compiled operators warns about one that no classifier here uses, and mmpretrain prints that a platform
-    of its distributor is missing; neither is a user's business, least of all on every command.
+    Raises:
+        UserInputError: If one is missing or does not import. The message is one line and holds the command that mends
+            it; without a prebuilt wheel the operators are compiled by it.
+    """
+    for module, what, command in (
+        ("mmdet", "mmdet", f"pip install '{MMDET_REQUIREMENT}'"),
+        ("mmcv._ext", "mmcv's compiled operators", INSTALL_OPS),
+    ):
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            reason = " ".join(str(error).split())
+            raise UserInputError(
+                f"detection needs {what}, and import {module} fails ({reason}); run: {command}"
+            ) from error
+
+
+def import_quietly(*modules: str) -> None:
+    """Import parts of mmcv, mmpretrain and mmdet that talk when they are imported.
+
+    mmcv without compiled operators warns about one that no classifier here uses, mmpretrain and mmdet print that a
+    platform of their distributor is missing, mmdet warns about a metric of COCO that nothing here uses; none of it is a
+    user's business, least of all on every command.
+
+    Args:
+        *modules (str): Their names.
     """
     with warnings.catch_warnings(), redirect_stdout(StringIO()):
         warnings.filterwarnings("ignore", message="Fail to import ``MultiScaleDeformableAttention``")
-        importlib.import_module("mmcv.cnn.bricks.transformer")
-        importlib.import_module("mmpretrain.datasets")
+        warnings.filterwarnings("ignore", message="faster_coco_eval is not installed")
+        for module in modules:
+            importlib.import_module(module)

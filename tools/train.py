@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from lt_plugins.engine.backbone import set_backbone
 from lt_plugins.engine.checkpoint import guard_pickles
 from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument, load_config, user_errors
 from lt_plugins.engine.launch import add_launcher_argument, prepare_launch
@@ -28,6 +29,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         help="go on where the run in the work dir stopped, or start if there is none; with a path, go on from this "
         "checkpoint (of the last stage)",
     )
+    parser.add_argument(
+        "--backbone",
+        metavar="CKPT",
+        help="of a detector: start from the backbone of this checkpoint of a classifier; 'random' trains from scratch",
+    )
     parser.add_argument("--amp", action="store_true", help="mixed precision (CUDA)")
     parser.add_argument("--no-validate", action="store_true", help="no evaluation during training")
     parser.add_argument(
@@ -40,6 +46,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     """Bring the command line into the config of a stage."""
+    if args.backbone is not None:
+        set_backbone(cfg, args.backbone, args.allow_pickle)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:

@@ -3,6 +3,13 @@
 from lt_plugins.engine.attribute_clustering import AttributeClustering
 from lt_plugins.engine.attribute_gallery import AttributeGallery
 from lt_plugins.engine.attributes import AttributeRetrieval, locate_attributes, retrieve_attributes
+from lt_plugins.engine.backbone import (
+    Backbone,
+    find_torchvision_model,
+    read_backbone,
+    set_backbone,
+    write_backbone,
+)
 from lt_plugins.engine.best_places import Place
 from lt_plugins.engine.checkpoint import find_last_checkpoint, guard_pickles, load_checkpoint
 from lt_plugins.engine.checkpoint_fit import check_checkpoint_fit
@@ -32,6 +39,7 @@ __all__ = [
     "AttributeClustering",
     "AttributeGallery",
     "AttributeRetrieval",
+    "Backbone",
     "CPUSyncBatchNorm",
     "CheckpointFitHook",
     "ClassDistributionHook",
@@ -55,14 +63,18 @@ __all__ = [
     "effective_number",
     "epoch_worker_init",
     "find_last_checkpoint",
+    "find_torchvision_model",
     "gather_features",
     "guard_pickles",
     "load_checkpoint",
     "locate_attributes",
     "measure_latents",
     "preflight_summary",
+    "read_backbone",
     "retrieve_attributes",
+    "set_backbone",
     "stream_features",
     "unwrap_model",
     "view_images",
+    "write_backbone",
 ]

@@ -51,7 +51,7 @@ def check_checkpoint_fit(model: nn.Module, state_dict: Mapping[str, Tensor], sou
                 name = prefix.removesuffix(".")
                 raise UserInputError(
                     f"only {len(part & fitting)} of the {len(part)} tensors of the {name} are in {source}: "
-                    f"{_describe(sorted(part - fitting), expected, found)}; "
+                    f"{describe_misfits(sorted(part - fitting), expected, found)}; "
                     f"load_from needs a checkpoint of the same {name}."
                 )
         return
@@ -61,7 +61,7 @@ def check_checkpoint_fit(model: nn.Module, state_dict: Mapping[str, Tensor], sou
     if wrong:
         raise UserInputError(
             f"{source} is a checkpoint of another model: {len(fitting)} of {len(expected)} tensors fit, "
-            f"{len(wrong)} do not: {_describe(wrong, expected, found)}; use the config that it was trained with."
+            f"{len(wrong)} do not: {describe_misfits(wrong, expected, found)}; use the config that it was trained with."
         )
 
 
@@ -84,7 +84,18 @@ def _keys_sized_by_data(model: nn.Module) -> set[str]:
     return {f"{path}.{name}" for path, module in model.named_modules() for name in getattr(module, "sized_by_data", ())}
 
 
-def _describe(keys: list[str], expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> str:
-    """``key (shape in the model, shape in the file)`` of the first few."""
+def describe_misfits(
+    keys: list[str], expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
+) -> str:
+    """Name the first few tensors that a checkpoint lacks or has in another shape.
+
+    Args:
+        keys (list[str]): Their names.
+        expected (Mapping[str, tuple]): Shapes in the model.
+        found (Mapping[str, tuple]): Shapes in the file.
+
+    Returns:
+        str: ``key (shape in the model, shape in the file), ...``
+    """
     shown = [f"{key} ({expected.get(key, 'not')} in the model, {found.get(key, 'not')} in the file)" for key in keys]
     return ", ".join(shown[:MAX_SHOWN]) + (", ..." if len(shown) > MAX_SHOWN else "")

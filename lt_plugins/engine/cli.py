@@ -36,6 +36,7 @@ from mmengine.config import Config, DictAction
 from mmengine.config.utils import ConfigParsingError
 from mmengine.runner import Runner
 
+from lt_plugins.compat import check_detection
 from lt_plugins.engine.checkpoint import ALLOW_PICKLE_OPTION
 from lt_plugins.errors import UserInputError
 
@@ -154,6 +155,8 @@ def load_config(path: str, overrides: dict[str, Any] | None = None) -> Config:
         TypeError,
         ConfigParsingError,
     ) as error:
+        if isinstance(error, ImportError) and "mmdet" in str(error):
+            check_detection()  # says what is missing, and the command that installs it
         reason = (str(error).splitlines() or [""])[0]
         raise UserInputError(f"config {path} cannot be read: {type(error).__name__}: {reason}") from error
     for key in overrides or {}:

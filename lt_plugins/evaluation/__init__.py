@@ -7,6 +7,7 @@ from .predictions import Predictions
 from .run_folder import RunFolder, RunLog
 from .shot_accuracy import ShotAccuracy
 from .tables import markdown_table, mean_and_spread
+from .transfer_table import TransferRun, detection_metrics, method_of, transfer_rows
 
 __all__ = [
     "CalibrationError",
@@ -17,8 +18,12 @@ __all__ = [
     "RunFolder",
     "RunLog",
     "ShotAccuracy",
+    "TransferRun",
+    "detection_metrics",
     "expected_calibration_error",
     "markdown_table",
     "mean_and_spread",
+    "method_of",
     "reliability_bins",
+    "transfer_rows",
 ]

@@ -12,8 +12,13 @@ import torch
 from tests.tool_process import ROOT, run_tool
 
 CONFIG = str(ROOT / "configs/lpa/paco_r32_digits.py")
-CONFIGS = {"analysis/subclasses.py": str(ROOT / "configs/sbcl/sbcl_r32_digits_stage1.py")}
 EVIL = "EVIL"  # stands for the path of the checkpoint
+# What goes before the arguments, if not CONFIG.
+CONFIGS = {
+    "analysis/subclasses.py": str(ROOT / "configs/sbcl/sbcl_r32_digits_stage1.py"),
+    "detection/transfer.py": "--backbones",
+    "models/export_backbone.py": EVIL,
+}
 
 # How each tool that reads checkpoints is called; ``--resume`` alone follows the file last_checkpoint of the work dir.
 COMMANDS = {
@@ -26,6 +31,9 @@ COMMANDS = {
     "test.py": [[EVIL]],
     "analysis/attributes.py": [[EVIL]],
     "analysis/subclasses.py": [[EVIL]],
+    "detection/predict.py": [[EVIL, str(ROOT / "docs/images/pseudo_attributes_digits.png"), "-o", "out"]],
+    "detection/transfer.py": [[EVIL]],
+    "models/export_backbone.py": [["out.pth"]],
 }
 CASES = [(tool, arguments) for tool, calls in COMMANDS.items() for arguments in calls]
 
@@ -56,7 +64,7 @@ def test_nothing_is_executed(tool: str, arguments: list[str], tmp_path: Path) ->
     (tmp_path / "last_checkpoint").write_text(str(evil))
     if tool == "train.py":
         arguments = ["--work-dir", str(tmp_path), *arguments]
-    arguments = [CONFIGS.get(tool, CONFIG), *(value.replace(EVIL, str(evil)) for value in arguments)]
+    arguments = [value.replace(EVIL, str(evil)) for value in (CONFIGS.get(tool, CONFIG), *arguments)]
     done = run_tool(tool, *arguments, logs=tmp_path / "logs")
     assert not marker.exists()
     assert done.exit_code == 1, done.output

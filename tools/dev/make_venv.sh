@@ -48,7 +48,24 @@ install() {
     fi
     local options=(--constraint requirements/constraints.txt)
     [[ -d $WHEELS ]] && options+=(--find-links "$WHEELS")
-    "$VENV/bin/python" -m pip install "${options[@]}" --editable ".[$1]"
+    "$VENV/bin/python" -m pip install "${options[@]}" --editable ".[$1]" || return
+    [[ ",$1," != *,det,* ]] || works mmcv._ext || install_ops
+}
+
+# onedl-mmcv with and without its compiled operators is the same distribution and version, so that pip takes the one
+# without, which classification needs, for installed.
+install_ops() {
+    local mmcv options=(--force-reinstall --no-deps)
+    mmcv=$(grep '^onedl-mmcv==' requirements/constraints.txt)
+    local find_links=()
+    [[ -d $WHEELS ]] && find_links=(--find-links "$WHEELS")
+    "$VENV/bin/python" -m pip install "${options[@]}" --only-binary :all: --no-index "${find_links[@]}" "$mmcv" || true
+    if ! works mmcv._ext; then
+        echo "no prebuilt $mmcv for this Python and torch: compiling its operators, which takes some 17 minutes on two cores"
+        "$VENV/bin/python" -m pip install 'setuptools>=80,<82' ninja psutil
+        "$VENV/bin/python" -m pip install "${options[@]}" --no-build-isolation --no-cache-dir --no-binary onedl-mmcv "$mmcv"
+        works mmcv._ext || die "$mmcv was built without its operators; it needs a C++ compiler (docs/installation.md)"
+    fi
 }
 
 if nvidia-smi --list-gpus &>/dev/null; then
@@ -69,6 +86,7 @@ works "sys, pip; assert (3, 10) <= sys.version_info[:2] <= (3, 12)" || create
 # A half-made environment can hold broken packages that pip takes for installed: then one made afresh must do.
 extra_list=$(paste -sd, <<<"$extras")
 stack="torch, torchvision, mmpretrain, scipy, sklearn, matplotlib, tensorboard"
+[[ ",$extra_list," != *,det,* ]] || stack+=", mmdet, mmcv._ext"
 if ! { install "$extra_list" && works "$stack"; }; then
     [[ -f $STAMP ]] || { echo "the environment is broken: making it afresh"; create; }
     install "$extra_list"

@@ -16,7 +16,8 @@ import yaml
 
 from lt_plugins.engine.cli import user_errors
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation import markdown_table, mean_and_spread
+from lt_plugins.evaluation import TransferRun, markdown_table, mean_and_spread, transfer_rows
+from lt_plugins.evaluation.transfer_table import NUMERIC_COLUMNS, TRANSFER_HEADER
 
 ROOT = Path(__file__).resolve().parents[2]
 BEGIN = "<!-- begin results: written by `make results-table` -->"
@@ -27,6 +28,10 @@ NOTE = """\
 Top-1 accuracy and expected calibration error in percent. *Published*: overall (many / medium / few). *Ours*: after the
 last epoch, never the best epoch on the test set; ± is the standard deviation over seeds. A *short* schedule is not
 comparable with published numbers."""
+DETECTION = "Object Detection"
+DETECTION_NOTE = """\
+Percent, after the last iteration, by the 11-point metric of VOC 2007; ± is the standard deviation over seeds.
+Published: SBCL, Tab. 3, pre-training on ImageNet-LT. Configs with other data or schedules do not compare with them."""
 MODEL_KEYS = {"Name", "In Collection", "Config", "Results"}
 RESULT_KEYS = {"Task", "Dataset"}
 OPTIONAL_RESULT_KEYS = {"Published", "Ours"}
@@ -67,11 +72,27 @@ class Method:
     def rows(self) -> list[tuple[str, ...]]:
         """All configs, for the method's own README."""
         folder = self.metafile.parent
-        return [_row(Path(m["Config"]).stem, m, result, folder) for m in self.models for result in m["Results"]]
+        return [_row(Path(m["Config"]).stem, m, result, folder) for m, result in self._results(DETECTION, False)]
 
     def rows_with_runs(self) -> list[tuple[str, ...]]:
         """What we have run, for the main README."""
-        return [_row(m["Name"], m, result, ROOT) for m in self.models for result in m["Results"] if result["runs"]]
+        return [_row(m["Name"], m, result, ROOT) for m, result in self._results(DETECTION, False) if result["runs"]]
+
+    def detection_rows(self) -> list[tuple[str, ...]]:
+        """All configs of detectors by the backbone that they start from."""
+        rows = []
+        for model, result in self._results(DETECTION, True):
+            config = Path(model["Config"])
+            published = result.get("Published", {})
+            runs = [TransferRun(run["backbone"]["name"], run["seed"], run["metrics"]) for run in result["runs"]]
+            methods = [key for key in published if key != "source"]
+            names = methods + [name for name in dict.fromkeys(run.backbone for run in runs) if name not in methods]
+            rows += [(f"[{config.stem}]({config.name})", *row) for row in transfer_rows(names, runs, published)]
+        return rows
+
+    def _results(self, task: str, wanted: bool) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Models with those of their results that are (not) of a task."""
+        return [(m, result) for m in self.models for result in m["Results"] if (result["Task"] == task) == wanted]
 
     def _load(self, path: str, config: str) -> dict[str, Any]:
         self._require((ROOT / path).is_file(), f"{path} does not exist")
@@ -121,6 +142,12 @@ def table(rows: Sequence[tuple[str, ...]]) -> str:
     return f"{markdown_table(HEADER, rows, range(3, 9))}\n\n{NOTE}"
 
 
+def detection_table(rows: Sequence[tuple[str, ...]]) -> str:
+    """The table of detectors with its note."""
+    header, numeric = ("Config", *TRANSFER_HEADER), [column + 1 for column in NUMERIC_COLUMNS]
+    return f"{markdown_table(header, rows, numeric)}\n\n{DETECTION_NOTE}"
+
+
 def fill(page: Path, content: str) -> tuple[str, str]:
     """The page as it is, and with the content between its markers."""
     text = page.read_text(encoding="utf-8")
@@ -133,7 +160,10 @@ def fill(page: Path, content: str) -> tuple[str, str]:
 
 def pages(methods: Sequence[Method]) -> list[tuple[Path, str]]:
     """Each page with its table: the methods' own, and what we have run in the main README."""
-    own = [(method.readme, table(method.rows())) for method in methods]
+    own = [
+        (method.readme, detection_table(found) if (found := method.detection_rows()) else table(method.rows()))
+        for method in methods
+    ]
     run = [row for method in methods for row in method.rows_with_runs()]
     return [*own, (ROOT / "README.md", table(run))]
 

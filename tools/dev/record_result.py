@@ -17,7 +17,7 @@ from mmengine.config import Config
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.engine.cli import user_errors
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation import RunFolder
+from lt_plugins.evaluation import RunFolder, detection_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 METRICS = {
@@ -189,6 +189,44 @@ def collect(run: RunFolder) -> dict[str, Any]:
     }
 
 
+def collect_transfer(run: RunFolder) -> dict[str, Any]:
+    """Everything that results/ says about a fine-tuning of tools/detection/transfer.py.
+
+    Args:
+        run (RunFolder): A finished run, one backbone and seed.
+
+    Raises:
+        UserInputError: If the run is not finished, or its logs or config are missing.
+    """
+    _, trained = run.config()
+    log = run.log()
+    iterations = trained["train_cfg"]["max_iters"]
+    last = [row for row in log.metrics if row["step"] == iterations]
+    if not last:
+        raise UserInputError(f"{run.path} is not evaluated after iteration {iterations}; finish it with transfer.py.")
+    transfer = json.loads((run.path / "transfer.json").read_text(encoding="utf-8"))
+    config, changed = find_config(run, trained)
+    changed = {key: value for key, value in changed.items() if not key.startswith("custom_hooks.")}
+    started, seconds, header = read_logs(run)
+    options = "".join(f" {key}={json.dumps(value).replace(' ', '')}" for key, value in changed.items())
+    return {
+        "config": config,
+        "command": f"python tools/train.py {config} --backbone {transfer['checkpoint']}"
+        + (f" --cfg-options{options}" if changed else ""),
+        "seed": trained["randomness"]["seed"],
+        "backbone": {"name": transfer["backbone"], "checkpoint": transfer["checkpoint"], "sha256": transfer["sha256"]},
+        "iterations": iterations,
+        "starts": len(run.starts),
+        "hardware": describe_hardware(header),
+        "torch": find(r"PyTorch: (\S+)", header),
+        "time_s": seconds,
+        "max_memory_mb": round(max(row["memory"] for row in log.train)),
+        "commit": commit_at(started),
+        "loss": {"first": round(log.train[0]["loss"], 4), "last": round(log.train[-1]["loss"], 4)},
+        "metrics": detection_metrics(last[-1]),
+    }
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the file."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -196,7 +234,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path, help="like results/lpa/paco_r32_cifar100-lt100_folder_20e_seed0.json")
     args = parser.parse_args(argv)
     with user_errors():
-        result = collect(RunFolder(args.work_dir))
+        run = RunFolder(args.work_dir)
+        result = collect_transfer(run) if (run.path / "transfer.json").is_file() else collect(run)
         atomic_write(args.out, (json.dumps(result, indent=2) + "\n").encode())
         print(f"{args.out}: {result['metrics']}")
 

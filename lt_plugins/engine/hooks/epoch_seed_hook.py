@@ -57,10 +57,21 @@ class EpochSeedHook(Hook):
         Args:
             runner (Runner): The runner of the training process.
         """
-        state = np.random.SeedSequence([runner.seed, runner.epoch, runner.rank]).generate_state(2, np.uint32)
-        random.seed(int(state[0]))
-        np.random.seed(int(state[0]))  # noqa: NPY002 (what the transforms of mmcv draw from)
-        torch.manual_seed(int(state[0]) << 32 | int(state[1]))  # also seeds every CUDA device
+        seed_generators(runner.seed, runner.epoch, runner.rank)
+
+
+def seed_generators(seed: int, step: int, rank: int) -> None:
+    """Seed python, numpy and torch of this process.
+
+    Args:
+        seed (int): Seed of the run.
+        step (int): The epoch or iteration that begins.
+        rank (int): Number of the process.
+    """
+    state = np.random.SeedSequence([seed, step, rank]).generate_state(2, np.uint32)
+    random.seed(int(state[0]))
+    np.random.seed(int(state[0]))  # noqa: NPY002 (what the transforms of mmcv draw from)
+    torch.manual_seed(int(state[0]) << 32 | int(state[1]))  # also seeds every CUDA device
 
 
 def check_workers(loader: DataLoader[Any]) -> None:

@@ -1,0 +1,22 @@
+_base_ = "mmdet::_base_/default_runtime.py"
+
+custom_imports = dict(imports=["lt_plugins", "lt_plugins.detection"], allow_failed_imports=False)
+
+default_hooks = dict(
+    checkpoint=dict(
+        _delete_=True, type="mmpretrain.SafeCheckpointHook", by_epoch=False, interval=1000, max_keep_ckpts=1
+    ),
+    memory=dict(type="mmpretrain.PeakMemoryHook"),
+)
+
+# A config that adds a hook repeats these: custom_hooks = [*_base_.custom_hooks, dict(type='...')].
+custom_hooks = [
+    dict(type="mmpretrain.CheckpointFitHook"),
+    dict(type="LoadBackboneHook"),  # the checkpoint comes by --backbone
+    dict(type="DetectionPreflightHook"),
+    dict(type="mmpretrain.SyncBatchNormHook", enabled=True),
+    dict(type="IterationSeedHook"),
+]
+
+log_processor = dict(by_epoch=False)
+randomness = dict(seed=0, deterministic=False)

@@ -1,0 +1,72 @@
+"""What the training of a detector is about to do, before it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mmdet.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import nn
+
+from lt_plugins.engine.preflight import describe_device
+from lt_plugins.engine.unwrap import unwrap_model
+from lt_plugins.errors import UserInputError
+
+
+@HOOKS.register_module()
+class DetectionPreflightHook(Hook):
+    """Print a summary before the first step, and stop where the classes of data and detector differ.
+
+    Config::
+
+        custom_hooks = [dict(type='DetectionPreflightHook')]
+
+    Raises:
+        UserInputError: If a head has another number of classes than the training set.
+    """
+
+    # After LoadBackboneHook.
+    priority = "HIGH"
+
+    def before_train(self, runner: Runner) -> None:
+        """Check, then print.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        model, loader = unwrap_model(runner.model), runner.train_dataloader
+        classes = loader.dataset.metainfo["classes"]
+        head = getattr(model, "roi_head", model).bbox_head
+        for part in head if isinstance(head, nn.ModuleList) else [head]:  # a cascade has several
+            if part.num_classes != len(classes):
+                raise UserInputError(
+                    f"the training set has {len(classes)} classes, but the detector's bbox_head.num_classes="
+                    f"{part.num_classes}; give both the same."
+                )
+        depth = f"-{model.backbone.depth}" if hasattr(model.backbone, "depth") else ""
+        boxes = [instance for info in _infos(loader.dataset) for instance in info["instances"]]
+        parameters = list(model.parameters())
+        trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+        rows = {
+            "data": f"{len(loader.dataset)} images, {len(boxes)} boxes of {len(classes)} classes, "
+            f"{sum(box['ignore_flag'] for box in boxes)} of them ignored",
+            "method": f"{type(model).__name__}({type(model.backbone).__name__}{depth})",
+            "device": f"{runner.world_size} x {describe_device()}",
+            "schedule": f"{runner.max_iters} iterations, batch {loader.batch_size} x {runner.world_size}",
+            "model": f"{sum(p.numel() for p in parameters) / 1e6:.2f} M parameters, {trained / 1e6:.2f} M trained",
+        }
+        summary = "\n".join(f"{name:<8}  {text}" for name, text in rows.items())
+        runner.logger.info(f"About to train, results go to {runner.work_dir}\n{summary}")
+
+
+def _infos(dataset: Any) -> Iterator[dict]:
+    """What the innermost data sets hold of each image."""
+    if hasattr(dataset, "datasets"):
+        for part in dataset.datasets:
+            yield from _infos(part)
+    elif hasattr(dataset, "dataset"):
+        yield from _infos(dataset.dataset)
+    else:
+        yield from (dataset.get_data_info(index) for index in range(len(dataset)))

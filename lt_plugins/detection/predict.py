@@ -1,0 +1,99 @@
+"""Boxes of a detector on images: drawn, and as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mmcv
+import numpy as np
+from mmdet.apis import inference_detector
+from mmdet.registry import DATASETS, VISUALIZERS
+from mmengine.config import Config
+from numpy.typing import NDArray
+
+from lt_plugins.errors import UserInputError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
+class Predictor:
+    """A detector that looks at image files.
+
+    Args:
+        cfg (Config): Its config.
+        model (nn.Module): The detector with its weights, in evaluation mode.
+        score_threshold (float): Boxes of a lower score are left out.
+    """
+
+    def __init__(self, cfg: Config, model: Any, score_threshold: float) -> None:
+        self.score_threshold = score_threshold
+        metainfo = DATASETS.build({**cfg.test_dataloader.dataset, "lazy_init": True}).metainfo
+        self.classes: Sequence[str] = metainfo["classes"]
+        self.model = model
+        self.model.cfg = cfg  # where mmdet looks for the pipeline
+        self.visualizer = VISUALIZERS.build({**cfg.visualizer, "name": "predict", "vis_backends": None})
+        self.visualizer.dataset_meta = metainfo
+
+    def __call__(self, path: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+        """Detect and draw.
+
+        Args:
+            path (Path): An image file.
+
+        Returns:
+            tuple[dict, NDArray]: File, width, height and ``detections``, best first, each with ``class``, ``label``,
+            ``score`` and ``box`` (left, top, right, bottom in pixels); and the image with boxes, RGB ``(H, W, 3)``.
+
+        Raises:
+            UserInputError: If the file is no image.
+        """
+        image = mmcv.imread(str(path)) if path.stat().st_size else None  # BGR
+        if image is None:
+            raise UserInputError(f"{path} cannot be read as an image; mend it, or leave it out.")
+        sample = inference_detector(self.model, image).cpu()
+        sample.pred_instances = sample.pred_instances[sample.pred_instances.scores >= self.score_threshold]
+        found = sample.pred_instances
+        order = found.scores.argsort(descending=True).tolist()
+        height, width = image.shape[:2]
+        record = {
+            "file": str(path),
+            "width": width,
+            "height": height,
+            "detections": [
+                {
+                    "class": self.classes[int(found.labels[index])],
+                    "label": int(found.labels[index]),
+                    "score": round(float(found.scores[index]), 4),
+                    "box": [round(float(value), 1) for value in found.bboxes[index]],
+                }
+                for index in order
+            ],
+        }
+        self.visualizer.add_datasample(
+            "predict", mmcv.bgr2rgb(image), sample, draw_gt=False, pred_score_thr=self.score_threshold
+        )
+        return record, self.visualizer.get_image()
+
+
+def find_images(paths: Sequence[str]) -> list[Path]:
+    """The image files among files and folders.
+
+    Args:
+        paths (Sequence[str]): Files, which are taken as they are, and folders, of which all images are.
+
+    Returns:
+        list[Path]: The files, those of a folder by name.
+
+    Raises:
+        UserInputError: If one does not exist, or a folder holds no image.
+    """
+    images: list[Path] = []
+    for path in map(Path, paths):
+        found = [path] if path.is_file() else sorted(p for p in path.glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        if not found:
+            what = "has no image in it" if path.is_dir() else "does not exist"
+            raise UserInputError(f"{path} {what}; give images ({', '.join(IMAGE_SUFFIXES)}) or folders of them.")
+        images += found
+    return images

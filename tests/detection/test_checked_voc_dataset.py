@@ -1,0 +1,121 @@
+"""Annotations that cannot be learned from stop training before it begins, by one clear line."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mmdet.registry import DATASETS
+from mmengine.registry import init_default_scope
+
+from lt_plugins.detection import CheckedVOCDataset, find_voc_problem
+from lt_plugins.errors import UserInputError
+from tests.detection.voc import OBJECTS, make_voc, write_annotation
+
+Objects = list[tuple[str, tuple[int, int, int, int], int]]
+
+
+def build(devkit: Path, **kwargs) -> CheckedVOCDataset:
+    init_default_scope("mmdet")
+    return DATASETS.build(
+        {
+            "type": "CheckedVOCDataset",
+            "data_root": f"{devkit}/",
+            "ann_file": "VOC2007/ImageSets/Main/trainval.txt",
+            "data_prefix": {"sub_data_root": "VOC2007/"},
+            "pipeline": [],
+            **kwargs,
+        }
+    )
+
+
+def test_reads_what_voc_dataset_reads(devkit: Path) -> None:
+    dataset = build(devkit)
+    original = build(devkit, type="VOCDataset")
+    assert len(dataset) == len(OBJECTS)
+    assert [dataset.get_data_info(i) for i in range(3)] == [original.get_data_info(i) for i in range(3)]
+    assert dataset.metainfo == original.metainfo
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "flags"),
+    [({}, [0, 1]), ({"keep_difficult": True}, [0, 0]), ({"keep_difficult": True, "test_mode": True}, [0, 1])],
+    ids=["mmdet's", "detectron2's", "evaluation"],
+)
+def test_difficult_objects(kwargs: dict, flags: list[int], devkit: Path) -> None:
+    instances = build(devkit, **kwargs).get_data_info(0)["instances"]
+    assert [instance["ignore_flag"] for instance in instances] == flags
+
+
+def remove_image(folder: Path) -> None:
+    (folder / "JPEGImages" / "2007_000001.jpg").unlink()
+
+
+def remove_annotation(folder: Path) -> None:
+    (folder / "Annotations" / "2007_000001.xml").unlink()
+
+
+def cut_annotation(folder: Path) -> None:
+    path = folder / "Annotations" / "2007_000001.xml"
+    path.write_text(path.read_text()[:-40])
+
+
+def remove_list(folder: Path) -> None:
+    (folder / "ImageSets" / "Main" / "trainval.txt").unlink()
+
+
+def empty_list(folder: Path) -> None:
+    (folder / "ImageSets" / "Main" / "trainval.txt").write_text("\n")
+
+
+def objects(changed: Objects) -> Callable[[Path], None]:
+    return lambda folder: write_annotation(folder / "Annotations" / "2007_000001.xml", changed)
+
+
+def remove_corner(folder: Path) -> None:
+    path = folder / "Annotations" / "2007_000001.xml"
+    path.write_text(path.read_text().replace("<xmax>96</xmax>", ""))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (remove_image, r"image .*2007_000001\.jpg of .*2007_000001\.xml is missing"),
+        (remove_annotation, r"annotation .*2007_000001\.xml is missing"),
+        (cut_annotation, r"annotation .*2007_000001\.xml cannot be read"),
+        (objects([("unicorn", (1, 1, 9, 9), 0)]), r"object 1 of .*2007_000001\.xml has the unknown class 'unicorn'"),
+        (
+            objects([("cat", (1, 1, 9, 9), 0), ("dog", (9, 1, 9, 9), 0)]),
+            r"object 2 of .*\.xml \(dog\) has an empty box: x 9 to 9, y 1 to 9",
+        ),
+        (objects([("dog", (1, 9, 9, 3), 0)]), r"has an empty box: x 1 to 9, y 9 to 3"),
+        (remove_corner, r"object 1 of .*\.xml \(person\) has no xmax"),
+        (remove_list, r"trainval\.txt does not exist; unpack PASCAL VOC there"),
+        (empty_list, r"trainval\.txt names no image"),
+    ],
+)
+def test_mistakes(damage: Callable[[Path], None], message: str, tmp_path: Path) -> None:
+    devkit = make_voc(tmp_path)
+    damage(devkit / "VOC2007")
+    with pytest.raises(UserInputError, match=message) as caught:
+        build(devkit)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_number_of_affected_images_is_given(tmp_path: Path) -> None:
+    devkit = make_voc(tmp_path)
+    shutil.rmtree(devkit / "VOC2007" / "JPEGImages")
+    with pytest.raises(UserInputError, match=r"2007_000000\.jpg .* is missing; 3 of the 3 images of .* are unfit"):
+        build(devkit)
+
+
+def test_own_classes(tmp_path: Path) -> None:
+    devkit = make_voc(tmp_path)
+    annotation = devkit / "VOC2007" / "Annotations" / "2007_000001.xml"
+    write_annotation(annotation, [("unicorn", (1, 1, 9, 9), 0)])
+    dataset = build(devkit, metainfo={"classes": ("unicorn", "cat")})
+    labels = [[one["bbox_label"] for one in dataset.get_data_info(i)["instances"]] for i in range(3)]
+    assert labels == [[1], [0], []]
+    assert find_voc_problem(annotation, annotation, ["unicorn"]) is None

@@ -1,0 +1,128 @@
+"""The runs of a transfer table: what they are called, when they are finished, and that none is mistaken for another."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lt_plugins.detection.transfer import NamedBackbone, Transfer, parse_backbone
+from lt_plugins.errors import UserInputError
+
+ROW = {"pascal_voc/mAP": 0.2, "pascal_voc/AP50": 0.4, "pascal_voc/AP75": 0.1}
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "sbcl" / "stage1" / "epoch_200.pth"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"weights")
+    return path
+
+
+def write_log(folder: Path, iterations: int, evaluated: bool) -> None:
+    """What training leaves of a run of ten iterations."""
+    start = folder / "20261125_000000" / "vis_data"
+    start.mkdir(parents=True)
+    rows: list[dict[str, float]] = [{"loss": 1.0, "iter": step, "step": step} for step in range(2, iterations + 1, 2)]
+    rows += [{**ROW, "step": 0}] if evaluated else []
+    (start / "scalars.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (start / "config.py").write_text("train_cfg = dict(type='IterBasedTrainLoop', max_iters=10)\n")
+
+
+def test_names(weights: Path, tmp_path: Path) -> None:
+    file = tmp_path / "ce.pth"
+    file.touch()
+    assert parse_backbone("random") == ("random", "random")
+    assert parse_backbone(str(file)) == ("ce", str(file))
+    assert parse_backbone(str(weights)) == ("sbcl", str(weights)), "the folder of the run, not stage1"
+    assert parse_backbone(f"mine={weights}") == ("mine", str(weights))
+    with pytest.raises(UserInputError, match=r"none\.pth does not exist"):
+        parse_backbone("ce=none.pth")
+    with pytest.raises(UserInputError, match="the name 'a/b' may have"):
+        parse_backbone(f"a/b={file}")
+
+
+@pytest.mark.parametrize(("iterations", "evaluated"), [(0, False), (10, False), (8, True)])
+def test_is_not_finished(iterations: int, evaluated: bool, tmp_path: Path) -> None:
+    transfer = Transfer("x.py", NamedBackbone("random", "random"), 0, tmp_path)
+    if iterations:
+        write_log(tmp_path, iterations, evaluated)
+    assert transfer.result() is None
+
+
+def test_is_finished(tmp_path: Path) -> None:
+    write_log(tmp_path, 10, evaluated=True)
+    result = Transfer("x.py", NamedBackbone("random", "random"), 3, tmp_path).result()
+    assert result == ("random", 3, {"AP50": 40.0, "AP": 20.0, "AP75": 10.0})
+
+
+def test_command(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> SimpleNamespace:
+        calls.append(command)
+        write_log(tmp_path / "run", 10, evaluated=True)
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    transfer = Transfer("x.py", NamedBackbone("sbcl", str(weights)), 2, tmp_path / "run", ["a.b=1"])
+    assert transfer.run(num_gpus=8).seed == 2
+    [command] = calls
+    assert command[0].endswith("tools/dist_train.sh")
+    assert command[1:] == [
+        *("x.py", "8", "--backbone", str(weights), "--resume", "--work-dir", str(tmp_path / "run")),
+        *("--cfg-options", "randomness.seed=2", "a.b=1"),
+    ]
+
+
+@pytest.mark.parametrize("num_gpus", [1, 4])
+def test_stopped_in_the_last_evaluation(num_gpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mmengine does not repeat the evaluation of a run that has all its steps."""
+    write_log(tmp_path, 10, evaluated=False)
+    (tmp_path / "iter_10.pth").touch()
+    (tmp_path / "last_checkpoint").write_text("iter_10.pth")
+    calls: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> SimpleNamespace:
+        calls.append(command)
+        if len(calls) == 2:
+            (tmp_path / "tested.json").write_text(json.dumps(ROW))
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    result = Transfer("x.py", NamedBackbone("random", "random"), 0, tmp_path).run(num_gpus)
+    assert result.metrics["AP50"] == 40.0
+    test = calls[1]
+    assert test[test.index("x.py") :][: 2 + (num_gpus > 1)] == [
+        "x.py",
+        str(tmp_path / "iter_10.pth"),
+        *(["4"] if num_gpus > 1 else []),
+    ]
+
+
+def test_failure_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=7))
+    with pytest.raises(UserInputError, match="the train run of random, seed 0 stopped with exit code 7"):
+        Transfer("x.py", NamedBackbone("random", "random"), 0, tmp_path).run()
+
+
+def test_a_folder_of_another_run_is_refused(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(command: list[str], **_: Any) -> SimpleNamespace:
+        write_log(tmp_path / "run", 10, evaluated=True)
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    backbone = NamedBackbone("sbcl", str(weights))
+    Transfer("x.py", backbone, 0, tmp_path / "run").run()
+    moved = weights.rename(tmp_path / "moved.pth")
+    assert Transfer("x.py", NamedBackbone("sbcl", str(moved)), 0, tmp_path / "run").result()
+    with pytest.raises(UserInputError, match=r"run holds a run with overrides=\['randomness.seed=0'\], not"):
+        Transfer("x.py", NamedBackbone("sbcl", str(moved)), 0, tmp_path / "run", ["a=1"])
+    moved.write_bytes(b"other weights")
+    with pytest.raises(UserInputError, match=r"holds a run with sha256=.*give another --work-dir"):
+        Transfer("x.py", NamedBackbone("sbcl", str(moved)), 0, tmp_path / "run")

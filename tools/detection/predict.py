@@ -1,0 +1,78 @@
+"""Detect objects in images: draw the boxes, and write them to predictions.json."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from lt_plugins.atomic_write import atomic_write
+from lt_plugins.compat import check_detection
+from lt_plugins.engine.analysis import check_device
+from lt_plugins.engine.checkpoint import guard_pickles
+from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument, load_config, user_errors
+from lt_plugins.engine.trained_model import load_trained_model
+from lt_plugins.errors import UserInputError
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_config_arguments(parser)
+    parser.add_argument("checkpoint", help="checkpoint of the detector, or the work dir of its run")
+    parser.add_argument("images", nargs="+", help="image files, or folders of them")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument(
+        "--score-threshold",
+        type=float,
+        default=0.3,
+        metavar="S",
+        help="leave out boxes of a lower score (default: 0.3)",
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
+    add_pickle_argument(parser)
+    return parser.parse_args(argv)
+
+
+def predict(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    from lt_plugins.detection.predict import Predictor, find_images
+
+    check_device(args.device)
+    if not 0 <= args.score_threshold <= 1:
+        raise UserInputError(f"--score-threshold {args.score_threshold} must be from 0 to 1.")
+    images = find_images(args.images)
+    names = [image.stem for image in images]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserInputError(f"two images are called {twice[0]}; predict them into different folders.")
+    cfg = load_config(args.config, args.cfg_options)
+    trained = load_trained_model(cfg, args.checkpoint, args.device, args.allow_pickle)
+    predictor = Predictor(cfg, trained.model, args.score_threshold)
+    records = []
+    for image in images:
+        record, drawn = predictor(image)
+        buffer = io.BytesIO()
+        Image.fromarray(drawn).save(buffer, format="PNG")
+        atomic_write(args.out / f"{image.stem}.png", buffer.getvalue())
+        records.append(record)
+        print(f"{image}: {len(record['detections'])} objects", flush=True)
+    content = {"config": args.config, "checkpoint": str(trained.checkpoint), "images": records}
+    atomic_write(args.out / "predictions.json", (json.dumps(content, indent=2) + "\n").encode())
+    print(f"wrote {args.out / 'predictions.json'} and {len(images)} pictures beside it")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Predict."""
+    with user_errors():
+        args = parse_args(argv)
+        check_detection()
+        guard_pickles(args.allow_pickle)
+        predict(args)
+
+
+if __name__ == "__main__":
+    main()
