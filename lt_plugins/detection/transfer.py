@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -110,8 +109,8 @@ class Transfer:
         tested = self.folder / TESTED
         if tested.is_file():
             return self._outcome(json.loads(tested.read_text(encoding="utf-8")))
-        if not any(self.folder.glob("*/vis_data/scalars.json")):
-            return None
+        if not any(log.stat().st_size for log in self.folder.glob("*/vis_data/scalars.json")):
+            return None  # stopped before it logged anything
         run = RunFolder(self.folder)
         max_iters = run.config()[1]["train_cfg"]["max_iters"]
         last = [row for row in run.log().metrics if row["step"] == max_iters]
@@ -143,13 +142,16 @@ class Transfer:
         return result
 
     def _start(self, tool: str, num_gpus: int, *arguments: str) -> None:
-        launcher = [sys.executable, str(ROOT / "tools" / f"{tool}.py"), self.config]
-        if num_gpus > 1:
-            launcher = [str(ROOT / "tools" / f"dist_{tool}.sh"), self.config]
-            # CONFIG GPUS, and of the test CONFIG CHECKPOINT GPUS
-            arguments = (*arguments[: tool == "test"], str(num_gpus), *arguments[tool == "test" :])
-        command = [*launcher, *arguments, "--work-dir", str(self.folder), "--cfg-options", *self.overrides]
-        done = subprocess.run(command, env={**os.environ, "PYTHON": sys.executable}, check=False)
+        """Run ``tools/<tool>.py``, by torchrun if there are several processes."""
+        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(num_gpus)]
+        command = [
+            sys.executable,
+            *(torchrun if num_gpus > 1 else []),
+            *(str(ROOT / "tools" / f"{tool}.py"), self.config, *arguments, "--work-dir", str(self.folder)),
+            *(["--launcher", "pytorch"] if num_gpus > 1 else []),
+            *("--cfg-options", *self.overrides),
+        ]
+        done = subprocess.run(command, check=False)
         if done.returncode != 0:
             raise UserInputError(
                 f"the {tool} run of {self} stopped with exit code {done.returncode}, see above; the same command goes "

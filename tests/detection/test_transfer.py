@@ -47,10 +47,10 @@ def test_names(weights: Path, tmp_path: Path) -> None:
         parse_backbone(f"a/b={file}")
 
 
-@pytest.mark.parametrize(("iterations", "evaluated"), [(0, False), (10, False), (8, True)])
-def test_is_not_finished(iterations: int, evaluated: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("iterations", "evaluated"), [(None, False), (0, False), (10, False), (8, True)])
+def test_is_not_finished(iterations: int | None, evaluated: bool, tmp_path: Path) -> None:
     transfer = Transfer("x.py", NamedBackbone("random", "random"), 0, tmp_path)
-    if iterations:
+    if iterations is not None:
         write_log(tmp_path, iterations, evaluated)
     assert transfer.result() is None
 
@@ -73,10 +73,12 @@ def test_command(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     transfer = Transfer("x.py", NamedBackbone("sbcl", str(weights)), 2, tmp_path / "run", ["a.b=1"])
     assert transfer.run(num_gpus=8).seed == 2
     [command] = calls
-    assert command[0].endswith("tools/dist_train.sh")
-    assert command[1:] == [
-        *("x.py", "8", "--backbone", str(weights), "--resume", "--work-dir", str(tmp_path / "run")),
-        *("--cfg-options", "randomness.seed=2", "a.b=1"),
+    torchrun, options = command[: command.index("x.py")], command[command.index("x.py") :]
+    assert torchrun[1:-1] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "8"]
+    assert torchrun[-1].endswith("tools/train.py")
+    assert options == [
+        *("x.py", "--backbone", str(weights), "--resume", "--work-dir", str(tmp_path / "run")),
+        *("--launcher", "pytorch", "--cfg-options", "randomness.seed=2", "a.b=1"),
     ]
 
 
@@ -97,12 +99,10 @@ def test_stopped_in_the_last_evaluation(num_gpus: int, tmp_path: Path, monkeypat
     monkeypatch.setattr(subprocess, "run", run)
     result = Transfer("x.py", NamedBackbone("random", "random"), 0, tmp_path).run(num_gpus)
     assert result.metrics["AP50"] == 40.0
-    test = calls[1]
-    assert test[test.index("x.py") :][: 2 + (num_gpus > 1)] == [
-        "x.py",
-        str(tmp_path / "iter_10.pth"),
-        *(["4"] if num_gpus > 1 else []),
-    ]
+    tool = calls[1].index("x.py") - 1
+    assert calls[1][tool].endswith("tools/test.py")
+    assert calls[1][tool + 2] == str(tmp_path / "iter_10.pth")
+    assert ("torch.distributed.run" in calls[1]) == (num_gpus > 1)
 
 
 def test_failure_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
