@@ -29,6 +29,7 @@ setup(
         "scipy>=1.10",
         "scikit-learn>=1.3",
         "matplotlib>=3.7",
+        "filelock>=3.12",
         "rich>=13",
         "tensorboard>=2.13",
     ],

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from lt_plugins.atomic_write import atomic_write
 from lt_plugins.engine.backbone import RANDOM_BACKBONE
-from lt_plugins.engine.checkpoint import ALLOW_PICKLE_OPTION, find_last_checkpoint
+from lt_plugins.engine.checkpoint import ALLOW_PICKLE_OPTION
+from lt_plugins.engine.recorded_run import RecordedRun
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation import RunFolder, TransferRun, detection_metrics
-
-ROOT = Path(__file__).resolve().parents[2]
-RECORD, TESTED = "transfer.json", "tested.json"
+from lt_plugins.evaluation import TransferRun, detection_metrics
 
 
 class NamedBackbone(NamedTuple):
@@ -61,7 +55,7 @@ def parse_backbone(text: str) -> NamedBackbone:
     return NamedBackbone(name, source)
 
 
-class Transfer:
+class Transfer(RecordedRun):
     """One fine-tuning of a table.
 
     Args:
@@ -78,43 +72,21 @@ class Transfer:
     def __init__(
         self, config: str, backbone: NamedBackbone, seed: int, folder: Path, overrides: Sequence[str] = ()
     ) -> None:
-        self.config, self.backbone, self.seed, self.folder = config, backbone, seed, folder
-        self.overrides = [f"randomness.seed={seed}", *overrides]
-        self.record: dict[str, Any] = {
-            "config": config,
+        is_file = backbone.source != RANDOM_BACKBONE
+        details = {
             "backbone": backbone.name,
             "checkpoint": backbone.source,
-            "sha256": None
-            if backbone.source == RANDOM_BACKBONE
-            else hashlib.sha256(Path(backbone.source).read_bytes()).hexdigest(),
-            "seed": seed,
-            "overrides": self.overrides,
+            "sha256": hashlib.sha256(Path(backbone.source).read_bytes()).hexdigest() if is_file else None,
         }
-        path = folder / RECORD
-        if path.is_file():
-            before = json.loads(path.read_text(encoding="utf-8"))
-            # The same weights may have moved.
-            changed = [key for key in self.record if key != "checkpoint" and before.get(key) != self.record[key]]
-            if changed:
-                raise UserInputError(
-                    f"{folder} holds a run with {changed[0]}={before.get(changed[0])}, not {self.record[changed[0]]}; "
-                    "give another --work-dir, or delete the folder to run it anew."
-                )
-
-    def __str__(self) -> str:
-        return f"{self.backbone.name}, seed {self.seed}"
+        name = f"{backbone.name}, seed {seed}"
+        # The same weights may have moved.
+        super().__init__(name, folder, config, seed, overrides, "transfer.json", details, may_change=["checkpoint"])
+        self.backbone = backbone
 
     def result(self) -> TransferRun | None:
         """The outcome, or None if the run is not finished."""
-        tested = self.folder / TESTED
-        if tested.is_file():
-            return self._outcome(json.loads(tested.read_text(encoding="utf-8")))
-        if not any(log.stat().st_size for log in self.folder.glob("*/vis_data/scalars.json")):
-            return None  # stopped before it logged anything
-        run = RunFolder(self.folder)
-        max_iters = run.config()[1]["train_cfg"]["max_iters"]
-        last = [row for row in run.log().metrics if row["step"] == max_iters]
-        return self._outcome(last[-1]) if last else None
+        metrics = self.metrics()
+        return self._outcome(metrics) if metrics else None
 
     def run(self, num_gpus: int = 1, allow_pickle: bool = False) -> TransferRun:
         """Train and test, or go on where it was stopped.
@@ -129,34 +101,8 @@ class Transfer:
         Raises:
             UserInputError: If the training or test fails; it has said why.
         """
-        atomic_write(self.folder / RECORD, (json.dumps(self.record, indent=2) + "\n").encode())
-        flags = [ALLOW_PICKLE_OPTION] if allow_pickle else []
-        self._start("train", num_gpus, "--backbone", self.backbone.source, "--resume", *flags)
-        if self.result() is None:  # stopped between the last step and its evaluation
-            checkpoint = find_last_checkpoint(self.folder)
-            if checkpoint is None:
-                raise UserInputError(f"the training of {self} left no checkpoint in {self.folder}.")
-            self._start("test", num_gpus, checkpoint, "--out", str(self.folder / TESTED))
-        result = self.result()
-        assert result is not None
-        return result
-
-    def _start(self, tool: str, num_gpus: int, *arguments: str) -> None:
-        """Run ``tools/<tool>.py``, by torchrun if there are several processes."""
-        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(num_gpus)]
-        command = [
-            sys.executable,
-            *(torchrun if num_gpus > 1 else []),
-            *(str(ROOT / "tools" / f"{tool}.py"), self.config, *arguments, "--work-dir", str(self.folder)),
-            *(["--launcher", "pytorch"] if num_gpus > 1 else []),
-            *("--cfg-options", *self.overrides),
-        ]
-        done = subprocess.run(command, check=False)
-        if done.returncode != 0:
-            raise UserInputError(
-                f"the {tool} run of {self} stopped with exit code {done.returncode}, see above; the same command goes "
-                "on there, and keeps what is finished."
-            )
+        options = ["--backbone", self.backbone.source, *([ALLOW_PICKLE_OPTION] if allow_pickle else [])]
+        return self._outcome(self.finish(options, num_gpus))
 
     def _outcome(self, metrics: dict[str, float]) -> TransferRun:
         return TransferRun(self.backbone.name, self.seed, detection_metrics(metrics))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
+import signal
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lt_plugins.atomic_write import atomic_write
+from lt_plugins.engine.checkpoint import find_last_checkpoint
 from lt_plugins.errors import UserInputError
+from lt_plugins.evaluation import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
+TESTED = "tested.json"
 
 
 class RecordedRun:
@@ -22,53 +25,121 @@ class RecordedRun:
     Args:
         name (str): How to name it in messages.
         folder (Path): Its work dir.
-        record (dict): What makes it this run and no other; written to ``file_name`` in the folder when it starts.
-        file_name (str): Name of the record.
-        may_change (Collection[str]): Keys of the record that may differ from those of an earlier start.
+        config (str): Its config file.
+        seed (int): Its seed, of all stages.
+        overrides (Sequence[str]): ``key=value`` pairs for ``--cfg-options``.
+        file_name (str): Name of the record in the folder.
+        details (dict): What else makes it this run and no other.
+        may_change (Collection[str]): Details that may differ from those of an earlier start.
 
     Raises:
         UserInputError: If the folder holds another run.
     """
 
     def __init__(
-        self, name: str, folder: Path, record: dict[str, Any], file_name: str, may_change: Collection[str] = ()
+        self,
+        name: str,
+        folder: Path,
+        config: str,
+        seed: int,
+        overrides: Sequence[str],
+        file_name: str,
+        details: Mapping[str, Any] | None = None,
+        may_change: Collection[str] = (),
     ) -> None:
-        self.name, self.folder, self.record = name, folder, record
+        self.name, self.folder, self.config, self.seed = name, folder, config, seed
+        self.overrides = [f"randomness.seed={seed}", *overrides]
+        self.record = {"config": config, **(details or {}), "seed": seed, "overrides": self.overrides}
         self._path = folder / file_name
         if self._path.is_file():
             before = json.loads(self._path.read_text(encoding="utf-8"))
-            changed = [key for key in record if key not in may_change and before.get(key) != record[key]]
+            changed = [k for k, value in self.record.items() if k not in may_change and before.get(k) != value]
             if changed:
                 raise UserInputError(
-                    f"{folder} holds a run with {changed[0]}={before.get(changed[0])}, not {record[changed[0]]}; "
+                    f"{folder} holds a run with {changed[0]}={before.get(changed[0])}, not {self.record[changed[0]]}; "
                     "give another --work-dir, or delete the folder to run it anew."
                 )
 
     def __str__(self) -> str:
         return self.name
 
-    def start(self, tool: str, arguments: Sequence[str], overrides: Sequence[str], num_gpus: int = 1) -> None:
-        """Run ``tools/<tool>.py`` to its end; what it prints goes where this process prints.
+    def metrics(self) -> dict[str, float] | None:
+        """Its metrics after the last step.
+
+        Returns:
+            dict[str, float] | None: Values by name, None if it is not finished.
+        """
+        tested = self.folder / TESTED
+        if tested.is_file():
+            return json.loads(tested.read_text(encoding="utf-8"))
+        if not any(log.stat().st_size for log in self.folder.glob("*/vis_data/scalars.json")):
+            return None  # stopped before it logged anything
+        run = RunFolder(self.folder)
+        train_cfg = run.config()[1]["train_cfg"]
+        last = train_cfg.get("max_iters") or train_cfg["max_epochs"]
+        found = [row for row in run.log().metrics if row["step"] == last]
+        return found[-1] if found else None
+
+    def finish(self, options: Sequence[str] = (), num_gpus: int = 1) -> dict[str, float]:
+        """Train and evaluate, or go on where it was stopped.
 
         Args:
-            tool (str): ``"train"`` or ``"test"``.
-            arguments (Sequence[str]): Config, for a test its checkpoint, and options.
-            overrides (Sequence[str]): ``key=value`` pairs for ``--cfg-options``.
+            options (Sequence[str]): Options of ``tools/train.py`` beside ``--resume``. Defaults to none.
             num_gpus (int): Number of processes. Defaults to 1.
 
+        Returns:
+            dict[str, float]: Its metrics after the last step.
+
         Raises:
-            UserInputError: If it fails; it has said why.
+            UserInputError: If the training or the test fails; it has said why.
         """
+        self._start("train", ["--resume", *options], num_gpus)
+        metrics = self.metrics()
+        if metrics is None:  # not evaluated after the last step, or stopped there: mmengine does not repeat it
+            checkpoint = find_last_checkpoint(self.folder)
+            if checkpoint is None:
+                raise UserInputError(f"the training of {self} left no checkpoint in {self.folder}.")
+            self._start("test", [checkpoint, "--out", str(self.folder / TESTED)], num_gpus)
+            metrics = self.metrics()
+            assert metrics is not None
+        return metrics
+
+    def _start(self, tool: str, arguments: Sequence[str], num_gpus: int) -> None:
+        """Run ``tools/<tool>.py`` to its end; what it prints goes where this process prints."""
         atomic_write(self._path, (json.dumps(self.record, indent=2) + "\n").encode())
-        command = [sys.executable, str(ROOT / "tools" / f"{tool}.py"), *arguments]
-        if num_gpus > 1:
-            number = 1 if tool == "train" else 2  # CONFIG GPUS, and of the test CONFIG CHECKPOINT GPUS
-            launcher = str(ROOT / "tools" / f"dist_{tool}.sh")
-            command = [launcher, *arguments[:number], str(num_gpus), *arguments[number:]]
-        command += ["--work-dir", str(self.folder), "--cfg-options", *overrides]
-        done = subprocess.run(command, env={**os.environ, "PYTHON": sys.executable}, check=False)
-        if done.returncode != 0:
+        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(num_gpus)]
+        command = [
+            sys.executable,
+            *(torchrun if num_gpus > 1 else []),
+            *(str(ROOT / "tools" / f"{tool}.py"), self.config, *arguments, "--work-dir", str(self.folder)),
+            *(["--launcher", "pytorch"] if num_gpus > 1 else []),
+            *("--cfg-options", *self.overrides),
+        ]
+        exit_code = run_command(command)
+        if exit_code != 0:
             raise UserInputError(
-                f"the {tool} run of {self} stopped with exit code {done.returncode}, see above; the same command goes "
-                "on there, and keeps what is finished."
+                f"the {tool} run of {self} stopped with exit code {exit_code}, see above; the same command goes on "
+                "there, and keeps what is finished."
             )
+
+
+def run_command(command: Sequence[str]) -> int:
+    """Run a command, which does not outlive this process if that is interrupted or terminated.
+
+    Args:
+        command (Sequence[str]): Program and arguments.
+
+    Returns:
+        int: Its exit code, negative for a signal.
+    """
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        with subprocess.Popen(command) as process:
+            try:
+                return process.wait()
+            except BaseException:
+                process.terminate()
+                process.wait()
+                raise
+    finally:
+        signal.signal(signal.SIGTERM, before)

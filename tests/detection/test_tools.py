@@ -143,20 +143,23 @@ def test_mistakes(trained: Path, config: Path, classifiers: dict[int, Path], tmp
     (tmp_path / "notes.png").write_text("no image")
     (tmp_path / "empty").mkdir()
     work_dir = tmp_path / "work"
-    train = ("--work-dir", work_dir)
     expect_errors(
         "train.py",
         {
-            (
-                config,
-                *train,
-            ): "nothing initialises the backbone: give a checkpoint of a classifier with --backbone CKPT",
-            (config, *train, "--backbone", queue): "only 0 of the 100 tensors of the detector's backbone are in",
-            (config, *train, "--backbone", "none.pth"): "--backbone none.pth does not exist",
-            (config, *train, "--backbone", "random", "--cfg-options", "model.roi_head.bbox_head.num_classes=21"): (
-                "the training set has 20 classes, but the detector's bbox_head.num_classes=21"
+            (config, "--work-dir", work_dir / "1"): (
+                "nothing initialises the backbone: give a checkpoint of a classifier with --backbone CKPT"
             ),
-            (wrong, *train, "--backbone", "random"): "(cat) has an empty box: x 9 to 9, y 9 to 20; 1 of the 3 images",
+            (config, "--work-dir", work_dir / "2", "--backbone", queue): (
+                "only 0 of the 100 tensors of the detector's backbone are in"
+            ),
+            (config, "--work-dir", work_dir / "3", "--backbone", "none.pth"): "--backbone none.pth does not exist",
+            (
+                *(config, "--work-dir", work_dir / "4", "--backbone", "random"),
+                *("--cfg-options", "model.roi_head.bbox_head.num_classes=21"),
+            ): "the training set has 20 classes, but the detector's bbox_head.num_classes=21",
+            (wrong, "--work-dir", work_dir / "5", "--backbone", "random"): (
+                "(cat) has an empty box: x 9 to 9, y 9 to 20; 1 of the 3 images"
+            ),
         },
         tmp_path / "train",
     )

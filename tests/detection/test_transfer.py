@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from lt_plugins.detection.transfer import NamedBackbone, Transfer, parse_backbone
+from lt_plugins.engine import recorded_run
 from lt_plugins.errors import UserInputError
 
 ROW = {"pascal_voc/mAP": 0.2, "pascal_voc/AP50": 0.4, "pascal_voc/AP75": 0.1}
@@ -64,12 +62,12 @@ def test_is_finished(tmp_path: Path) -> None:
 def test_command(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[list[str]] = []
 
-    def run(command: list[str], **_: Any) -> SimpleNamespace:
+    def run(command: list[str]) -> int:
         calls.append(command)
         write_log(tmp_path / "run", 10, evaluated=True)
-        return SimpleNamespace(returncode=0)
+        return 0
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(recorded_run, "run_command", run)
     transfer = Transfer("x.py", NamedBackbone("sbcl", str(weights)), 2, tmp_path / "run", ["a.b=1"])
     assert transfer.run(num_gpus=8).seed == 2
     [command] = calls
@@ -77,7 +75,7 @@ def test_command(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert torchrun[1:-1] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "8"]
     assert torchrun[-1].endswith("tools/train.py")
     assert options == [
-        *("x.py", "--backbone", str(weights), "--resume", "--work-dir", str(tmp_path / "run")),
+        *("x.py", "--resume", "--backbone", str(weights), "--work-dir", str(tmp_path / "run")),
         *("--launcher", "pytorch", "--cfg-options", "randomness.seed=2", "a.b=1"),
     ]
 
@@ -90,13 +88,13 @@ def test_stopped_in_the_last_evaluation(num_gpus: int, tmp_path: Path, monkeypat
     (tmp_path / "last_checkpoint").write_text("iter_10.pth")
     calls: list[list[str]] = []
 
-    def run(command: list[str], **_: Any) -> SimpleNamespace:
+    def run(command: list[str]) -> int:
         calls.append(command)
         if len(calls) == 2:
             (tmp_path / "tested.json").write_text(json.dumps(ROW))
-        return SimpleNamespace(returncode=0)
+        return 0
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(recorded_run, "run_command", run)
     result = Transfer("x.py", NamedBackbone("random", "random"), 0, tmp_path).run(num_gpus)
     assert result.metrics["AP50"] == 40.0
     tool = calls[1].index("x.py") - 1
@@ -106,17 +104,17 @@ def test_stopped_in_the_last_evaluation(num_gpus: int, tmp_path: Path, monkeypat
 
 
 def test_failure_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=7))
+    monkeypatch.setattr(recorded_run, "run_command", lambda _: 7)
     with pytest.raises(UserInputError, match="the train run of random, seed 0 stopped with exit code 7"):
         Transfer("x.py", NamedBackbone("random", "random"), 0, tmp_path).run()
 
 
 def test_a_folder_of_another_run_is_refused(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(command: list[str], **_: Any) -> SimpleNamespace:
+    def run(command: list[str]) -> int:
         write_log(tmp_path / "run", 10, evaluated=True)
-        return SimpleNamespace(returncode=0)
+        return 0
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(recorded_run, "run_command", run)
     backbone = NamedBackbone("sbcl", str(weights))
     Transfer("x.py", backbone, 0, tmp_path / "run").run()
     moved = weights.rename(tmp_path / "moved.pth")

@@ -15,6 +15,7 @@ CONFIG = str(ROOT / "configs/lpa/paco_r32_digits.py")
 EVIL = "EVIL"  # stands for the path of the checkpoint
 # What goes before the arguments, if not CONFIG.
 CONFIGS = {
+    "analysis/latents.py": str(ROOT / "configs/lcreg/lcreg_r32_digits.py"),
     "analysis/subclasses.py": str(ROOT / "configs/sbcl/sbcl_r32_digits_stage1.py"),
     "detection/transfer.py": "--backbones",
     "models/export_backbone.py": EVIL,
@@ -30,6 +31,7 @@ COMMANDS = {
     ],
     "test.py": [[EVIL]],
     "analysis/attributes.py": [[EVIL]],
+    "analysis/latents.py": [[EVIL]],
     "analysis/subclasses.py": [[EVIL]],
     "detection/predict.py": [[EVIL, str(ROOT / "docs/images/pseudo_attributes_digits.png"), "-o", "out"]],
     "detection/transfer.py": [[EVIL]],
