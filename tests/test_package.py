@@ -33,7 +33,7 @@ LAYERS: dict[str, set[str]] = {
     "evaluation": {"structures"},
     "visualization": {"structures"},
     "engine": {"structures", "clustering", "datasets", "models", "evaluation", "visualization"},
-    "detection": {"structures", "evaluation", "engine"},
+    "detection": {"structures", "datasets", "evaluation", "engine"},
 }
 WITHOUT_OPENMMLAB = ("clustering", "structures", "visualization")
 BASE_MODULES = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}

@@ -13,10 +13,14 @@ from typing import Any
 import cv2
 import mmcv
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from lt_plugins.datasets.leaf_table import build_leaf_table
+
+# Whatever a decoder raises on a broken file.
+DECODE_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, cv2.error)
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,27 @@ def read_images(dataset: Any, num_workers: int = 0) -> Iterator[ImageReport]:
     loader = DataLoader(_ImageReader(dataset), batch_size=32, num_workers=num_workers, collate_fn=list)
     for reports in loader:
         yield from reports
+
+
+def decode_image(path: Path) -> NDArray[np.uint8]:
+    """Decode an image file to its last byte.
+
+    Args:
+        path (Path): The file.
+
+    Returns:
+        NDArray[np.uint8]: RGB, ``(H, W, 3)``.
+
+    Raises:
+        Exception: One of :data:`DECODE_ERRORS` if it is no image, or cut off.
+    """
+    data = path.read_bytes()
+    # Pillow refuses cut-off files, which OpenCV (what training reads with) fills with gray.
+    with Image.open(io.BytesIO(data)) as image:
+        pixels = np.array(image.convert("RGB"))
+    if mmcv.imfrombytes(data) is None:
+        raise ValueError(f"OpenCV cannot decode it (Pillow sees {image.format})")
+    return pixels
 
 
 def find_duplicates(first: list[ImageReport], second: list[ImageReport]) -> list[tuple[ImageReport, ImageReport]]:
@@ -118,21 +143,10 @@ class _ImageReader(Dataset):
         info = leaf.get_data_info(index)
         name = info.get("img_path", f"{type(leaf).__name__}[{index}]")
         try:
-            pixels = info["img"] if "img" in info else _decode(Path(name))
-        # Whatever a decoder raises on a broken file is the finding.
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, cv2.error) as error:
+            pixels = info["img"] if "img" in info else decode_image(Path(name))
+        except DECODE_ERRORS as error:
             return ImageReport(name, info["gt_label"], problem=f"{type(error).__name__}: {error}")
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
             return ImageReport(name, info["gt_label"], problem=f"{pixels.dtype} {pixels.shape} is no RGB image")
         content = repr(pixels.shape).encode() + pixels.tobytes()
         return ImageReport(name, info["gt_label"], hashlib.blake2b(content, digest_size=16).digest())
-
-
-def _decode(path: Path) -> np.ndarray:
-    """RGB pixels. Pillow refuses cut-off files, which OpenCV (what training reads with) fills with gray."""
-    data = path.read_bytes()
-    with Image.open(io.BytesIO(data)) as image:
-        pixels = np.array(image.convert("RGB"))
-    if mmcv.imfrombytes(data) is None:
-        raise ValueError(f"OpenCV cannot decode it (Pillow sees {image.format})")
-    return pixels

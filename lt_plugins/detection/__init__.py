@@ -16,6 +16,7 @@ from lt_plugins.detection.checked_voc_dataset import CheckedVOCDataset  # noqa: 
 from lt_plugins.detection.detection_preflight_hook import DetectionPreflightHook  # noqa: E402
 from lt_plugins.detection.iteration_seed_hook import IterationSeedHook  # noqa: E402
 from lt_plugins.detection.load_backbone_hook import LoadBackboneHook, load_backbone  # noqa: E402
+from lt_plugins.detection.seeded_images import SeededDataset, SeededInfiniteSampler  # noqa: E402
 from lt_plugins.detection.voc_annotations import find_voc_problem  # noqa: E402
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "DetectionPreflightHook",
     "IterationSeedHook",
     "LoadBackboneHook",
+    "SeededDataset",
+    "SeededInfiniteSampler",
     "find_voc_problem",
     "load_backbone",
 ]

@@ -8,33 +8,44 @@ from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from lt_plugins.detection.seeded_images import SeededInfiniteSampler
 from lt_plugins.engine.hooks.epoch_seed_hook import seed_generators
+from lt_plugins.errors import UserInputError
 
 
 @HOOKS.register_module()
 class IterationSeedHook(Hook):
     """Seed python, numpy and torch for every iteration, for trainings that count iterations and not epochs.
 
-    What an iteration draws (the regions that the losses sample; augmentation, where no workers load the images) then is
-    the same in a run that was resumed before it, which thus ends with the same weights, bit for bit. The order of the
-    images is mmengine's to restore. Data-loader workers draw the augmentation from a state of their own, which a
-    resumed run starts anew: with workers it repeats images and order, but not sizes and flips.
+    What an iteration draws, like the regions that the losses sample, then is the same in a run that was resumed before
+    it, as are the images by :class:`SeededInfiniteSampler`: it ends with the same weights, bit for bit.
 
     Config::
 
         custom_hooks = [dict(type='IterationSeedHook')]
+
+    Raises:
+        UserInputError: If the train data loader has another sampler.
     """
 
-    # The last to run: nothing may draw between the seeding and the next batch.
+    # The last to run: nothing may draw between the seeding and the step.
     priority = "LOWEST"
 
     def before_train(self, runner: Runner) -> None:
-        """Seed for the first batch.
+        """Check the sampler, and let it follow the seed that a resumed checkpoint brought.
 
         Args:
             runner (Runner): The runner of the training process.
         """
-        seed_generators(runner.seed, runner.iter, runner.rank)
+        sampler = runner.train_dataloader.sampler
+        if not isinstance(sampler, SeededInfiniteSampler):
+            raise UserInputError(
+                f"train_dataloader.sampler {type(sampler).__name__} gives images no seeds, so that a resumed run would "
+                "draw other sizes and flips; use sampler=dict(type='SeededInfiniteSampler', shuffle=True) with "
+                "dataset=dict(type='SeededDataset', dataset=...), or remove IterationSeedHook from custom_hooks."
+            )
+        # mmengine builds the sampler before it takes the seed over from the checkpoint.
+        sampler.seed = runner.seed
 
     def before_train_iter(
         self,
@@ -42,41 +53,11 @@ class IterationSeedHook(Hook):
         batch_idx: int,  # noqa: ARG002 (mmengine's signature)
         data_batch: Any = None,  # noqa: ARG002
     ) -> None:
-        """Seed for the step: where data loading begins, and only there, it draws as well.
+        """Seed for the step.
 
         Args:
             runner (Runner): The runner of the training process.
             batch_idx (int): Unused.
             data_batch (Any): Unused.
-        """
-        seed_generators(runner.seed, runner.iter, runner.rank)
-
-    def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,  # noqa: ARG002 (mmengine's signature)
-        data_batch: Any = None,  # noqa: ARG002
-        outputs: dict | None = None,  # noqa: ARG002
-    ) -> None:
-        """Seed for the next batch.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            batch_idx (int): Unused.
-            data_batch (Any): Unused.
-            outputs (dict, optional): Unused.
-        """
-        seed_generators(runner.seed, runner.iter + 1, runner.rank)
-
-    def after_val_epoch(
-        self,
-        runner: Runner,
-        metrics: dict[str, float] | None = None,  # noqa: ARG002 (mmengine's signature)
-    ) -> None:
-        """Seed again after an evaluation, which a resumed run does not repeat.
-
-        Args:
-            runner (Runner): The runner.
-            metrics (dict, optional): Unused.
         """
         seed_generators(runner.seed, runner.iter, runner.rank)

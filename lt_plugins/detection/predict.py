@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from mmdet.registry import DATASETS, VISUALIZERS
 from mmengine.config import Config
 from numpy.typing import NDArray
 
+from lt_plugins.datasets.integrity import decode_image
 from lt_plugins.errors import UserInputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -47,12 +49,10 @@ class Predictor:
             ``score`` and ``box`` (left, top, right, bottom in pixels); and the image with boxes, RGB ``(H, W, 3)``.
 
         Raises:
-            UserInputError: If the file is no image.
+            Exception: One of :data:`lt_plugins.datasets.integrity.DECODE_ERRORS` if the file is no image, or cut off.
         """
-        image = mmcv.imread(str(path)) if path.stat().st_size else None  # BGR
-        if image is None:
-            raise UserInputError(f"{path} cannot be read as an image; mend it, or leave it out.")
-        sample = inference_detector(self.model, image).cpu()
+        image = decode_image(path)
+        sample = inference_detector(self.model, mmcv.rgb2bgr(image)).cpu()
         sample.pred_instances = sample.pred_instances[sample.pred_instances.scores >= self.score_threshold]
         found = sample.pred_instances
         order = found.scores.argsort(descending=True).tolist()
@@ -71,9 +71,10 @@ class Predictor:
                 for index in order
             ],
         }
-        self.visualizer.add_datasample(
-            "predict", mmcv.bgr2rgb(image), sample, draw_gt=False, pred_score_thr=self.score_threshold
-        )
+        with warnings.catch_warnings():
+            # A box may touch the border of its image.
+            warnings.filterwarnings("ignore", message="Warning: The (bbox|polygon) is out of bounds")
+            self.visualizer.add_datasample("predict", image, sample, draw_gt=False, pred_score_thr=self.score_threshold)
         return record, self.visualizer.get_image()
 
 

@@ -6,6 +6,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Collection
 from pathlib import Path
 
+from PIL import Image
+
 
 def find_voc_problem(image: Path, annotation: Path, known_classes: Collection[str]) -> str | None:
     """Find what is wrong with an image and its annotation.
@@ -22,6 +24,11 @@ def find_voc_problem(image: Path, annotation: Path, known_classes: Collection[st
         return f"annotation {annotation} is missing"
     if not image.is_file():
         return f"image {image} of {annotation} is missing"
+    try:
+        with Image.open(image):  # reads the header, no pixels
+            pass
+    except OSError as error:
+        return f"image {image} cannot be read ({error})"
     try:
         objects = ET.parse(annotation).getroot().findall("object")
         for number, found in enumerate(objects, start=1):

@@ -53,6 +53,10 @@ def remove_image(folder: Path) -> None:
     (folder / "JPEGImages" / "2007_000001.jpg").unlink()
 
 
+def empty_image(folder: Path) -> None:
+    (folder / "JPEGImages" / "2007_000001.jpg").write_bytes(b"")
+
+
 def remove_annotation(folder: Path) -> None:
     (folder / "Annotations" / "2007_000001.xml").unlink()
 
@@ -83,6 +87,7 @@ def remove_corner(folder: Path) -> None:
     ("damage", "message"),
     [
         (remove_image, r"image .*2007_000001\.jpg of .*2007_000001\.xml is missing"),
+        (empty_image, r"image .*2007_000001\.jpg cannot be read \(cannot identify image file"),
         (remove_annotation, r"annotation .*2007_000001\.xml is missing"),
         (cut_annotation, r"annotation .*2007_000001\.xml cannot be read"),
         (objects([("unicorn", (1, 1, 9, 9), 0)]), r"object 1 of .*2007_000001\.xml has the unknown class 'unicorn'"),
@@ -118,4 +123,5 @@ def test_own_classes(tmp_path: Path) -> None:
     dataset = build(devkit, metainfo={"classes": ("unicorn", "cat")})
     labels = [[one["bbox_label"] for one in dataset.get_data_info(i)["instances"]] for i in range(3)]
     assert labels == [[1], [0], []]
-    assert find_voc_problem(annotation, annotation, ["unicorn"]) is None
+    image = devkit / "VOC2007" / "JPEGImages" / "2007_000001.jpg"
+    assert find_voc_problem(image, annotation, ["unicorn"]) is None

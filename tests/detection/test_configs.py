@@ -57,9 +57,9 @@ def test_protocol_of_the_paper() -> None:
     assert cfg.optim_wrapper.optimizer.lr == 0.02
     assert cfg.auto_scale_lr.base_batch_size == 16
     assert cfg.param_scheduler[1].milestones == [18000, 22000]
-    scales = [scale[1] for scale in cfg.train_dataloader.dataset.datasets[0].pipeline[2].scales]
+    scales = [scale[1] for scale in cfg.train_dataloader.dataset.dataset.datasets[0].pipeline[2].scales]
     assert scales == list(range(480, 801, 32))
-    assert [part.ann_file[:7] for part in cfg.train_dataloader.dataset.datasets] == ["VOC2007", "VOC2012"]
+    assert [part.ann_file[:7] for part in cfg.train_dataloader.dataset.dataset.datasets] == ["VOC2007", "VOC2012"]
     assert cfg.test_dataloader.dataset.ann_file == "VOC2007/ImageSets/Main/test.txt"
     assert cfg.model.roi_head.shared_head.type == "ResLayerExtraNorm"
     assert (cfg.model.test_cfg.rpn.nms_pre, cfg.model.test_cfg.rpn.max_per_img) == (6000, 1000)

@@ -17,6 +17,8 @@ VOC = {"ann_file": "VOC2007/ImageSets/Main/test.txt", "data_prefix": {"sub_data_
 # Registry and class -> arguments that it needs; a new class needs an entry.
 ENTRIES: dict[tuple[str, str], dict[str, Any]] = {
     ("DATASETS", "CheckedVOCDataset"): VOC,
+    ("DATASETS", "SeededDataset"): {"dataset": {"type": "CheckedVOCDataset", **VOC}},
+    ("DATA_SAMPLERS", "SeededInfiniteSampler"): {"dataset": range(8), "seed": 0},
     ("HOOKS", "DetectionPreflightHook"): {},
     ("HOOKS", "IterationSeedHook"): {},
     ("HOOKS", "LoadBackboneHook"): {},
@@ -41,12 +43,14 @@ def test_every_class_has_an_entry() -> None:
 @pytest.mark.parametrize(("registry", "name"), ENTRIES, ids=lambda value: value)
 def test_builds_and_can_be_copied(registry: str, name: str, devkit: Path) -> None:
     init_default_scope("mmdet")
-    args = dict(ENTRIES[registry, name])
+    args = copy.deepcopy(ENTRIES[registry, name])
     if registry == "DATASETS":
-        args["data_root"] = f"{devkit}/"
+        args.get("dataset", args)["data_root"] = f"{devkit}/"
     built = getattr(mmdet.registry, registry).build({"type": name, **args})
+    if registry == "DATA_SAMPLERS":
+        return  # a generator of mmengine's sampler cannot be copied
     for twin in (built, copy.deepcopy(built), pickle.loads(pickle.dumps(built))):
         assert type(twin) is type(built)
         assert set(vars(twin)) == set(vars(built))
         if registry == "DATASETS":
-            assert twin.get_data_info(0)["width"] == WIDTH
+            assert getattr(twin, "dataset", twin).get_data_info(0)["width"] == WIDTH

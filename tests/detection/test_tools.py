@@ -53,7 +53,8 @@ def test_a_resumed_run_ends_with_the_same_weights(
     arguments: list[str | Path] = ["--backbone", classifiers[18], "--work-dir", tmp_path / "run"]
     first = run_tool("train.py", config, *arguments, "--cfg-options", "train_cfg.max_iters=2", logs=tmp_path)
     assert first.exit_code == 0, first.output
-    second = run_tool("train.py", config, *arguments, "--resume", logs=tmp_path)
+    workers = ["--cfg-options", "train_dataloader.num_workers=2"]  # which change nothing
+    second = run_tool("train.py", config, *arguments, "--resume", *workers, logs=tmp_path)
     assert second.exit_code == 0, second.output
     assert "Backbone: as in" in second.output
     whole, resumed = (load_checkpoint(folder / "iter_4.pth") for folder in (trained, tmp_path / "run"))
@@ -132,12 +133,27 @@ def test_predict(trained: Path, config: Path, devkit: Path, tmp_path: Path) -> N
             assert drawn.size == (96, 64)
 
 
+def test_predict_goes_on_after_a_broken_image(trained: Path, config: Path, devkit: Path, tmp_path: Path) -> None:
+    """A cut-off file, which OpenCV would fill with gray."""
+    whole = sorted((devkit / "VOC2007" / "JPEGImages").glob("*.jpg"))[0]
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(whole.read_bytes()[:-500])
+    done = run_tool("detection/predict.py", config, trained, cut, whole, "-o", tmp_path / "out", logs=tmp_path)
+    assert done.exit_code == 1
+    assert len(done.error_lines) == 1
+    assert f"1 of 2 images cannot be read, first {cut} (OSError: image file is truncated" in done.error_lines[0]
+    found = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert [record["file"] for record in found["images"]] == [str(whole)]
+
+
 def test_mistakes(trained: Path, config: Path, classifiers: dict[int, Path], tmp_path: Path) -> None:
     """Of each tool: one line, and no traceback."""
     damaged = make_voc(tmp_path)
     write_annotation(damaged / "VOC2007" / "Annotations" / "2007_000001.xml", [("cat", (9, 9, 9, 20), 0)])
     wrong = tmp_path / "wrong.py"
-    wrong.write_text(f"_base_ = {str(config)!r}\ntrain_dataloader = dict(dataset=dict(data_root={str(damaged)!r}))\n")
+    wrong.write_text(
+        f"_base_ = {str(config)!r}\ntrain_dataloader = dict(dataset=dict(dataset=dict(data_root={str(damaged)!r})))\n"
+    )
     queue = tmp_path / "queue.pth"
     torch.save({"state_dict": {"queue.features": torch.ones(2, 2), "backbone.conv1.weight": torch.ones(3)}}, queue)
     (tmp_path / "notes.png").write_text("no image")
@@ -157,6 +173,10 @@ def test_mistakes(trained: Path, config: Path, classifiers: dict[int, Path], tmp
                 *(config, "--work-dir", work_dir / "4", "--backbone", "random"),
                 *("--cfg-options", "model.roi_head.bbox_head.num_classes=21"),
             ): "the training set has 20 classes, but the detector's bbox_head.num_classes=21",
+            (
+                *(config, "--work-dir", work_dir / "6", "--backbone", "random"),
+                *("--cfg-options", "train_dataloader.sampler.type=DefaultSampler"),
+            ): "train_dataloader.sampler DefaultSampler gives images no seeds",
             (wrong, "--work-dir", work_dir / "5", "--backbone", "random"): (
                 "(cat) has an empty box: x 9 to 9, y 9 to 20; 1 of the 3 images"
             ),
@@ -169,7 +189,7 @@ def test_mistakes(trained: Path, config: Path, classifiers: dict[int, Path], tmp
         {
             (*predict, "none.jpg", "-o", work_dir): "none.jpg does not exist",
             (*predict, tmp_path / "empty", "-o", work_dir): "has no image in it",
-            (*predict, tmp_path / "notes.png", "-o", work_dir): "notes.png cannot be read as an image",
+            (*predict, tmp_path / "notes.png", "-o", work_dir): "1 of 1 images cannot be read, first",
             (*predict, "x.jpg", "-o", work_dir, "--score-threshold", "2"): "--score-threshold 2.0 must be from 0 to 1",
             (config, classifiers[18], tmp_path / "notes.png", "-o", work_dir): "is a checkpoint of another model",
         },

@@ -12,6 +12,7 @@ from PIL import Image
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.compat import check_detection
+from lt_plugins.datasets.integrity import DECODE_ERRORS
 from lt_plugins.engine.analysis import check_device
 from lt_plugins.engine.checkpoint import guard_pickles
 from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument, load_config, user_errors
@@ -52,9 +53,14 @@ def predict(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
     trained = load_trained_model(cfg, args.checkpoint, args.device, args.allow_pickle)
     predictor = Predictor(cfg, trained.model, args.score_threshold)
-    records = []
+    records, unreadable = [], []
     for image in images:
-        record, drawn = predictor(image)
+        try:
+            record, drawn = predictor(image)
+        except DECODE_ERRORS as error:
+            unreadable.append(f"{image} ({type(error).__name__}: {error})")
+            print(f"{image}: cannot be read", flush=True)
+            continue
         buffer = io.BytesIO()
         Image.fromarray(drawn).save(buffer, format="PNG")
         atomic_write(args.out / f"{image.stem}.png", buffer.getvalue())
@@ -62,7 +68,12 @@ def predict(args: argparse.Namespace) -> None:
         print(f"{image}: {len(record['detections'])} objects", flush=True)
     content = {"config": args.config, "checkpoint": str(trained.checkpoint), "images": records}
     atomic_write(args.out / "predictions.json", (json.dumps(content, indent=2) + "\n").encode())
-    print(f"wrote {args.out / 'predictions.json'} and {len(images)} pictures beside it")
+    print(f"wrote {args.out / 'predictions.json'} and {len(records)} pictures beside it")
+    if unreadable:
+        raise UserInputError(
+            f"{len(unreadable)} of {len(images)} images cannot be read, first {unreadable[0]}; mend or leave them "
+            "out. The others are done."
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,6 +11,8 @@ test_pipeline = [
     dict(type="Resize", scale=(534, 320), keep_ratio=True),
     *_base_.test_pipeline[2:],
 ]
-train_dataloader = dict(batch_size=16, dataset=dict(_delete_=True, **{**_base_.voc2007, "pipeline": train_pipeline}))
+train_dataloader = dict(
+    batch_size=16, dataset=dict(dataset=dict(_delete_=True, **{**_base_.voc2007, "pipeline": train_pipeline}))
+)
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

@@ -32,10 +32,14 @@ voc2012 = dict(voc2007, ann_file="VOC2012/ImageSets/Main/trainval.txt", data_pre
 train_dataloader = dict(
     batch_size=2,  # 8 GPUs
     num_workers=2,
-    sampler=dict(type="InfiniteSampler", shuffle=True),
+    sampler=dict(type="SeededInfiniteSampler", shuffle=True),
     # Without it a resumed run finds its place without loading what it has seen; batches are padded a little more.
     batch_sampler=None,
-    dataset=dict(_delete_=True, type="ConcatDataset", ignore_keys=["dataset_type"], datasets=[voc2007, voc2012]),
+    dataset=dict(
+        _delete_=True,
+        type="SeededDataset",
+        dataset=dict(type="ConcatDataset", ignore_keys=["dataset_type"], datasets=[voc2007, voc2012]),
+    ),
 )
 val_dataloader = dict(dataset=dict(type=dataset_type, pipeline=test_pipeline))
 test_dataloader = val_dataloader

@@ -60,18 +60,17 @@ class EpochSeedHook(Hook):
         seed_generators(runner.seed, runner.epoch, runner.rank)
 
 
-def seed_generators(seed: int, step: int, rank: int) -> None:
+def seed_generators(*numbers: int, cuda: bool = True) -> None:
     """Seed python, numpy and torch of this process.
 
     Args:
-        seed (int): Seed of the run.
-        step (int): The epoch or iteration that begins.
-        rank (int): Number of the process.
+        *numbers (int): What the state follows from, like seed of the run, epoch and number of the process.
+        cuda (bool): Whether to seed every CUDA device, too. Defaults to True.
     """
-    state = np.random.SeedSequence([seed, step, rank]).generate_state(2, np.uint32)
+    state = np.random.SeedSequence(numbers).generate_state(2, np.uint32)
     random.seed(int(state[0]))
     np.random.seed(int(state[0]))  # noqa: NPY002 (what the transforms of mmcv draw from)
-    torch.manual_seed(int(state[0]) << 32 | int(state[1]))  # also seeds every CUDA device
+    (torch.manual_seed if cuda else torch.default_generator.manual_seed)(int(state[0]) << 32 | int(state[1]))
 
 
 def check_workers(loader: DataLoader[Any]) -> None:
