@@ -59,14 +59,14 @@ def miniature_cfg(path: str | Path, root: Path) -> Config:
         The config, ready for ``Runner.from_cfg`` apart from ``work_dir`` and the length of training.
     """
     cfg = Config.fromfile(path)
-    for dataset in _dataset_cfgs(list(cfg.values())):
-        if dataset.type == "LongTailDataset":
+    for dataset in config_nodes(list(cfg.values())):
+        if dataset.get("type") == "LongTailDataset":
             dataset.update(imbalance_factor=2, max_count=2)
         if dataset.get("data_root"):
             folder = root / Path(dataset.data_root).name
             make_miniature(dataset.data_root, folder)
             dataset.data_root = str(folder)
-        if dataset.type in ("CIFAR10", "CIFAR100"):
+        if dataset.get("type") in ("CIFAR10", "CIFAR100"):
             dataset.update(type=f"Miniature{dataset.type}", download=False)
     for name, batch_size in (("train_dataloader", 4), ("val_dataloader", 8), ("test_dataloader", 8)):
         if cfg.get(name):
@@ -105,16 +105,15 @@ def write_image(path: Path, seed: int, size: tuple[int, int] = (48, 40), mode: s
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)).save(path)
 
 
-def _dataset_cfgs(node: Any) -> Iterator[Any]:
-    """All data set configs within a config, outer ones first."""
+def config_nodes(node: Any) -> Iterator[Any]:
+    """All dicts within a config, outer ones first."""
     if isinstance(node, dict):
-        if "type" in node and (node.get("data_root") or node["type"] == "LongTailDataset"):
-            yield node
+        yield node
         for value in list(node.values()):
-            yield from _dataset_cfgs(value)
-    elif isinstance(node, list):
+            yield from config_nodes(value)
+    elif isinstance(node, (list, tuple)):
         for value in node:
-            yield from _dataset_cfgs(value)
+            yield from config_nodes(value)
 
 
 def _labels(num_classes: int, count: int) -> list[int]:

@@ -6,9 +6,7 @@ import copy
 import functools
 import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,7 +15,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
 from lt_plugins.engine.stages import check_stages, find_stages
-from tests.miniatures import miniature_cfg
+from tests.miniatures import config_nodes, miniature_cfg
 from tools.dev import readme_tables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,21 +45,10 @@ def read(path: Path) -> Config:
     return Config.fromfile(path)
 
 
-def _nodes(node: Any) -> Iterator[dict]:
-    """All dicts within a config."""
-    if isinstance(node, dict):
-        yield node
-        for value in list(node.values()):
-            yield from _nodes(value)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _nodes(value)
-
-
 def _tiny_cfg(path: Path, root: Path, work_dir: Path) -> Config:
     """The config with one step of four miniature images, at a size that a CPU can take, and without downloads."""
     cfg = miniature_cfg(path, root)
-    for node in _nodes([cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]):
+    for node in config_nodes([cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]):
         for key in ("scale", "crop_size"):
             if node.get(key) in (224, 256):
                 node[key] = {224: 64, 256: 72}[node[key]]
@@ -118,7 +105,7 @@ def test_one_step_and_test(path: Path, data: Path, tmp_path: Path, monkeypatch: 
     cfg = copy.deepcopy(read(path)).to_dict()
     cfg.pop("previous_stage", None)
     shrink(cfg["model"]["head"])
-    for node in _nodes(cfg):
+    for node in config_nodes(cfg):
         node.pop("imbalance_factor", None)
     if STEPPED.setdefault(repr(cfg), path) != path:
         return  # on miniature data it is the same config as another one
@@ -167,11 +154,11 @@ def test_is_what_its_name_says(path: Path) -> None:
     assert name["backbone"] == f"{kinds[backbone.type]}{backbone.depth}"
 
     root, num_classes = DATASETS[name["dataset"]]
-    datasets = [node for node in _nodes(cfg.train_dataloader) if "data_root" in node]
+    datasets = [node for node in config_nodes(cfg.train_dataloader) if "data_root" in node]
     assert [Path(node["data_root"]).name for node in datasets] == ([root] if root else [])
     assert cfg.model.head.num_classes == num_classes
     factor = next(
-        (node["imbalance_factor"] for node in _nodes(cfg.train_dataloader) if "imbalance_factor" in node), None
+        (node["imbalance_factor"] for node in config_nodes(cfg.train_dataloader) if "imbalance_factor" in node), None
     )
     if name["dataset"] != "digits":
         assert factor == (int(name["factor"]) if name["factor"] else None)
@@ -195,7 +182,7 @@ def assert_same_images_and_model(cfg: Config, first: Config) -> None:
     images = [
         [
             {key: node.get(key) for key in keys}
-            for node in _nodes(one.train_dataloader.dataset)
+            for node in config_nodes(one.train_dataloader.dataset)
             if "data_root" in node or "imbalance_factor" in node
         ]
         for one in (cfg, first)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from mmpretrain.registry import MODELS
 from PIL import Image
 
 from lt_plugins.engine.backbone import set_backbone
+from tests.miniatures import config_nodes
 
 WIDTH, HEIGHT = 96, 64
 # Of each image: class, box (left, top, right, bottom, counted from 1), whether it is difficult.
@@ -81,7 +82,7 @@ def build_classifier(depth: int) -> Any:
 def small_cfg(path: str | Path, devkit: Path, work_dir: Path, backbone: str = "random") -> Config:
     """A config of a detector on the miniature, with one iteration, tiny images and few regions."""
     cfg = Config.fromfile(path)
-    for node in _nodes([cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]):
+    for node in config_nodes([cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]):
         if node.get("data_root"):
             node["data_root"] = f"{devkit}/"
         if node.get("type") == "RandomChoiceResize":
@@ -102,13 +103,3 @@ def small_cfg(path: str | Path, devkit: Path, work_dir: Path, backbone: str = "r
     cfg.experiment_name = cfg.visualizer.name = f"{Path(path).stem}_{work_dir.name}"
     set_backbone(cfg, backbone)
     return cfg
-
-
-def _nodes(node: Any) -> Iterator[dict]:
-    if isinstance(node, dict):
-        yield node
-        for value in list(node.values()):
-            yield from _nodes(value)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _nodes(value)
