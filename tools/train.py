@@ -9,12 +9,11 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.dist import is_main_process
 
 from lt_plugins.engine.backbone import set_backbone
 from lt_plugins.engine.checkpoint import guard_pickles
 from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument, load_config, user_errors
-from lt_plugins.engine.launch import add_launcher_argument, prepare_launch
+from lt_plugins.engine.launch import add_launcher_argument, launch_rank, prepare_launch
 from lt_plugins.engine.run_lock import lock_run
 from lt_plugins.engine.stages import check_stages, find_stages, train_stages
 from lt_plugins.errors import UserInputError
@@ -79,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             merge_args(stage.cfg, args)
             prepare_launch(stage.cfg, args.launcher)
         in_config = (cfg.get("load_from") or "auto") if cfg.get("resume") else None
-        with lock_run(cfg.work_dir) if is_main_process() else nullcontext():
+        with lock_run(cfg.work_dir) if launch_rank(args.launcher) == 0 else nullcontext():
             train_stages(stages, args.resume or in_config)
 
 

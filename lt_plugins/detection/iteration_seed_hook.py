@@ -8,8 +8,8 @@ from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from lt_plugins.detection.seeded_images import SeededInfiniteSampler
-from lt_plugins.engine.hooks.epoch_seed_hook import seed_generators
+from lt_plugins.detection.seeded_images import SeededDataset, SeededInfiniteSampler
+from lt_plugins.engine.hooks.epoch_seed_hook import seed_generators, seed_sampler
 from lt_plugins.errors import UserInputError
 
 
@@ -25,7 +25,7 @@ class IterationSeedHook(Hook):
         custom_hooks = [dict(type='IterationSeedHook')]
 
     Raises:
-        UserInputError: If the train data loader has another sampler.
+        UserInputError: If the train data loader does not seed its images.
     """
 
     # The last to run: nothing may draw between the seeding and the step.
@@ -37,15 +37,15 @@ class IterationSeedHook(Hook):
         Args:
             runner (Runner): The runner of the training process.
         """
-        sampler = runner.train_dataloader.sampler
-        if not isinstance(sampler, SeededInfiniteSampler):
+        loader = runner.train_dataloader
+        if not (isinstance(loader.sampler, SeededInfiniteSampler) and isinstance(loader.dataset, SeededDataset)):
+            names = f"{type(loader.sampler).__name__} and dataset {type(loader.dataset).__name__}"
             raise UserInputError(
-                f"train_dataloader.sampler {type(sampler).__name__} gives images no seeds, so that a resumed run would "
-                "draw other sizes and flips; use sampler=dict(type='SeededInfiniteSampler', shuffle=True) with "
-                "dataset=dict(type='SeededDataset', dataset=...), or remove IterationSeedHook from custom_hooks."
+                f"train_dataloader has sampler {names}, so that a resumed run would draw other sizes and flips; use "
+                "sampler=dict(type='SeededInfiniteSampler', shuffle=True) with dataset=dict(type='SeededDataset', "
+                "dataset=...), or remove IterationSeedHook from custom_hooks."
             )
-        # mmengine builds the sampler before it takes the seed over from the checkpoint.
-        sampler.seed = runner.seed
+        seed_sampler(runner)
 
     def before_train_iter(
         self,

@@ -14,7 +14,6 @@ from mmdet.registry import DATASETS, VISUALIZERS
 from mmengine.config import Config
 from numpy.typing import NDArray
 
-from lt_plugins.datasets.integrity import decode_image
 from lt_plugins.errors import UserInputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -42,17 +41,14 @@ class Predictor:
         """Detect and draw.
 
         Args:
-            path (Path): An image file.
+            path (Path): An image file that can be decoded.
 
         Returns:
             tuple[dict, NDArray]: File, width, height and ``detections``, best first, each with ``class``, ``label``,
             ``score`` and ``box`` (left, top, right, bottom in pixels); and the image with boxes, RGB ``(H, W, 3)``.
-
-        Raises:
-            Exception: One of :data:`lt_plugins.datasets.integrity.DECODE_ERRORS` if the file is no image, or cut off.
         """
-        image = decode_image(path)
-        sample = inference_detector(self.model, mmcv.rgb2bgr(image)).cpu()
+        image = mmcv.imread(str(path))  # BGR, turned upright as in training
+        sample = inference_detector(self.model, image).cpu()
         sample.pred_instances = sample.pred_instances[sample.pred_instances.scores >= self.score_threshold]
         found = sample.pred_instances
         order = found.scores.argsort(descending=True).tolist()
@@ -74,7 +70,9 @@ class Predictor:
         with warnings.catch_warnings():
             # A box may touch the border of its image.
             warnings.filterwarnings("ignore", message="Warning: The (bbox|polygon) is out of bounds")
-            self.visualizer.add_datasample("predict", image, sample, draw_gt=False, pred_score_thr=self.score_threshold)
+            self.visualizer.add_datasample(
+                "predict", mmcv.bgr2rgb(image), sample, draw_gt=False, pred_score_thr=self.score_threshold
+            )
         return record, self.visualizer.get_image()
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from lt_plugins.datasets.integrity import DECODE_ERRORS
+
 
 def find_voc_problem(image: Path, annotation: Path, known_classes: Collection[str]) -> str | None:
     """Find what is wrong with an image and its annotation.
@@ -27,7 +29,7 @@ def find_voc_problem(image: Path, annotation: Path, known_classes: Collection[st
     try:
         with Image.open(image):  # reads the header, no pixels
             pass
-    except OSError as error:
+    except DECODE_ERRORS as error:
         return f"image {image} cannot be read ({error})"
     try:
         objects = ET.parse(annotation).getroot().findall("object")

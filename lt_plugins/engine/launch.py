@@ -26,6 +26,16 @@ def add_launcher_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def launch_rank(launcher: str) -> int:
+    """Number of this process among those that the launcher started, also before they know of each other.
+
+    Args:
+        launcher (str): ``none``, ``pytorch`` (torchrun) or ``slurm``.
+    """
+    variable = {"pytorch": "RANK", "slurm": "SLURM_PROCID"}.get(launcher, "")
+    return int(os.environ.get(variable, 0))
+
+
 def prepare_launch(cfg: Config, launcher: str) -> None:
     """Set what a config needs for the launcher and the devices of this machine.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from lt_plugins.errors import UserInputError
 MAX_NUMBERS = 2**19
 
 
-class CovarianceForm(nn.Module):
+class CovarianceForm(nn.Module, ABC):
     """One way to store ``D x D`` covariances; the base of those below.
 
     Each is linear: sums and moving averages of stored covariances are those of the covariances themselves, so that
@@ -30,10 +31,11 @@ class CovarianceForm(nn.Module):
         self.channels = channels
 
     @property
+    @abstractmethod
     def shape(self) -> tuple[int, ...]:
         """Shape of one stored covariance."""
-        raise NotImplementedError  # pragma: no cover
 
+    @abstractmethod
     def outer(self, vectors: Tensor) -> Tensor:
         """Outer product of each vector with itself, as it is stored.
 
@@ -43,7 +45,6 @@ class CovarianceForm(nn.Module):
         Returns:
             Tensor: Shape ``(G, *shape)``.
         """
-        raise NotImplementedError  # pragma: no cover
 
     def add_outer_(self, covariance: Tensor, vectors: Tensor, scale: Tensor) -> None:
         """Add a multiple of each vector's outer product to a stored covariance, in place.
@@ -85,9 +86,9 @@ class CovarianceForm(nn.Module):
             return self._quadratic(weight, covariance, weight)
         return self._quadratic(weight, covariance[rows], weight[rows])
 
+    @abstractmethod
     def _quadratic(self, weight: Tensor, covariance: Tensor, own: Tensor) -> Tensor:
         """The same, for rows whose covariances ``(R, *shape)`` and weights ``(R, D)`` are given."""
-        raise NotImplementedError  # pragma: no cover
 
 
 class DiagonalCovariance(CovarianceForm):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ import torch
 from mmengine.dataset import InfiniteSampler
 from torch.utils.data import DataLoader, Dataset
 
-from lt_plugins.detection import SeededDataset, SeededInfiniteSampler
+from lt_plugins.detection import IterationSeedHook, SeededDataset, SeededInfiniteSampler
+from lt_plugins.errors import UserInputError
 
 IMAGES, BATCHES, BATCH_SIZE = 7, 9, 3
 
@@ -46,6 +48,26 @@ def test_a_resumed_run_draws_the_same(num_workers: int, dataset: SeededDataset) 
     torch.testing.assert_close(
         load(dataset, sampler, num_workers, BATCHES - 4), whole[4 * BATCH_SIZE :], rtol=0, atol=0
     )
+
+
+@pytest.mark.parametrize(("diff_rank_seed", "seed"), [(False, 6), (True, 5)])
+def test_the_sampler_follows_the_run(diff_rank_seed: bool, seed: int, dataset: SeededDataset) -> None:
+    """But not where every process has a seed of its own: all must shuffle alike."""
+    sampler = SeededInfiniteSampler(dataset, seed=5)
+    loader = DataLoader(dataset, sampler=sampler)
+    randomness = {"diff_rank_seed": diff_rank_seed}
+    IterationSeedHook().before_train(SimpleNamespace(train_dataloader=loader, seed=6, _randomness_cfg=randomness))
+    assert sampler.seed == seed
+
+
+def test_half_of_it_is_refused(dataset: SeededDataset) -> None:
+    loaders = [
+        DataLoader(Drawing(), sampler=SeededInfiniteSampler(dataset, seed=5)),
+        DataLoader(dataset, sampler=InfiniteSampler(dataset, seed=5)),
+    ]
+    for loader in loaders:
+        with pytest.raises(UserInputError, match="a resumed run would draw other sizes and flips; use sampler=dict"):
+            IterationSeedHook().before_train(SimpleNamespace(train_dataloader=loader))
 
 
 def test_draws_differ(dataset: SeededDataset) -> None:

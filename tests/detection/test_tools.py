@@ -134,8 +134,11 @@ def test_predict(trained: Path, config: Path, devkit: Path, tmp_path: Path) -> N
 
 
 def test_predict_goes_on_after_a_broken_image(trained: Path, config: Path, devkit: Path, tmp_path: Path) -> None:
-    """A cut-off file, which OpenCV would fill with gray."""
-    whole = sorted((devkit / "VOC2007" / "JPEGImages").glob("*.jpg"))[0]
+    """A cut-off file, which OpenCV would fill with gray; the other one is turned upright, as in training."""
+    whole = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: turned by 90 degrees
+    Image.open(sorted((devkit / "VOC2007" / "JPEGImages").glob("*.jpg"))[0]).save(whole, exif=exif)
     cut = tmp_path / "cut.jpg"
     cut.write_bytes(whole.read_bytes()[:-500])
     done = run_tool("detection/predict.py", config, trained, cut, whole, "-o", tmp_path / "out", logs=tmp_path)
@@ -143,7 +146,7 @@ def test_predict_goes_on_after_a_broken_image(trained: Path, config: Path, devki
     assert len(done.error_lines) == 1
     assert f"1 of 2 images cannot be read, first {cut} (OSError: image file is truncated" in done.error_lines[0]
     found = json.loads((tmp_path / "out" / "predictions.json").read_text())
-    assert [record["file"] for record in found["images"]] == [str(whole)]
+    assert [(one["file"], one["width"], one["height"]) for one in found["images"]] == [(str(whole), 64, 96)]
 
 
 def test_mistakes(trained: Path, config: Path, classifiers: dict[int, Path], tmp_path: Path) -> None:
@@ -176,7 +179,7 @@ def test_mistakes(trained: Path, config: Path, classifiers: dict[int, Path], tmp
             (
                 *(config, "--work-dir", work_dir / "6", "--backbone", "random"),
                 *("--cfg-options", "train_dataloader.sampler.type=DefaultSampler"),
-            ): "train_dataloader.sampler DefaultSampler gives images no seeds",
+            ): "train_dataloader has sampler DefaultSampler and dataset SeededDataset, so that a resumed run would",
             (wrong, "--work-dir", work_dir / "5", "--backbone", "random"): (
                 "(cat) has an empty box: x 9 to 9, y 9 to 20; 1 of the 3 images"
             ),

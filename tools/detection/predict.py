@@ -12,7 +12,7 @@ from PIL import Image
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.compat import check_detection
-from lt_plugins.datasets.integrity import DECODE_ERRORS
+from lt_plugins.datasets.integrity import DECODE_ERRORS, decode_image
 from lt_plugins.engine.analysis import check_device
 from lt_plugins.engine.checkpoint import guard_pickles
 from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument, load_config, user_errors
@@ -56,11 +56,12 @@ def predict(args: argparse.Namespace) -> None:
     records, unreadable = [], []
     for image in images:
         try:
-            record, drawn = predictor(image)
+            decode_image(image)
         except DECODE_ERRORS as error:
             unreadable.append(f"{image} ({type(error).__name__}: {error})")
             print(f"{image}: cannot be read", flush=True)
             continue
+        record, drawn = predictor(image)
         buffer = io.BytesIO()
         Image.fromarray(drawn).save(buffer, format="PNG")
         atomic_write(args.out / f"{image.stem}.png", buffer.getvalue())

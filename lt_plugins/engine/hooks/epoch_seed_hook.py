@@ -45,11 +45,8 @@ class EpochSeedHook(Hook):
         Args:
             runner (Runner): The runner of the training process.
         """
-        loader = runner.train_dataloader
-        check_workers(loader)
-        # mmengine builds the sampler before it takes the seed over from the checkpoint.
-        if isinstance(getattr(loader.sampler, "seed", None), int) and not runner._randomness_cfg.get("diff_rank_seed"):
-            loader.sampler.seed = runner.seed
+        check_workers(runner.train_dataloader)
+        seed_sampler(runner)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed all generators of this process.
@@ -58,6 +55,20 @@ class EpochSeedHook(Hook):
             runner (Runner): The runner of the training process.
         """
         seed_generators(runner.seed, runner.epoch, runner.rank)
+
+
+def seed_sampler(runner: Runner) -> None:
+    """Let the sampler of the train data loader follow the seed of the run.
+
+    mmengine builds it before it takes the seed over from a checkpoint. With a seed a process (``diff_rank_seed``) the
+    sampler keeps its own, which all processes share.
+
+    Args:
+        runner (Runner): The runner of the training process.
+    """
+    sampler = runner.train_dataloader.sampler
+    if isinstance(getattr(sampler, "seed", None), int) and not runner._randomness_cfg.get("diff_rank_seed"):
+        sampler.seed = runner.seed
 
 
 def seed_generators(*numbers: int, cuda: bool = True) -> None:
