@@ -31,13 +31,14 @@ setup(
         "matplotlib>=3.7",
         "filelock>=3.12",
         "rich>=13",
+        "safetensors>=0.4",
         "tensorboard>=2.13",
     ],
     # faiss is no hard requirement: faiss-cpu and faiss-gpu-cu12 overwrite each other's files, so one must be chosen.
     extras_require={
         "cpu": ["faiss-cpu>=1.8"],
         "gpu": ["faiss-gpu-cu12>=1.8"],
-        "det": ["onedl-mmdetection>=3.5,<4", "safetensors>=0.4"],
+        "det": ["onedl-mmdetection>=3.5,<4"],
         "dev": ["pytest>=8", "pytest-cov>=5", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.14", "types-PyYAML"],
     },
 )
