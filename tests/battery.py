@@ -217,6 +217,11 @@ def set_counts(module: nn.Module) -> None:
             part.set_counts([30, 7, 0, 1])
 
 
+def set_full_counts(module: Any) -> None:
+    """Class counts without an empty class, for a loss that gives an image of one an infinite loss."""
+    module.class_distribution.set_counts([30, 7, 2, 1])
+
+
 def set_attributes(module: Any) -> None:
     """Class counts and the attributes that a clustering finds."""
     set_counts(module)
@@ -300,7 +305,7 @@ MODULES: dict[str, ModuleEntry] = {
     "LabelAwareSmoothLoss": ModuleEntry(logits_loss_step, {"num_classes": NUM_CLASSES}, prepare=set_counts),
     "LDAMLoss": ModuleEntry(logits_loss_step, {"num_classes": NUM_CLASSES}, prepare=set_counts),
     "SupContrastHead": ModuleEntry(
-        sup_contrast_head_step, {**_HEAD, "loss": {"type": "SupConLoss"}}, prepare=set_counts
+        sup_contrast_head_step, {**_HEAD, "loss": {"type": "SupConLoss"}}, prepare=set_full_counts
     ),
     "KCLLoss": ModuleEntry(contrast_loss_step, small={"num_positives": 2}),
     "SBCLLoss": ModuleEntry(contrast_loss_step, prepare=set_subclasses),

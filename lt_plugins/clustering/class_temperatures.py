@@ -41,7 +41,7 @@ def class_temperatures(
             ``temperature``, as in the public code. Defaults to all.
 
     Returns:
-        Tensor: ``tau2``, float32 ``(C,)``.
+        Tensor: ``tau2``, float64 ``(C,)``.
 
     Raises:
         UserInputError: If shapes or labels do not fit, features are not finite, ``temperature`` or ``alpha`` is not
@@ -63,7 +63,7 @@ def class_temperatures(
     # Without any spread but that of rounding, or without samples, all classes are average.
     ratio = torch.where(present & (mean > 1e-12), spread / mean, 1.0)
     tau2 = temperature * (ratio.exp() if mode == "exp" else ratio)
-    return tau2.float() if split is None else torch.where(split.to(tau2.device), tau2, temperature).float()
+    return tau2 if split is None else torch.where(split.to(tau2.device), tau2, temperature)
 
 
 def _spread(features: Tensor, labels: Tensor, num_classes: int, alpha: float) -> tuple[Tensor, Tensor]:

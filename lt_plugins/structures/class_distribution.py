@@ -82,18 +82,21 @@ class ClassDistribution(nn.Module):
         counts = self.counts.double()
         return counts / counts.sum()
 
-    def log_priors(self, eps: float = 1e-9) -> Tensor:
-        """Logarithm of the priors, shape ``(C,)``, float32; ``eps`` keeps an empty class finite.
+    def log_priors(self, eps: float = 0.0) -> Tensor:
+        r"""Logarithm of the priors, shape ``(C,)``, float64; cast it to the type of the logits that it is added to.
 
-        Computed in float64 and without a host synchronisation, since losses call it every step. Unknown counts give the
-        uniform prior.
+        An empty class has :math:`-\infty`: added to logits, as balanced softmax and logit adjustment do, it takes the
+        class out of the softmax exactly, and the gradients of all logits stay finite. PaCo's released code adds 1e-9 to
+        each prior instead, which leaves an empty class in the denominator.
+
+        Computed without a host synchronisation, since losses call it every step. Unknown counts give the uniform prior.
 
         Args:
-            eps (float): Added to each prior. Defaults to 1e-9.
+            eps (float): Added to each prior. Defaults to 0.
         """
         counts = self.counts.double()
         counts = counts + (counts.sum() == 0)
-        return (counts / counts.sum() + eps).log().float()
+        return (counts / counts.sum() + eps).log()
 
     def filled_counts(self) -> Tensor:
         """Class counts, shape ``(C,)``, float64, in which an empty class counts as the rarest one that has images.
@@ -105,7 +108,7 @@ class ClassDistribution(nn.Module):
         return torch.where(counts > 0, counts, torch.where(rarest.isinf(), 1.0, rarest))
 
     def class_balanced_weights(self, beta: float) -> Tensor:
-        """Weight of each class by the inverse of its effective number of images, shape ``(C,)``, float32, mean 1.
+        """Weight of each class by the inverse of its effective number of images, shape ``(C,)``, float64, mean 1.
 
         Source: Cui et al., "Class-Balanced Loss Based on Effective Number of Samples" (CVPR 2019), Eq. 2 and section 4:
         ``w_c`` is proportional to ``(1 - beta) / (1 - beta ** n_c)``.
@@ -120,7 +123,7 @@ class ClassDistribution(nn.Module):
             raise UserInputError(f"beta={beta} must be in [0, 1), like 0.9999.")
         self._require_counts()
         weights = (1 - beta) / (1 - beta ** self.filled_counts())
-        return (weights / weights.mean()).float()
+        return weights / weights.mean()
 
     @property
     def imbalance_factor(self) -> float:

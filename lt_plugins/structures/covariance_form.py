@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from lt_plugins.errors import UserInputError
 
@@ -74,7 +73,8 @@ class CovarianceForm(nn.Module, ABC):
 
         Args:
             weight (Tensor): Classifier rows ``w``, one a group, shape ``(G, D)``. Gradient flows to them.
-            covariance (Tensor): Covariances of the groups as they are stored, shape ``(G, *shape)``. Without gradient.
+            covariance (Tensor): Covariances of the groups as they are stored, shape ``(G, *shape)``. Gradient
+                flows to them too, if they need it.
             rows (Tensor, optional): The groups ``y`` that are asked for, int64 ``(R,)``. Defaults to all, in order.
 
         Returns:
@@ -147,16 +147,24 @@ class _FullQuadratic(torch.autograd.Function):
         return table
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor]:
-        """Gradients of both sides of the differences."""
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Gradients of both sides of the differences and, if asked for, of the covariances.
+
+        Nothing is changed in place, so that a gradient of these gradients is right (learned covariances need it).
+        """
         weight, covariance, own = ctx.saved_tensors
-        to_weight, to_own = torch.zeros_like(weight), torch.empty_like(own)
-        for rows, _, product in _FullQuadratic.parts(weight, covariance, own):
-            product.mul_(2 * gradient[rows, :, None])
-            to_weight += product.sum(dim=0)
-            to_own[rows] = -product.sum(dim=1)
-        return to_weight, None, to_own
+        wants_covariance = ctx.needs_input_grad[1]
+        if wants_covariance:  # one that is learned entry by entry need not be symmetric
+            covariance = (covariance + covariance.mT) / 2
+        to_weight, to_own, to_covariance = torch.zeros_like(weight), [], []
+        for rows, difference, product in _FullQuadratic.parts(weight, covariance, own):
+            scale = gradient[rows, :, None]
+            product = 2 * scale * product
+            to_weight = to_weight + product.sum(dim=0)
+            to_own.append(-product.sum(dim=1))
+            if wants_covariance:
+                to_covariance.append((scale * difference).mT @ difference)
+        return to_weight, torch.cat(to_covariance) if wants_covariance else None, torch.cat(to_own)
 
 
 class FullCovariance(CovarianceForm):
@@ -240,7 +248,7 @@ class LowRankCovariance(CovarianceForm):
         Returns:
             Tensor: Shape ``(G, D, r)``.
         """
-        return vectors[:, :, None] * (vectors @ self.directions)[:, None, :]
+        return vectors[:, :, None] * (vectors @ self.directions.to(vectors))[:, None, :]
 
     def factor(self, covariance: Tensor) -> Tensor:
         r"""Factors :math:`F` of the approximated covariances :math:`F F^\top`.
@@ -251,7 +259,7 @@ class LowRankCovariance(CovarianceForm):
         Returns:
             Tensor: Shape ``(G, D, r)``.
         """
-        core = self.directions.T @ covariance  # (G, r, r)
+        core = self.directions.to(covariance).T @ covariance  # (G, r, r)
         values, vectors = torch.linalg.eigh((core + core.mT) / 2)
         # Directions in which there is nothing but rounding are left out.
         smallest = self.rank * torch.finfo(values.dtype).eps * values[:, -1:].clamp(min=0)

@@ -60,7 +60,7 @@ def test_value_is_equation_6(labels: list[int], seed: int, temperature: float, a
     phi = spreads(features.double().tolist(), labels, 8, alpha)
     mean = math.fsum(phi.values()) / len(phi)
     expected = [temperature * math.exp(phi[c] / mean if c in phi and mean > 1e-12 else 1) for c in range(8)]
-    assert actual.dtype == torch.float32
+    assert actual.dtype == torch.float64
     assert actual.tolist() == pytest.approx(expected, rel=1e-6)
 
 

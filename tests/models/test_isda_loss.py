@@ -37,6 +37,37 @@ def make_loss(progress=0.6, training=False, **kwargs):
     return loss
 
 
+def test_strength_and_class_weights_of_a_call():
+    features, labels, weight, bias = problem()
+    loss = make_loss()
+    loss.class_covariance.copy_(covariances())
+    class_weight = [0.5, 1.0, 3.0]
+    each = [
+        slow_loss(features[i : i + 1], labels[i : i + 1], weight, bias, covariances(), 0.7) for i in range(len(labels))
+    ]
+    of_image = [class_weight[label] for label in labels.tolist()]
+    expected = sum(w * value for w, value in zip(of_image, each, strict=True)) / sum(of_image)
+    value = loss(features, labels, weight, bias, strength=0.7, class_weight=torch.tensor(class_weight))
+    assert float(value) == pytest.approx(expected, rel=1e-12)
+    assert float(loss.strength) == 0.3, "the buffer stays"
+
+
+def test_covariances_are_learned_through_a_step_of_the_classifier():
+    """MetaSAug: the loss of other images after a step, differentiated by the covariances of that step."""
+    features, labels, weight, bias = problem()
+    loss = make_loss(training=True)
+    before = loss.class_covariance.clone()
+
+    def after_a_step(covariance):
+        classifier = weight.clone().requires_grad_()
+        inner = loss(features, labels, classifier, bias, strength=0.7, covariance=covariance)
+        (gradient,) = torch.autograd.grad(inner, classifier, create_graph=True)
+        return F.cross_entropy(F.linear(normal(5, CHANNELS, seed=9), classifier - 0.1 * gradient, bias), labels[:5])
+
+    assert torch.autograd.gradcheck(after_a_step, (covariances().requires_grad_(),))
+    assert torch.equal(loss.class_covariance, before), "the running covariances stay"
+
+
 def slow_loss(features, labels, weight, bias, covariance, strength):
     """Eq. 8 of the paper, feature by feature."""
     total = 0.0

@@ -19,6 +19,25 @@ def test_equals_the_formula_for_the_drawn_positives():
     assert float(value) == pytest.approx(supcon(contrast, lambda i, j: float(positives[i, j]), 0.2), rel=1e-9)
 
 
+def test_given_positives_and_a_generator_repeat_a_draw():
+    contrast = two_view_contrast(num_images=8, num_classes=2)
+    loss = KCLLoss(num_positives=2, temperature=0.2)
+    drawn = draw_positives(contrast, 2, torch.Generator().manual_seed(7))
+    before = torch.get_rng_state()
+    values = [loss(contrast, drawn), loss(contrast, generator=torch.Generator().manual_seed(7))]
+    assert torch.equal(torch.get_rng_state(), before), "torch's own generator is left alone"
+    assert float(values[0]) == float(values[1])
+    positives = drawn | contrast.sibling
+    assert float(values[0]) == pytest.approx(supcon(contrast, lambda i, j: float(positives[i, j]), 0.2), rel=1e-12)
+
+
+@pytest.mark.parametrize("change", [lambda drawn: drawn[1:], lambda drawn: drawn.float()], ids=["shape", "type"])
+def test_refuses_positives_that_do_not_fit(change):
+    contrast = two_view_contrast(num_images=8, num_classes=2)
+    with pytest.raises(UserInputError, match=r"positives are torch\.\w+ of shape .*, expected bool \(16, 23\)"):
+        KCLLoss()(contrast, change(draw_positives(contrast, 2)))
+
+
 def test_enough_positives_give_supcon():
     contrast = two_view_contrast(num_images=8, num_classes=2)
     assert float(KCLLoss(100, 0.1)(contrast)) == pytest.approx(float(SupConLoss(0.1)(contrast)), rel=1e-12)

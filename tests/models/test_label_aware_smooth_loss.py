@@ -135,7 +135,19 @@ def test_weights_and_divisor():
     losses = slow_losses(logits, labels, slow_smoothing(COUNTS, 0.3, 0.0, "concave"))
     weighted = sum(w * value for w, value in zip(weight.tolist(), losses, strict=True))
     assert float(loss(logits, labels, weight=weight)) == pytest.approx(weighted / 9, rel=1e-12)
-    assert float(loss(logits, labels, weight=weight, avg_factor=4)) == pytest.approx(weighted / 4, rel=1e-4)
+    assert float(loss(logits, labels, weight=weight, avg_factor=4)) == pytest.approx(weighted / 4, rel=1e-12)
+
+
+def test_class_weights_of_a_call():
+    logits, labels = batch()
+    class_weight = [0.2, 0.5, 1.0, 4.0]
+    losses = slow_losses(logits, labels, slow_smoothing(COUNTS, 0.3, 0.0, "concave"))
+    of_image = [class_weight[label] for label in labels.tolist()]
+    weighted = sum(w * value for w, value in zip(of_image, losses, strict=True))
+    loss, given = make_loss(), torch.tensor(class_weight, dtype=torch.float64)
+    assert float(loss(logits, labels, class_weight=given)) == pytest.approx(weighted / sum(of_image), rel=1e-12)
+    value = loss(logits, labels, avg_factor=4, class_weight=given)
+    assert float(value) == pytest.approx(weighted / 4, rel=1e-12)
 
 
 def test_gradients_equal_finite_differences():

@@ -46,10 +46,19 @@ def slow_ldam(logits, labels, counts, max_margin, scale, weights):
 @pytest.mark.parametrize("weights", [[1.0] * 4, [0.1, 0.4, 1.5, 2.0]], ids=["equal", "weighted"])
 def test_equals_the_formula(max_margin, scale, weights):
     loss = make_loss(max_margin=max_margin, scale=scale)
-    loss.class_weight.copy_(torch.tensor(weights))
+    loss.class_weight.copy_(torch.tensor(weights, dtype=torch.float64))
     logits, labels = scaled_cosines(scale=scale)
     expected = slow_ldam(logits, labels, COUNTS, max_margin, scale, weights)
-    assert float(loss(logits, labels, avg_factor=3)) == pytest.approx(expected, rel=1e-6)
+    assert float(loss(logits, labels, avg_factor=3)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_class_weights_of_a_call():
+    loss = make_loss()
+    logits, labels = scaled_cosines()
+    weights = [0.1, 0.4, 1.5, 2.0]
+    value = loss(logits, labels, class_weight=torch.tensor(weights, dtype=torch.float64))
+    assert float(value) == pytest.approx(slow_ldam(logits, labels, COUNTS, 0.5, 30.0, weights), rel=1e-12)
+    assert torch.equal(loss.class_weight, torch.ones(4, dtype=torch.float64)), "the buffer stays"
 
 
 @given(st.lists(st.integers(1, 10_000), min_size=2, max_size=20))

@@ -28,8 +28,16 @@ def test_paco_equals_the_formula(settings):
     contrast = random_contrast()
     logits = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     value = make_paco(**settings)(logits, contrast)
-    # The log-prior is kept in float32.
-    assert float(value) == pytest.approx(paco(logits, COUNTS, contrast, **settings), rel=1e-6)
+    assert float(value) == pytest.approx(paco(logits, COUNTS, contrast, **settings), rel=1e-12)
+
+
+def test_paco_keeps_an_empty_class_in_the_denominator_as_released():
+    contrast = random_contrast()
+    logits = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    loss = PaCoLoss(num_classes=4)
+    loss.class_distribution.set_counts([50, 10, 4, 0])
+    settings = dict(alpha=0.05, beta=1.0, gamma=1.0, temperature=0.2)
+    assert float(loss(logits, contrast)) == pytest.approx(paco(logits, [50, 10, 4, 0], contrast, **settings), rel=1e-12)
 
 
 def test_paco_without_contrast_is_balanced_softmax():

@@ -47,7 +47,7 @@ def test_a_subclass_for_each_image_and_equal_temperatures_give_info_nce_and_supc
     scores = (contrast.cosine / 0.1).masked_fill(~contrast.valid, -torch.inf)
     info_nce = torch.nn.functional.cross_entropy(scores, contrast.sibling_positions)
     expected = info_nce + 0.7 * SupConLoss(0.1)(contrast)
-    assert float(loss(contrast)) == pytest.approx(float(expected), rel=1e-6)  # the default is kept in float32
+    assert float(loss(contrast)) == pytest.approx(float(expected), rel=1e-12)
 
 
 def test_temperature_of_an_average_class_until_the_hook_sets_it():
@@ -55,7 +55,7 @@ def test_temperature_of_an_average_class_until_the_hook_sets_it():
     loss = with_subclasses(contrast, 2)
     before = float(loss(contrast))
     loss.set_class_temperatures(torch.full((CLASSES,), 0.1 * math.e, dtype=torch.float64))
-    assert before == pytest.approx(float(loss(contrast)), rel=1e-6)  # the default is kept in float32
+    assert before == pytest.approx(float(loss(contrast)), rel=1e-12)
     loss.set_class_temperatures(torch.full((CLASSES,), 0.1))
     assert before != pytest.approx(float(loss(contrast)), rel=1e-3)
 
@@ -67,7 +67,7 @@ def test_new_subclasses_relabel_the_queue_at_once():
     relabelled = loss.subclass.roll(1)
     loss.set_subclasses(relabelled)
     after = float(loss(contrast))
-    assert after == pytest.approx(sbcl(contrast, relabelled, 0.1, [0.1 * math.e], 0.25), rel=1e-6)
+    assert after == pytest.approx(sbcl(contrast, relabelled, 0.1, [0.1 * math.e], 0.25), rel=1e-12)
     assert after != pytest.approx(before, rel=1e-6)
 
 

@@ -1,5 +1,8 @@
+import math
+
 import pytest
 import torch
+import torch.nn.functional as F
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.structures import ClassDistribution
@@ -16,15 +19,31 @@ def test_groups_follow_the_thresholds_of_the_field():
     assert distribution.num_samples == 1241
 
 
-def test_priors_are_float64_frequencies_and_their_log_is_finite_for_an_empty_class():
+def test_priors_are_float64_frequencies_and_exclude_an_empty_class_unless_asked_not_to():
     distribution = ClassDistribution(3)
     distribution.set_counts(torch.tensor([3, 1, 0]))
     assert distribution.priors.dtype == torch.float64
     assert distribution.priors.tolist() == [0.75, 0.25, 0.0]
     log_priors = distribution.log_priors()
-    assert torch.isfinite(log_priors).all()
-    assert log_priors[:2].tolist() == pytest.approx([-0.2876820724, -1.3862943611])
+    assert log_priors.dtype == torch.float64
+    assert log_priors.tolist() == [math.log(0.75), math.log(0.25), -math.inf]
+    assert distribution.log_priors(1e-9).tolist() == [math.log(p + 1e-9) for p in (0.75, 0.25, 0.0)]
     assert distribution.imbalance_factor == 3.0
+
+
+def test_balanced_softmax_excludes_an_empty_class_exactly():
+    distribution = ClassDistribution(4)
+    distribution.set_counts([50, 0, 5, 1])
+    logits = torch.tensor([[0.3, 40.0, -1.0, 2.0], [1.0, -3.0, 0.0, 0.5]], dtype=torch.float64, requires_grad=True)
+    loss = F.cross_entropy(logits + distribution.log_priors(), torch.tensor([3, 0]))
+    present = [0, 2, 3]
+    expected = F.cross_entropy(
+        logits[:, present] + torch.tensor([50, 5, 1], dtype=torch.float64).log(), torch.tensor([2, 0])
+    )
+    assert float(loss) == pytest.approx(float(expected), rel=1e-14)
+    loss.backward()
+    assert torch.isfinite(logits.grad).all()
+    assert torch.equal(logits.grad[:, 1], torch.zeros(2, dtype=torch.float64))
 
 
 def test_counts_travel_in_the_state_dict():

@@ -72,6 +72,23 @@ def test_gradient(name, rows):
     )
 
 
+@pytest.mark.parametrize("rows", [None, torch.tensor([3, 0, 3])], ids=["all", "some"])
+@pytest.mark.parametrize("name", FORMS)
+def test_gradient_to_the_covariances(name, rows, monkeypatch):
+    monkeypatch.setattr(covariance_form, "MAX_NUMBERS", 2 * GROUPS * CHANNELS)  # in two parts
+    form, kept = stored(name, covariances())
+    inputs = (random_weight().requires_grad_(), kept.requires_grad_())
+    assert torch.autograd.gradcheck(lambda weight, covariance: form.quadratic(weight, covariance, rows), inputs)
+
+
+@pytest.mark.parametrize("name", ["full", "diagonal"])
+def test_gradient_of_a_gradient(name):
+    """What learning covariances through a step of the weights needs (MetaSAug)."""
+    form, kept = stored(name, covariances())
+    inputs = (random_weight().requires_grad_(), kept.requires_grad_())
+    assert torch.autograd.gradgradcheck(form.quadratic, inputs)
+
+
 def test_full_form_is_the_same_in_parts(monkeypatch):
     form, kept = stored("full", covariances())
     results = []

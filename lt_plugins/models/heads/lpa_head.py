@@ -121,18 +121,19 @@ class LPAHead(PaCoHead):
         cosine = F.normalize(local_features.float(), dim=-1) @ self.prototypes.T
         return (cosine / self.assignment_temperature).softmax(dim=-1)
 
-    def affinity(self, labels: Tensor, other_labels: Tensor) -> Tensor:
+    def affinity(self, labels: Tensor, other_labels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Jaccard index of the attributes of pairs of classes; 1 for a class with itself.
 
         Args:
             labels (Tensor): Classes, int64 ``(M,)``.
             other_labels (Tensor): Classes, int64 ``(A,)``; negative ones are no class and have affinity 0.
+            dtype (torch.dtype): Of the result. Defaults to ``torch.float32``.
 
         Returns:
             Tensor: Affinities in ``[0, 1]``, shape ``(M, A)``.
         """
-        one = self.attribute_labels[labels].float()
-        other = self.attribute_labels[other_labels.clamp(min=0)].float()
+        one = self.attribute_labels[labels].to(dtype)
+        other = self.attribute_labels[other_labels.clamp(min=0)].to(dtype)
         shared = one @ other.T
         union = one.sum(dim=1)[:, None] + other.sum(dim=1)[None, :] - shared
         affinity = torch.where(labels[:, None] == other_labels[None, :], 1.0, shared / union.clamp(min=1))
@@ -152,8 +153,8 @@ class LPAHead(PaCoHead):
             dict[str, Tensor]: ``loss_paco`` and ``loss_attribute``.
         """
         losses = super().loss(feats, data_samples, contrast=contrast)
-        affinity = self.affinity(contrast.anchor_labels, contrast.candidate_labels)
+        affinity = self.affinity(contrast.anchor_labels, contrast.candidate_labels, contrast.cosine.dtype)
         attribute_loss = self.attribute_loss_module(contrast, affinity)
         # A product instead of a branch: asking the device for a bool would stall it in every step.
-        losses["loss_attribute"] = self.alpha * self.attribute_labels.any() * attribute_loss
+        losses["loss_attribute"] = self.alpha * (self.attribute_labels.any() * attribute_loss)
         return losses

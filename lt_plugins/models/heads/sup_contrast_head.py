@@ -83,7 +83,8 @@ class SupContrastHead(LinearClsHead):
         if self.warmup_loss_module is not None and not getattr(self.loss_module, "is_ready", True):
             contrastive_loss = self.warmup_loss_module
         logits = self(feats)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) + self.class_distribution.log_priors()
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        logits = logits + self.class_distribution.log_priors().to(logits.dtype)
         return {
             "loss_contrast": contrastive_loss(contrast),
             "loss_probe": F.cross_entropy(logits, contrast.anchor_labels),

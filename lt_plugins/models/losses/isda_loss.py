@@ -55,14 +55,30 @@ class ISDALoss(SemanticAugmentation):
     ) -> None:
         super().__init__(num_classes, channels, lambda_0, covariance, rank)
 
-    def forward(self, features: Tensor, labels: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Compute the mean loss of a batch, in training mode after it has entered the covariances.
+    def forward(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        *,
+        strength: Tensor | float | None = None,
+        class_weight: Tensor | None = None,
+        covariance: Tensor | None = None,
+    ) -> Tensor:
+        r"""Compute the mean loss of a batch, in training mode after it has entered the covariances.
 
         Args:
             features (Tensor): Pooled features, shape ``(B, D)``.
             labels (Tensor): True classes, int64 ``(B,)``.
             weight (Tensor): Weight of the linear classifier, shape ``(C, D)``.
             bias (Tensor, optional): Its bias, shape ``(C,)``.
+            strength (Tensor | float, optional): :math:`\lambda` of this call. Defaults to what ``CovarianceHook`` set.
+            class_weight (Tensor, optional): Weight of each class, shape ``(C,)``; the mean is divided by the sum of
+                the weights in the batch. Defaults to ones.
+            covariance (Tensor, optional): Covariances of this call, as the form stores them; the running ones are then
+                neither used nor updated. Gradient flows to them, also through a gradient of the loss (as MetaSAug
+                learns them). Defaults to the running ones.
 
         Returns:
             Tensor: Scalar loss in float32 (or float64, if the features are).
@@ -75,9 +91,11 @@ class ISDALoss(SemanticAugmentation):
                 "ISDALoss knows the covariance of one true class of each image; remove Mixup and CutMix "
                 "(model.train_cfg.augments) or use another loss."
             )
-        if self.training:
+        if self.training and covariance is None:
             self.update(features, labels)
-        return self.augmented_loss(features, labels, weight, bias)
+        return self.augmented_loss(
+            features, labels, weight, bias, strength=strength, class_weight=class_weight, covariance=covariance
+        )
 
     @torch.no_grad()
     def update(self, features: Tensor, labels: Tensor) -> None:

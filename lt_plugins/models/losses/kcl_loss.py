@@ -11,19 +11,22 @@ from lt_plugins.models.losses.supcon_loss import supcon_loss
 from lt_plugins.structures import ContrastBatch
 
 
-def draw_positives(contrast: ContrastBatch, num_positives: int) -> Tensor:
+def draw_positives(contrast: ContrastBatch, num_positives: int, generator: torch.Generator | None = None) -> Tensor:
     """Draw positives of each anchor from its class, uniformly and without replacement, its own other view apart.
 
     Args:
         contrast (ContrastBatch): The ``M`` anchors and ``A`` candidates, with ``sibling_positions``.
         num_positives (int): How many; all if there are fewer.
+        generator (torch.Generator, optional): Makes the draw repeatable; on any device. Defaults to torch's own.
 
     Returns:
         Tensor: Which candidates were drawn, bool ``(M, A)``.
     """
     eligible = contrast.same_class & ~contrast.sibling
     # The largest of independent uniform numbers are a uniform draw without replacement.
-    order = torch.rand(eligible.shape, device=eligible.device).masked_fill_(~eligible, -1.0)
+    device = eligible.device if generator is None else generator.device
+    numbers = torch.rand(eligible.shape, device=device, generator=generator).to(eligible.device)
+    order = numbers.masked_fill_(~eligible, -1.0)
     chosen = order.topk(min(num_positives, order.shape[1]), dim=1).indices
     return torch.zeros_like(eligible).scatter_(1, chosen, True) & eligible
 
@@ -40,11 +43,15 @@ class KCLLoss(nn.Module):
               \log \frac{e^{v_i^\top v_p / T}}{\sum_{a \in \tilde V_i} e^{v_i^\top v_a / T}}
 
     An anchor whose class has fewer candidates takes all of them and is divided by their number. The draw is uniform and
-    without replacement (the authors' code takes the first ones of the queue). Source: Kang et al., "Exploring Balanced
-    Feature Spaces for Representation Learning" (ICLR 2021), Eq. 3.
+    without replacement (the authors' code takes the first ones of the queue). Released codes multiply a contrastive
+    loss by ``T / base_T`` (with ``base_T = 0.07``); this one, as the paper's, has no such factor.
+
+    Source: Kang et al., "Exploring Balanced Feature Spaces for Representation Learning" (ICLR 2021), Eq. 3.
 
     Args:
-        num_positives (int): Number of drawn positives ``k``. Defaults to 6.
+        num_positives (int): Number of drawn positives ``k``. 0 leaves the other view of the image alone, which is
+            InfoNCE; in released codes 0 means that all candidates of the class are positives, which is
+            :class:`SupConLoss` here. Defaults to 6.
         temperature (float): Temperature ``T``. Defaults to 0.07.
 
     Raises:
@@ -64,14 +71,31 @@ class KCLLoss(nn.Module):
         self.num_positives = num_positives
         self.temperature = temperature
 
-    def forward(self, contrast: ContrastBatch) -> Tensor:
+    def forward(
+        self,
+        contrast: ContrastBatch,
+        positives: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
         """Compute the mean loss over the anchors.
 
         Args:
             contrast (ContrastBatch): Anchors and candidates, with ``sibling_positions``.
+            positives (Tensor, optional): The candidates that are positives beside the other view, bool ``(M, A)``, as
+                :func:`draw_positives` gives them. Defaults to a new draw.
+            generator (torch.Generator, optional): For the draw. Defaults to torch's own.
 
         Returns:
             Tensor: Scalar loss in float32 (or float64, if the input is).
+
+        Raises:
+            UserInputError: If the positives have another shape or type.
         """
-        positives = contrast.sibling | draw_positives(contrast, self.num_positives)
-        return supcon_loss(contrast, positives, self.temperature).mean()
+        if positives is None:
+            positives = draw_positives(contrast, self.num_positives, generator)
+        elif positives.shape != contrast.valid.shape or positives.dtype != torch.bool:
+            raise UserInputError(
+                f"positives are {positives.dtype} of shape {tuple(positives.shape)}, expected bool "
+                f"{tuple(contrast.valid.shape)}: one row an anchor, one column a candidate."
+            )
+        return supcon_loss(contrast, contrast.sibling | positives, self.temperature).mean()

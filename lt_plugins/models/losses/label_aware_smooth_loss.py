@@ -110,6 +110,7 @@ class LabelAwareSmoothLoss(nn.Module):
         label: Tensor,
         weight: Tensor | None = None,
         avg_factor: float | None = None,
+        class_weight: Tensor | None = None,
         **kwargs: Any,  # noqa: ARG002
     ) -> Tensor:
         """Compute the mean loss of a batch.
@@ -118,7 +119,9 @@ class LabelAwareSmoothLoss(nn.Module):
             cls_score (Tensor): Logits, shape ``(B, C)``.
             label (Tensor): True classes, int64 ``(B,)``.
             weight (Tensor, optional): Weight of each image, shape ``(B,)``. Defaults to ones.
-            avg_factor (float, optional): What the sum of the losses is divided by. Defaults to ``B``.
+            avg_factor (float, optional): What the sum of the losses is divided by. Defaults to ``B``, with
+                ``class_weight`` to the sum of the weights of the classes in the batch.
+            class_weight (Tensor, optional): Weight of each class, shape ``(C,)``. Defaults to ones.
             **kwargs: Unused, part of mmpretrain's signature.
 
         Returns:
@@ -134,6 +137,10 @@ class LabelAwareSmoothLoss(nn.Module):
             )
         logits = cls_score.to(torch.promote_types(cls_score.dtype, torch.float32))
         losses = smoothed_cross_entropy(logits, label, self.smoothing())
+        if class_weight is not None:
+            of_image = class_weight.to(losses)[label]
+            losses = losses * of_image
+            avg_factor = of_image.sum() if avg_factor is None else avg_factor
         return weight_reduce_loss(losses, weight, reduction="mean", avg_factor=avg_factor)
 
     def extra_repr(self) -> str:

@@ -73,18 +73,22 @@ class LatentISDALoss(SemanticAugmentation):
         self.source = source
         self._observed: GroupSums | None = None
 
-    def forward(self, latents: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Compute the mean loss over the latent categories.
+    def forward(
+        self, latents: Tensor, weight: Tensor, bias: Tensor | None = None, *, strength: Tensor | float | None = None
+    ) -> Tensor:
+        r"""Compute the mean loss over the latent categories.
 
         Args:
             latents (Tensor): Latent features, shape ``(M, D)``.
             weight (Tensor): Weight of the classifier of latent categories, shape ``(M, D)``.
             bias (Tensor, optional): Its bias, shape ``(M,)``.
+            strength (Tensor | float, optional): :math:`\lambda` of this call. Defaults to what ``CovarianceHook`` set.
 
         Returns:
             Tensor: Scalar loss in float32 (or float64, if the input is).
         """
-        return self.augmented_loss(latents, torch.arange(len(latents), device=latents.device), weight, bias)
+        labels = torch.arange(len(latents), device=latents.device)
+        return self.augmented_loss(latents, labels, weight, bias, strength=strength)
 
     @torch.no_grad()
     def observe(self, features: Tensor, assignment: Tensor) -> None:

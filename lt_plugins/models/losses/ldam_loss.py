@@ -69,20 +69,27 @@ class LDAMLoss(nn.Module):
         self.max_margin = max_margin
         self.scale = scale
         self.class_distribution = ClassDistribution(num_classes)
-        self.register_buffer("class_weight", torch.ones(num_classes))
+        self.register_buffer("class_weight", torch.ones(num_classes, dtype=torch.float64))
 
     def margins(self) -> Tensor:
         """Margin of each class, shape ``(C,)``, float64; an empty class has that of the rarest."""
         counts = self.class_distribution.filled_counts()
         return self.max_margin * (counts.min() / counts) ** 0.25
 
-    def forward(self, cls_score: Tensor, label: Tensor, avg_factor: float | None = None) -> Tensor:  # noqa: ARG002
+    def forward(
+        self,
+        cls_score: Tensor,
+        label: Tensor,
+        avg_factor: float | None = None,  # noqa: ARG002
+        class_weight: Tensor | None = None,
+    ) -> Tensor:
         """Compute the weighted mean loss of a batch.
 
         Args:
             cls_score (Tensor): Cosines times ``scale``, shape ``(B, C)``.
             label (Tensor): True classes, int64 ``(B,)``.
             avg_factor (float, optional): Unused, part of mmpretrain's signature: the sum of the weights divides.
+            class_weight (Tensor, optional): Weight of each class in this call, shape ``(C,)``. Defaults to the buffer.
 
         Returns:
             Tensor: Scalar loss in float32 (or float64, if the input is).
@@ -96,7 +103,8 @@ class LDAMLoss(nn.Module):
                 "(model.train_cfg.augments) or use another loss."
             )
         logits = cls_score.to(torch.promote_types(cls_score.dtype, torch.float32))
-        return ldam_loss(logits, label, self.margins(), self.scale, self.class_weight)
+        class_weight = self.class_weight if class_weight is None else class_weight.to(logits.device)
+        return ldam_loss(logits, label, self.margins(), self.scale, class_weight)
 
     def extra_repr(self) -> str:
         """Show the settings."""

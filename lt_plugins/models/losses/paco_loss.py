@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from lt_plugins.errors import UserInputError
 from lt_plugins.structures import ClassDistribution, ContrastBatch
 
+# What the released code adds to each class's frequency before the logarithm.
+PRIOR_EPS = 1e-9
+
 
 def paco_loss(
     logits: Tensor, contrast: ContrastBatch, alpha: float, beta: float, gamma: float, temperature: float
@@ -42,7 +45,7 @@ def paco_loss(
     # Masked entries are -inf: take them out before they meet the zero weight of a negative (0 * inf is not a number).
     log_ratio = scores.masked_fill(~positives, 0.0) - log_denominator[:, None] * positives
     centre = logits.gather(1, contrast.anchor_labels[:, None]).squeeze(1) - log_denominator
-    weight = beta + alpha * positives.sum(dim=1)
+    weight = beta + alpha * positives.sum(dim=1, dtype=logits.dtype)  # a sum of int64 would become float32
     return -(beta * centre + alpha * log_ratio.sum(dim=1)) / weight
 
 
@@ -52,7 +55,8 @@ class PaCoLoss(nn.Module):
 
     Source: Cui et al., "Parametric Contrastive Learning" (ICCV 2021), Eq. 5, in the form of its released code: the
     centres' logits are plain linear logits plus the log-prior (balanced softmax), not divided by the temperature, and
-    the sum over positives is divided by the sum of its weights. See :func:`paco_loss` for the formula.
+    the sum over positives is divided by the sum of its weights. As there, the prior of a class is its frequency plus
+    1e-9, so that an empty class stays in the denominator with a small weight. See :func:`paco_loss` for the formula.
 
     Args:
         num_classes (int): Number of classes ``C``.
@@ -95,5 +99,5 @@ class PaCoLoss(nn.Module):
             Tensor: Scalar loss in float32 (or float64, if the input is).
         """
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        adjusted = logits + self.class_distribution.log_priors().to(logits.dtype)
+        adjusted = logits + self.class_distribution.log_priors(PRIOR_EPS).to(logits.dtype)
         return paco_loss(adjusted, contrast, self.alpha, self.beta, self.gamma, self.temperature).mean()

@@ -14,7 +14,7 @@ from lt_plugins.structures import ContrastBatch
 
 
 def sbcl_loss(
-    contrast: ContrastBatch, same_subclass: Tensor, temperature: float, class_temperature: Tensor, beta: float
+    contrast: ContrastBatch, same_subclass: Tensor, temperature: float, class_temperature: Tensor | float, beta: float
 ) -> Tensor:
     r"""Bi-granularity contrastive loss of each anchor.
 
@@ -32,7 +32,7 @@ def sbcl_loss(
         contrast (ContrastBatch): The ``M`` anchors and ``A`` candidates, with ``sibling_positions``.
         same_subclass (Tensor): Candidates of the anchor's subclass, bool ``(M, A)``.
         temperature (float): ``tau_1``.
-        class_temperature (Tensor): ``tau_2`` of each anchor, shape ``(M,)``.
+        class_temperature (Tensor | float): ``tau_2``, or that of each anchor, shape ``(M,)``.
         beta (float): Weight of the class term.
 
     Returns:
@@ -88,7 +88,7 @@ class SBCLLoss(nn.Module):
         self.beta = beta
         self.class_temperature = class_temperature
         self.register_buffer("subclass", torch.zeros(0, dtype=torch.int64))
-        self.register_buffer("tau2", torch.zeros(0))
+        self.register_buffer("tau2", torch.zeros(0, dtype=torch.float64))
 
     @property
     def is_ready(self) -> bool:
@@ -133,10 +133,7 @@ class SBCLLoss(nn.Module):
         same_subclass = self._subclass_of(contrast.anchor_samples)[:, None] == self._subclass_of(
             contrast.candidate_samples
         )
-        if len(self.tau2):
-            class_temperature = self.tau2[contrast.anchor_labels]
-        else:
-            class_temperature = torch.full_like(contrast.anchor_labels, self.class_temperature, dtype=torch.float32)
+        class_temperature = self.tau2[contrast.anchor_labels] if len(self.tau2) else self.class_temperature
         return sbcl_loss(contrast, same_subclass, self.temperature, class_temperature, self.beta).mean()
 
     def _subclass_of(self, samples: Tensor) -> Tensor:

@@ -12,7 +12,13 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.structures import Moments, build_covariance_form
 
 
-def augmented_cross_entropy(logits: Tensor, labels: Tensor, quadratic: Tensor, strength: Tensor | float) -> Tensor:
+def augmented_cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    quadratic: Tensor,
+    strength: Tensor | float,
+    class_weight: Tensor | None = None,
+) -> Tensor:
     r"""Upper bound of the expected cross-entropy under Gaussian perturbations of the features (ISDA).
 
     .. math::
@@ -24,11 +30,13 @@ def augmented_cross_entropy(logits: Tensor, labels: Tensor, quadratic: Tensor, s
         labels (Tensor): True groups, int64 ``(N,)``.
         quadratic (Tensor): :math:`q_{ij} = (w_j - w_{y_i})^\top \Sigma_{y_i} (w_j - w_{y_i})`, shape ``(N, C)``.
         strength (Tensor | float): :math:`\lambda`.
+        class_weight (Tensor, optional): Weight of each group, shape ``(C,)``. Defaults to ones.
 
     Returns:
-        Tensor: Mean over the features, a scalar.
+        Tensor: Mean over the features, divided by the sum of their weights, a scalar.
     """
-    return F.cross_entropy(logits + strength / 2 * quadratic, labels)
+    class_weight = None if class_weight is None else class_weight.to(logits)
+    return F.cross_entropy(logits + strength / 2 * quadratic, labels, weight=class_weight)
 
 
 class SemanticAugmentation(nn.Module):
@@ -64,7 +72,8 @@ class SemanticAugmentation(nn.Module):
         self.form = build_covariance_form(covariance, channels, rank)
         for name, shape in (("count", ()), ("mean", (channels,)), ("covariance", self.form.shape)):
             self.register_buffer(f"{self.group}_{name}", torch.zeros(num_groups, *shape))
-        self.register_buffer("strength", torch.zeros(()))
+        # In float64, so that a loss in float64 is not multiplied by a rounded number; a scalar decides no other type.
+        self.register_buffer("strength", torch.zeros((), dtype=torch.float64))
 
     @property
     def moments(self) -> Moments:
@@ -79,7 +88,17 @@ class SemanticAugmentation(nn.Module):
         """
         self.strength.fill_(self.lambda_0 * progress)
 
-    def augmented_loss(self, features: Tensor, labels: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def augmented_loss(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        *,
+        strength: Tensor | float | None = None,
+        class_weight: Tensor | None = None,
+        covariance: Tensor | None = None,
+    ) -> Tensor:
         """Mean loss of features that are augmented along the covariances of their groups.
 
         Args:
@@ -87,18 +106,25 @@ class SemanticAugmentation(nn.Module):
             labels (Tensor): Their groups, int64 ``(N,)``.
             weight (Tensor): Weight of the classifier, shape ``(G, D)``.
             bias (Tensor, optional): Its bias, shape ``(G,)``.
+            strength (Tensor | float, optional): In place of the buffer.
+            class_weight (Tensor, optional): Weight of each group, shape ``(G,)``. Defaults to ones.
+            covariance (Tensor, optional): In place of the buffer, as the form stores them; gradient flows to it.
 
         Returns:
             Tensor: Scalar loss in float32 (or float64, if the features are).
         """
         dtype = torch.promote_types(features.dtype, torch.float32)
-        covariance = self.moments.covariance
+        covariance = self.moments.covariance if covariance is None else covariance
+        strength = self.strength if strength is None else strength
+        wide = torch.promote_types(dtype, covariance.dtype)
         with torch.autocast(features.device.type, enabled=False):
             logits = F.linear(features.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype))
             # A row of the table depends on the group alone: one a group, unless there are fewer features.
             by_feature = len(features) < len(weight)
-            table = self.form.quadratic(weight.to(covariance), covariance, labels if by_feature else None).to(dtype)
-            return augmented_cross_entropy(logits, labels, table if by_feature else table[labels], self.strength)
+            rows = labels if by_feature else None
+            table = self.form.quadratic(weight.to(wide), covariance.to(wide), rows).to(dtype)
+            table = table if by_feature else table[labels]
+            return augmented_cross_entropy(logits, labels, table, strength, class_weight)
 
     def extra_repr(self) -> str:
         """Show the settings."""

@@ -43,6 +43,9 @@ def supcon_loss(
 class SupConLoss(nn.Module):
     """Supervised contrastive loss ("L_out"), averaged over the anchors.
 
+    The released code multiplies the loss by ``T / base_T`` (with ``base_T = 0.07``), which scales the gradient; this
+    one, as the paper's equation, has no such factor: multiply the learning rate by it to follow that code.
+
     Source: Khosla et al., "Supervised Contrastive Learning" (NeurIPS 2020), Eq. 2. With ``weights`` the positives are
     graded, as LPA needs for classes that share some of their pseudo-attributes.
 

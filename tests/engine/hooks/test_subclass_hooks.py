@@ -134,7 +134,7 @@ def test_plain_kmeans_and_the_linear_form_are_options(tmp_path: Path) -> None:
     subclass = subclass_clusters(features, labels, min_size=4, seed=0, balanced=False).subclass
     assert torch.equal(found["subclass"], subclass)
     split = subclass_sizes(subclass, labels, 10).num_parts > 1
-    assert torch.equal(found["tau2"][~split], torch.full((int((~split).sum()),), 0.1))
+    assert torch.equal(found["tau2"][~split], torch.full((int((~split).sum()),), 0.1, dtype=torch.float64))
     expected = class_temperatures(features, labels, 10, 0.1, mode="linear", split=split)
     torch.testing.assert_close(found["tau2"], expected, rtol=0, atol=1e-5)
 
