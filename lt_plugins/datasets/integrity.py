@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -17,10 +19,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from lt_plugins.datasets.image_file import (
+    DEFAULT_MAX_PIXELS,
+    ImageFileError,
+    pillow_without_limit,
+    read_image_file,
+)
 from lt_plugins.datasets.leaf_table import build_leaf_table
+from lt_plugins.datasets.text_file import show_path
 
 # Whatever a decoder raises on a broken file.
-DECODE_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, cv2.error)
+DECODE_ERRORS = (
+    *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, OverflowError, MemoryError, RuntimeError),
+    *(struct.error, zlib.error, cv2.error, Image.DecompressionBombError),
+)
 
 
 @dataclass(frozen=True)
@@ -56,25 +68,36 @@ def read_images(dataset: Any, num_workers: int = 0) -> Iterator[ImageReport]:
         yield from reports
 
 
-def decode_image(path: Path) -> NDArray[np.uint8]:
+def decode_image(path: str | Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode an image file to its last byte.
 
     Args:
-        path (Path): The file.
+        path (str | Path): The file.
+        max_pixels (int): Largest width times height. Defaults to :data:`DEFAULT_MAX_PIXELS`.
 
     Returns:
         NDArray[np.uint8]: RGB, ``(H, W, 3)``.
 
     Raises:
-        Exception: One of :data:`DECODE_ERRORS` if it is no image, or cut off.
+        Exception: One of :data:`DECODE_ERRORS` if it is no image file, too large, or cut off.
     """
-    data = path.read_bytes()
+    data = read_image_file(path, max_pixels)
     # Pillow refuses cut-off files, which OpenCV (what training reads with) fills with gray.
-    with Image.open(io.BytesIO(data)) as image:
+    with pillow_without_limit(), Image.open(io.BytesIO(data)) as image:
         pixels = np.array(image.convert("RGB"))
     if mmcv.imfrombytes(data) is None:
-        raise ValueError(f"OpenCV cannot decode it (Pillow sees {image.format})")
+        raise ImageFileError(f"cannot be decoded by OpenCV (Pillow sees {image.format})")
     return pixels
+
+
+def describe_decode_error(error: Exception) -> str:
+    """Why an image cannot be decoded, in one line.
+
+    Args:
+        error (Exception): One of :data:`DECODE_ERRORS`.
+    """
+    text = str(error) if isinstance(error, ImageFileError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())
 
 
 def find_duplicates(first: list[ImageReport], second: list[ImageReport]) -> list[tuple[ImageReport, ImageReport]]:
@@ -131,22 +154,32 @@ class _ImageReader(Dataset):
     """Reads the distinct images below any wrappers."""
 
     def __init__(self, dataset: Any) -> None:
-        table = build_leaf_table(dataset)
-        self.leaves = table.leaves
-        self.places = np.unique(np.stack([table.leaf_of, table.index_in_leaf], axis=1), axis=0)
+        images = build_leaf_table(dataset).distinct_images()
+        self.leaves = [leaf for leaf, _ in images]
+        self.leaf_of = np.repeat(np.arange(len(images)), [len(indices) for _, indices in images])
+        self.index_in_leaf = np.concatenate([indices for _, indices in images])
+        self.max_pixels = [_max_pixels(leaf) for leaf in self.leaves]
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.leaf_of)
 
     def __getitem__(self, idx: int) -> ImageReport:
-        leaf, index = self.leaves[self.places[idx, 0]], int(self.places[idx, 1])
+        position, index = int(self.leaf_of[idx]), int(self.index_in_leaf[idx])
+        leaf = self.leaves[position]
         info = leaf.get_data_info(index)
-        name = info.get("img_path", f"{type(leaf).__name__}[{index}]")
+        path = info.get("img_path", f"{type(leaf).__name__}[{index}]")
+        name = show_path(path)
         try:
-            pixels = info["img"] if "img" in info else decode_image(Path(name))
+            pixels = info["img"] if "img" in info else decode_image(path, self.max_pixels[position])
         except DECODE_ERRORS as error:
-            return ImageReport(name, info["gt_label"], problem=f"{type(error).__name__}: {error}")
+            return ImageReport(name, info["gt_label"], problem=describe_decode_error(error))
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
             return ImageReport(name, info["gt_label"], problem=f"{pixels.dtype} {pixels.shape} is no RGB image")
         content = repr(pixels.shape).encode() + pixels.tobytes()
         return ImageReport(name, info["gt_label"], hashlib.blake2b(content, digest_size=16).digest())
+
+
+def _max_pixels(leaf: Any) -> int:
+    """What the data set's ``LoadImage`` takes."""
+    steps = getattr(getattr(leaf, "pipeline", None), "transforms", ())
+    return next((step.max_pixels for step in steps if hasattr(step, "max_pixels")), DEFAULT_MAX_PIXELS)

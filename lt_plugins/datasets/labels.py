@@ -13,6 +13,7 @@ from mmengine.dataset import Compose
 # mmpretrain's BaseDataset builds its transforms from mmpretrain's registry; so does replace_pipeline.
 from mmpretrain.registry import TRANSFORMS
 
+from lt_plugins.datasets.label_cache import labels_of_leaf
 from lt_plugins.datasets.leaf_table import build_leaf_table
 from lt_plugins.errors import UserInputError
 
@@ -34,18 +35,17 @@ def get_labels(dataset: Any) -> np.ndarray:
     table = build_leaf_table(dataset)
     labels = np.empty(len(table.leaf_of), dtype=np.int64)
     for position, leaf in enumerate(table.leaves):
-        if not hasattr(leaf, "get_gt_labels"):
-            raise UserInputError(
-                f"{type(leaf).__name__} has no get_gt_labels(), so its class counts are unknown; "
-                "use a classification data set of mmpretrain (CustomDataset reads folders and lists)"
-            )
         chosen = table.leaf_of == position
-        labels[chosen] = np.asarray(leaf.get_gt_labels(), dtype=np.int64)[table.index_in_leaf[chosen]]
+        labels[chosen] = _require_labels(leaf)[table.index_in_leaf[chosen]]
     return labels
 
 
 def get_class_counts(dataset: Any, num_classes: int) -> torch.Tensor:
-    """Number of samples of each class.
+    """Number of distinct images of each class.
+
+    An image that a wrapper repeats (``RepeatDataset``, ``ClassBalancedDataset``, a data set concatenated with itself)
+    counts once: many, medium and few are about how much there is to learn from, and so are the priors of losses, which
+    do not change with the sampler either.
 
     Args:
         dataset: An mmpretrain data set, or one in any nesting of wrappers.
@@ -57,7 +57,8 @@ def get_class_counts(dataset: Any, num_classes: int) -> torch.Tensor:
     Raises:
         UserInputError: If a label lies outside ``[0, C)``.
     """
-    labels = get_labels(dataset)
+    images = build_leaf_table(dataset).distinct_images()
+    labels = np.concatenate([_require_labels(leaf)[indices] for leaf, indices in images])
     if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
         raise UserInputError(
             f"labels run from {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}; "
@@ -109,3 +110,12 @@ def replace_pipeline(dataset: Any, pipeline: Sequence[Transform] | Compose) -> A
         clone = copy.copy(dataset)
         clone.pipeline = pipeline
     return clone
+
+
+def _require_labels(leaf: Any) -> np.ndarray:
+    if not hasattr(leaf, "get_gt_labels"):
+        raise UserInputError(
+            f"{type(leaf).__name__} has no get_gt_labels(), so its class counts are unknown; "
+            "use a classification data set of mmpretrain (CustomDataset reads folders and lists)"
+        )
+    return labels_of_leaf(leaf)

@@ -22,6 +22,33 @@ class LeafTable:
     leaf_of: np.ndarray
     index_in_leaf: np.ndarray
 
+    def distinct_images(self) -> list[tuple[Any, np.ndarray]]:
+        """Each image once, however often the wrappers give it.
+
+        Data sets with the same annotations (one that is concatenated with itself) hold the same images.
+
+        Returns:
+            Pairs of a leaf and the ascending indices ``(M,)`` int64 of its images that occur.
+        """
+        merged: list[tuple[Any, np.ndarray]] = []
+        for position, leaf in enumerate(self.leaves):
+            occurs = np.zeros(len(leaf), dtype=bool)
+            occurs[self.index_in_leaf[self.leaf_of == position]] = True
+            twin = next((seen for other, seen in merged if _same_images(other, leaf)), None)
+            if twin is None:
+                merged.append((leaf, occurs))
+            else:
+                twin |= occurs
+        return [(leaf, np.flatnonzero(occurs)) for leaf, occurs in merged]
+
+
+def _same_images(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if type(one) is not type(other) or len(one) != len(other) or not getattr(one, "serialize_data", False):
+        return False
+    return one.data_bytes is other.data_bytes or np.array_equal(one.data_bytes, other.data_bytes)
+
 
 def build_leaf_table(dataset: Any) -> LeafTable:
     """Follow a chain of wrappers down to the data sets that hold the images.

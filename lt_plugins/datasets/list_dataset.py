@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmengine.fileio import get_file_backend, list_from_file
-from mmpretrain.datasets import BaseDataset
+from mmengine.fileio import get_file_backend
 from mmpretrain.registry import DATASETS
 
+from lt_plugins.datasets.labelled_dataset import LabelledDataset
+from lt_plugins.datasets.text_file import excerpt, read_lines, show_path
 from lt_plugins.errors import UserInputError
+
+_MAX_DIGITS = 18  # of a label in int64
 
 
 @DATASETS.register_module()
-class ListDataset(BaseDataset):
+class ListDataset(LabelledDataset):
     r"""Reads ``relative/path label`` lines: ImageNet-LT, Places-LT, iNaturalist 2018.
 
     The same as ``CustomDataset(ann_file=...)``, with every line checked and paths that can be rewritten, because the
-    lists of one split circulate for different folder layouts.
+    lists of one split circulate for different folder layouts. A path must not leave ``data_root/data_prefix`` by
+    ``..`` or by being absolute (links below it may lead anywhere); a list of absolute paths needs both to be empty.
 
     Args:
         ann_file (str): List file; each line holds a path without the data prefix, a blank and an integer label.
@@ -30,8 +35,8 @@ class ListDataset(BaseDataset):
             ``BaseDataset``.
 
     Raises:
-        UserInputError: If the list is missing or empty, a line is malformed, a label is out of range, or ``classes``
-            names another number of classes.
+        UserInputError: If the list is missing, empty or no UTF-8 text, a line is malformed, a path leaves the data
+            root, a label is out of range, or ``classes`` names another number of classes.
 
     Examples:
         >>> dict(type='ListDataset', data_root='data/places', ann_file='Places_LT_train.txt', num_classes=365,
@@ -42,7 +47,7 @@ class ListDataset(BaseDataset):
         self, ann_file: str, num_classes: int, path_replace: Mapping[str, str] | None = None, **kwargs: Any
     ) -> None:
         self.num_classes = num_classes
-        self.path_replace = [(re.compile(old), new) for old, new in (path_replace or {}).items()]
+        self.path_replace = _compile(path_replace or {})
         super().__init__(ann_file=ann_file, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -53,33 +58,76 @@ class ListDataset(BaseDataset):
         """
         if self.CLASSES is not None and len(self.CLASSES) != self.num_classes:
             raise UserInputError(f"classes names {len(self.CLASSES)} classes, expected num_classes={self.num_classes}")
-        if "://" not in self.ann_file and not Path(self.ann_file).is_file():
-            raise UserInputError(
-                f"list file {self.ann_file} not found; docs/data.md says where to get it, "
-                "data_root and ann_file in the config where to put it"
-            )
+        hint = "docs/data.md says where to get it, data_root and ann_file in the config where to put it"
         join = get_file_backend(self.img_prefix, enable_singleton=True).join_path
         samples = []
-        for number, line in enumerate(list_from_file(self.ann_file), start=1):
+        for number, line in enumerate(read_lines(self.ann_file, "list file", hint), start=1):
             if not line.strip():
                 continue
             path, label = self._parse(line, number)
             for old, new in self.path_replace:
                 path = old.sub(new, path)
+            # Nearly all paths are plain, and millions of them must load quickly.
+            if (".." in path or ":" in path or path.startswith("/")) and leaves_folder(self.img_prefix, path):
+                raise UserInputError(
+                    f"{self._where(number)}: {excerpt(path)} leaves the data root {show_path(self.img_prefix)}; give "
+                    "paths below it (a link there may lead elsewhere), or absolute ones with empty data_root and "
+                    "data_prefix"
+                )
             samples.append({"img_path": join(self.img_prefix, path), "gt_label": label})
         if not samples:
-            raise UserInputError(f"list file {self.ann_file} is empty, expected lines like 'relative/path.jpg 0'")
+            raise UserInputError(
+                f"list file {show_path(self.ann_file)} is empty, expected lines like 'relative/path.jpg 0'"
+            )
         return samples
 
     def _parse(self, line: str, number: int) -> tuple[str, int]:
         """Path and label of a line; both may hold blanks around them, and the path also within."""
         fields = line.strip().rsplit(maxsplit=1)
-        if len(fields) != 2 or not fields[1].isdecimal():
-            raise UserInputError(f"{self.ann_file}, line {number}: {line!r} is not 'relative/path label'")
+        if len(fields) != 2 or not (fields[1].isascii() and fields[1].isdecimal()):
+            raise UserInputError(f"{self._where(number)}: {excerpt(line)} is not 'relative/path label'")
+        if len(fields[1]) > _MAX_DIGITS:
+            raise UserInputError(
+                f"{self._where(number)}: the label of {excerpt(fields[0])} has {len(fields[1]):,} digits, "
+                f"expected 0..{self.num_classes - 1}"
+            )
         label = int(fields[1])
         if label >= self.num_classes:
             raise UserInputError(
-                f"{self.ann_file}, line {number}: label {label} of {fields[0]} is not in 0..{self.num_classes - 1}; "
-                "set num_classes, or use the list that belongs to the data set"
+                f"{self._where(number)}: label {label} of {excerpt(fields[0])} is not in "
+                f"0..{self.num_classes - 1}; set num_classes, or use the list that belongs to the data set"
             )
         return fields[0], label
+
+    def _where(self, number: int) -> str:
+        return f"{show_path(self.ann_file)}, line {number}"
+
+
+def leaves_folder(folder: str, path: str) -> bool:
+    """Whether a path that is to be joined to a folder points out of it, by its text alone.
+
+    Links are not looked at: people link data from other disks.
+
+    Args:
+        folder (str): The folder, or an address with ``://``. Of an empty one only an address leads out.
+        path (str): What is joined to it.
+    """
+    if "://" in path or "://" in folder:
+        return "://" in path or ".." in path.split("/") or path.startswith("/")
+    if not folder:
+        return False
+    root = os.path.normpath(Path(folder).absolute())
+    target = os.path.normpath(Path(root, path))
+    return os.path.commonpath([root, target]) != root
+
+
+def _compile(path_replace: Mapping[str, str]) -> list[tuple[re.Pattern[str], str]]:
+    compiled = []
+    for old, new in path_replace.items():
+        try:
+            pattern = re.compile(old)
+            pattern.sub(new, "")  # looks whether the pattern has the groups that the replacement names
+        except (re.error, IndexError, TypeError) as error:
+            raise UserInputError(f"path_replace {{{old!r}: {new!r}}} is no regular expression: {error}") from error
+        compiled.append((pattern, new))
+    return compiled

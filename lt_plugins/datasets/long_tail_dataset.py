@@ -9,7 +9,7 @@ import torch
 from mmpretrain.registry import DATASETS
 
 from lt_plugins.datasets.indexed_dataset import IndexedDataset
-from lt_plugins.datasets.labels import get_class_names, get_labels
+from lt_plugins.datasets.labels import get_class_counts, get_class_names, get_labels
 from lt_plugins.datasets.profiles import Profile, class_profile
 from lt_plugins.errors import UserInputError
 
@@ -61,8 +61,7 @@ class LongTailDataset(IndexedDataset):
     @property
     def class_counts(self) -> torch.Tensor:
         """Number of images of each class that were kept, ``(C,)`` int64."""
-        labels = self.get_gt_labels()
-        return torch.from_numpy(np.bincount(labels, minlength=len(get_class_names(self.dataset))).astype(np.int64))
+        return get_class_counts(self, len(get_class_names(self.dataset)))
 
 
 def _draw(labels: np.ndarray, counts: np.ndarray, seed: int) -> np.ndarray:

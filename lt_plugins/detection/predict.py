@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +14,13 @@ import numpy as np
 from mmdet.apis import inference_detector
 from mmdet.registry import DATASETS, VISUALIZERS
 from mmengine.config import Config
+from mmengine.logging import print_log
 from numpy.typing import NDArray
 
+from lt_plugins.datasets.folder_scan import SkippedFiles, is_folder, list_folder
+from lt_plugins.datasets.image_file import IMAGE_SUFFIXES
+from lt_plugins.datasets.text_file import show_path
 from lt_plugins.errors import UserInputError
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 class Predictor:
@@ -77,10 +81,11 @@ class Predictor:
 
 
 def find_images(paths: Sequence[str]) -> list[Path]:
-    """The image files among files and folders.
+    """The image files among files and folders; what folders hold beside images is logged.
 
     Args:
-        paths (Sequence[str]): Files, which are taken as they are, and folders, of which all images are.
+        paths (Sequence[str]): Files, which are taken as they are, and folders, of which all that is named like an image
+            is.
 
     Returns:
         list[Path]: The files, those of a folder by name.
@@ -90,9 +95,20 @@ def find_images(paths: Sequence[str]) -> list[Path]:
     """
     images: list[Path] = []
     for path in map(Path, paths):
-        found = [path] if path.is_file() else sorted(p for p in path.glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-        if not found:
+        skipped = SkippedFiles()
+        found = [path]
+        if path.is_dir():
+            entries = list_folder(path)
+            found = [Path(entry.path) for entry in entries if entry.name.lower().endswith(IMAGE_SUFFIXES)]
+            for entry in entries:
+                if not (is_folder(entry) or entry.name.lower().endswith(IMAGE_SUFFIXES)):
+                    skipped.add(entry.path)
+        if not found or not os.path.lexists(path):
             what = "has no image in it" if path.is_dir() else "does not exist"
-            raise UserInputError(f"{path} {what}; give images ({', '.join(IMAGE_SUFFIXES)}) or folders of them.")
+            raise UserInputError(
+                f"{show_path(path)} {what}; give images ({', '.join(IMAGE_SUFFIXES)}) or folders of them."
+            )
+        if skipped:
+            print_log(f"{show_path(path)}: {skipped.describe(path)}", logger="current", level=logging.WARNING)
         images += found
     return images

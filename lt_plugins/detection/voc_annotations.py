@@ -6,51 +6,89 @@ import xml.etree.ElementTree as ET
 from collections.abc import Collection
 from pathlib import Path
 
-from PIL import Image
+from lt_plugins.datasets.image_file import DEFAULT_MAX_PIXELS, ImageFileError, probe_image_file
+from lt_plugins.datasets.text_file import excerpt, show_path
 
-from lt_plugins.datasets.integrity import DECODE_ERRORS
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_TOLERANCE = 1  # pixels: some tools count from 0
 
 
-def find_voc_problem(image: Path, annotation: Path, known_classes: Collection[str]) -> str | None:
-    """Find what is wrong with an image and its annotation.
+def find_voc_problem(
+    image: Path, annotation: Path, known_classes: Collection[str], max_pixels: int = DEFAULT_MAX_PIXELS
+) -> str | None:
+    """Find what is wrong with an image and its annotation: every field that mmdet reads is looked at.
 
     Args:
         image (Path): The image file.
         annotation (Path): The XML file.
         known_classes (Collection[str]): Names that objects may have.
+        max_pixels (int): Largest width times height of an image.
 
     Returns:
         str | None: The first problem, with the file it is in; None if there is none.
     """
+    shown = show_path(annotation)
     if not annotation.is_file():
-        return f"annotation {annotation} is missing"
-    if not image.is_file():
-        return f"image {image} of {annotation} is missing"
+        return f"annotation {shown} is missing or no regular file"
     try:
-        with Image.open(image):  # reads the header, no pixels
-            pass
-    except DECODE_ERRORS as error:
-        return f"image {image} cannot be read ({error})"
+        size = probe_image_file(image, max_pixels)
+    except ImageFileError as error:
+        return f"image {show_path(image)} of {shown} {error}"
     try:
-        objects = ET.parse(annotation).getroot().findall("object")
-        for number, found in enumerate(objects, start=1):
-            if problem := _object_problem(found, known_classes):
-                return f"object {number} of {annotation} {problem}"
-    except (ET.ParseError, ValueError) as error:
-        return f"annotation {annotation} cannot be read ({error})"
+        root = ET.parse(annotation).getroot()
+    except (ET.ParseError, ValueError, LookupError, OSError) as error:
+        return f"annotation {shown} cannot be read ({error})"
+    if problem := _size_problem(root):
+        return f"annotation {shown} {problem}"
+    for number, found in enumerate(root.findall("object"), start=1):
+        if problem := _object_problem(found, known_classes, size):
+            return f"object {number} of {shown} {problem}"
     return None
 
 
-def _object_problem(found: ET.Element, known_classes: Collection[str]) -> str | None:
+def _size_problem(root: ET.Element) -> str | None:
+    """What mmdet takes: width and height from the annotation, if they are there, to leave out small images."""
+    size = root.find("size")
+    if size is None:
+        return None
+    for side in ("width", "height"):
+        text = size.findtext(side)
+        value = _whole_number(text)
+        if value is None or value < 1:
+            return f"has the size/{side} {_show(text)}, expected a positive number of pixels"
+    return None
+
+
+def _object_problem(found: ET.Element, known_classes: Collection[str], size: tuple[int, int]) -> str | None:
     name = found.findtext("name", default="")
     if name not in known_classes:
-        return f"has the unknown class {name!r}"
-    corners = {corner: found.findtext(f"bndbox/{corner}") for corner in ("xmin", "ymin", "xmax", "ymax")}
-    absent = [corner for corner, value in corners.items() if value is None]
-    if absent:
-        return f"({name}) has no {absent[0]}"
-    # Whole pixels, as mmdet reads them.
-    left, top, right, bottom = (int(float(value)) for value in corners.values() if value is not None)
+        return f"has the unknown class {excerpt(name)}"
+    if found.find("difficult") is not None and _whole_number(text := found.findtext("difficult")) not in (0, 1):
+        return f"({name}) has difficult {_show(text)}, expected 0 or 1"
+    box = []
+    for corner in _CORNERS:
+        text = found.findtext(f"bndbox/{corner}")
+        try:
+            box.append(int(float(text or "")))  # whole pixels, as mmdet reads them
+        except (ValueError, OverflowError):  # a word, not a number, infinite
+            return f"({name}) has no {corner}" if text is None else f"({name}) has the {corner} {_show(text)}"
+    left, top, right, bottom = box
     if right <= left or bottom <= top:
         return f"({name}) has an empty box: x {left} to {right}, y {top} to {bottom}"
+    width, height = size
+    if min(left, top) < 1 - _TOLERANCE or right > width + _TOLERANCE or bottom > height + _TOLERANCE:
+        return (
+            f"({name}) has a box beyond its image of {width} x {height} pixels: x {left} to {right}, "
+            f"y {top} to {bottom}"
+        )
     return None
+
+
+def _whole_number(text: str | None) -> int | None:
+    """As mmdet reads one, which stops at a decimal point; None if it is none."""
+    text = (text or "").strip()
+    return int(text) if text.isascii() and text.lstrip("+-").isdecimal() and len(text) < 10 else None
+
+
+def _show(text: str | None) -> str:
+    return excerpt(text) if text else "(empty)"

@@ -51,9 +51,9 @@ def test_other_broken_files(root: Path) -> None:
     (root / "train/a/2.png").unlink()
     Image.new("RGB", (4, 4)).save(root / "train/a/4.webp", format="PCX")
     problems = [report.problem for report in read_images(dataset)]
-    assert problems[0].startswith("UnidentifiedImageError")
-    assert problems[1].startswith("FileNotFoundError")
-    assert problems[2] == "ValueError: OpenCV cannot decode it (Pillow sees PCX)"
+    assert problems[0] == "is in no known image format"
+    assert problems[1] == "is missing"
+    assert problems[2] == "cannot be decoded by OpenCV (Pillow sees PCX)"
     assert problems[3:] == [""] * 3
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +24,7 @@ from lt_plugins.datasets import (
     get_class_counts,
     get_class_names,
     get_labels,
+    label_cache,
     replace_pipeline,
 )
 from lt_plugins.errors import UserInputError
@@ -138,8 +141,63 @@ def test_wrappers_of_openmmlab(make: Callable[[], Any]) -> None:
 
 def test_counts_of_absent_classes() -> None:
     counts = get_class_counts(RepeatDataset(ArrayDataset([0, 3, 3]), times=2), 6)
-    assert counts.tolist() == [2, 0, 0, 4, 0, 0]
+    assert counts.tolist() == [1, 0, 0, 2, 0, 0], "a repeated image counts once"
     assert counts.dtype.is_signed
+
+
+@pytest.mark.parametrize("serialize", [True, False])
+def test_counts_are_of_distinct_images(serialize: bool) -> None:
+    def make() -> ArrayDataset:
+        return ArrayDataset([0, 0, 0, 0, 0, 0, 0, 1], serialize_data=serialize)
+
+    base = make()
+    balanced = ClassBalancedDataset(base, oversample_thr=0.9)
+    assert len(balanced) > len(base)
+    wrapped = [
+        RepeatDataset(base, times=10),
+        balanced,
+        Subset(base, [*range(8), 7, 7, 7]),
+        IndexedDataset(RepeatDataset(base, times=2), [*range(16), 7]),
+        TorchConcatDataset([base, base]),
+        ConcatDataset([base, replace_pipeline(base, [_mark])]) if serialize else base,
+        ConcatDataset([make(), make()]) if serialize else base,
+    ]
+    assert [get_class_counts(dataset, 2).tolist() for dataset in wrapped] == [[7, 1]] * len(wrapped)
+    assert get_class_counts(ConcatDataset([base, ArrayDataset([1], offset=9)]), 2).tolist() == [7, 2]
+    assert get_class_counts(Subset(base, [0, 0, 7]), 2).tolist() == [1, 1]
+
+
+def test_labels_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = ArrayDataset([2, 0, 1, 1], serialize_data=True)
+    assert get_labels(dataset).tolist() == [2, 0, 1, 1]
+    with monkeypatch.context() as patch:
+        patch.setattr(ArrayDataset, "get_gt_labels", None)  # would fail if it were called
+        first = get_labels(RepeatDataset(replace_pipeline(dataset, [_mark]), times=2))
+        first[:] = 9  # the caller's own
+        assert get_labels(dataset).tolist() == [2, 0, 1, 1]
+    subset = dataset.get_subset([3, 0])
+    assert get_labels(subset).tolist() == [1, 2]
+    assert get_labels(pickle.loads(pickle.dumps(dataset))).tolist() == [2, 0, 1, 1]
+    dataset.get_subset_([1])
+    assert get_labels(dataset).tolist() == [0]
+    assert get_labels(subset).tolist() == [1, 2]
+
+
+def test_cached_labels_go_with_their_data_set() -> None:
+    before = len(label_cache._LABELS)
+    dataset = ArrayDataset([0, 1], serialize_data=True)
+    get_labels(dataset)
+    assert len(label_cache._LABELS) == before + 1
+    del dataset
+    gc.collect()
+    assert len(label_cache._LABELS) <= before
+
+
+def test_labels_that_are_changed_in_place() -> None:
+    dataset = ArrayDataset([0, 1])
+    get_labels(dataset)
+    dataset.data_list[0]["gt_label"] = 1
+    assert get_labels(dataset).tolist() == [1, 1]
 
 
 def test_counts_refuse_labels_beyond_the_model() -> None:

@@ -38,8 +38,17 @@ def test_rewrites_paths(tmp_path: Path) -> None:
         ("a.jpg 0\n\nb.jpg cat\n", r"line 3: 'b.jpg cat' is not"),
         ("a.jpg -1", r"line 1: 'a.jpg -1' is not"),
         ("a.jpg 1.5", r"line 1"),
-        ("a.jpg 0\nb.jpg 5", r"line 2: label 5 of b.jpg is not in 0..4; set num_classes"),
+        ("a.jpg 0\nb.jpg 5", r"line 2: label 5 of .b.jpg. is not in 0..4; set num_classes"),
         ("\n", r"list.txt is empty"),
+        (" \r\n\t\r\n", r"list.txt is empty"),
+        (f"a.jpg {'9' * 5000}", r"line 1: the label of 'a.jpg' has 5,000 digits, expected 0..4"),
+        ("a.jpg \u0663", r"line 1"),
+        (f"{'x' * 9000} 1.5", r"line 1: 'x{60}\.\.\.' is not"),
+        ("\x1b[31ma.jpg 7", r"line 1: label 7 of '\\x1b\[31ma.jpg' is not in 0..4"),
+        ("a.jpg 0\n../../../../dev/zero 1", r"line 2: '../../../../dev/zero' leaves the data root"),
+        ("a/../../x.jpg 0", r"line 1: .* leaves the data root"),
+        ("/dev/zero 0", r"line 1: '/dev/zero' leaves the data root .*absolute ones with empty data_root"),
+        ("http://host/x.jpg 0", r"line 1: .* leaves the data root"),
     ],
 )
 def test_names_the_bad_line(tmp_path: Path, text: str, message: str) -> None:
@@ -56,3 +65,42 @@ def test_names_must_fit(tmp_path: Path) -> None:
     assert _build(tmp_path, "a.jpg 1", classes=list("abcde")).metainfo["classes"] == tuple("abcde")
     with pytest.raises(UserInputError, match="names 2 classes, expected num_classes=5"):
         _build(tmp_path, "a.jpg 1", classes=["cat", "dog"])
+
+
+def test_windows_editors(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa.jpg 0\r\nb.jpg 1\r\n")
+    dataset = ListDataset(ann_file="list.txt", data_root=str(tmp_path), num_classes=2)
+    assert dataset.get_data_info(0)["img_path"] == f"{tmp_path}/a.jpg"
+    assert dataset.get_gt_labels().tolist() == [0, 1]
+
+
+def test_paths_below_the_root(tmp_path: Path) -> None:
+    dataset = _build(tmp_path, f"a/../b.jpg 0\n..a/b..c.jpg 1\n{tmp_path}/x.jpg 2\n")
+    names = [Path(dataset.get_data_info(i)["img_path"]).relative_to(tmp_path).as_posix() for i in range(3)]
+    assert names == ["a/../b.jpg", "..a/b..c.jpg", "x.jpg"]
+
+
+def test_a_linked_root_may_lead_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "disk/images").mkdir(parents=True)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/data").symlink_to("../disk")
+    (tmp_path / "disk/list.txt").write_text("images/a.jpg 0")
+    monkeypatch.chdir(tmp_path / "work")
+    assert len(ListDataset(ann_file="list.txt", data_root="data", num_classes=1)) == 1
+
+
+def test_absolute_paths_need_an_empty_root(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("/big/a.jpg 0\n../b.jpg 0")
+    dataset = ListDataset(ann_file=str(tmp_path / "list.txt"), num_classes=1)
+    assert [dataset.get_data_info(i)["img_path"] for i in range(2)] == ["/big/a.jpg", "../b.jpg"]
+
+
+@pytest.mark.parametrize("rules", [{"(": "x"}, {"a": r"\3"}])
+def test_rules_are_checked(tmp_path: Path, rules: dict[str, str]) -> None:
+    with pytest.raises(UserInputError, match=r"path_replace .* is no regular expression"):
+        _build(tmp_path, "b.jpg 0", path_replace=rules)
+
+
+def test_rules_must_not_lead_out(tmp_path: Path) -> None:
+    with pytest.raises(UserInputError, match=r"line 1: '../b.jpg' leaves the data root"):
+        _build(tmp_path, "a.jpg 0", path_replace={"a": "../b"})

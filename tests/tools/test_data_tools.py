@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.miniatures import make_miniature
+from tests.miniatures import make_miniature, write_image
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,6 +55,11 @@ def test_inat_lists(inat: Path, tmp_path: Path) -> None:
         (lambda c: c["annotations"].append({"image_id": 1, "category_id": 5}), "image 1 is annotated as 0 and as 5"),
         (lambda c: c.pop("categories"), "lacks the key 'categories'"),
         (lambda c: c["images"][3].pop("file_name"), "lacks the key 'file_name'"),
+        (lambda c: c.update(images=None), "not in the annotation format of COCO"),
+        (lambda c: c.update(annotations={"a": 1}), "not in the annotation format of COCO"),
+        (lambda c: c["annotations"][0].update(category_id=True), "category True of image 23"),
+        (lambda c: c["images"][3].update(file_name="a\nb"), r"file_name 'a\nb', no path"),
+        (lambda c: c["images"].clear(), "lists no images"),
     ],
 )
 def test_inat_lists_refuse(
@@ -61,7 +67,7 @@ def test_inat_lists_refuse(
 ) -> None:
     content = json.loads((inat / "train2018.json").read_text())
     change(content)
-    (tmp_path / "x.json").write_text(json.dumps(content))
+    (tmp_path / "x.json").write_text(json.dumps(content), encoding="utf-8-sig")  # as a Windows editor saves it
     with pytest.raises(SystemExit) as stop:
         _load("inat_to_list").main([str(tmp_path / "x.json"), str(tmp_path / "list.txt")])
     assert stop.value.code == 1
@@ -108,18 +114,40 @@ def test_check_lists_what_is_wrong(tmp_path: Path) -> None:
     train[4].write_bytes(b"")
     copied = next((root / "val").glob("*/*.JPEG"))
     copied.write_bytes(train[0].read_bytes())
-    (root / "val/n99999999").mkdir()
     done = _run("check", CONFIG, "--workers", "2", "--max-shown", "5", *_options(root))
     assert done.returncode == 1, done.stderr
     assert "24" in done.stdout
     assert f"train: {train[3]}: OSError: " in done.stdout
-    assert f"train: {train[4]}: UnidentifiedImageError" in done.stdout
+    assert f"train: {train[4]}: is empty" in done.stdout
     assert f"train and val share an image: {train[0]} and {copied}" in done.stdout
-    assert "train and val: label 200 is None in one and n99999999 in the other" in done.stdout
     assert "train: class 1 has no images" in done.stdout
     assert "... and 172 more of this kind" in done.stdout
-    assert "error: 181 problems" in done.stderr
+    assert "error: 180 problems" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_check_names_what_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "tiny-imagenet"
+    make_miniature("data/tiny-imagenet", root)
+    folder = next((root / "train").iterdir())
+    (folder / "a.png").symlink_to("nowhere")
+    (folder / "b.png").mkdir()
+    os.mkfifo(folder / "c.png")
+    write_image(folder / "big.png", seed=0, size=(3000, 300))
+    (folder / "caf\udce9.png").write_bytes(b"x")
+    (root / "val/n99999999").mkdir()
+    assert _check(CONFIG, *_options(root), "train_dataloader.dataset.pipeline.0.max_pixels=800000") == 1
+    out = capsys.readouterr().out
+    for line in (
+        f"train: {folder}/a.png: is a link to nowhere, which does not exist",
+        f"train: {folder}/b.png: is a folder, not a regular file",
+        f"train: {folder}/c.png: is a pipe, not a regular file",
+        f"train: {folder}/big.png: has 3000 x 300 pixels, more than max_pixels=800000 allows",
+        rf"train: {folder}/caf\udce9.png: is in no known image format",
+        f"val: folder {root}/val/n99999999 is not one of the 200 classes",
+        "train: class 1 has no images",
+    ):
+        assert line in out
 
 
 @pytest.mark.parametrize(

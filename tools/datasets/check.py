@@ -47,10 +47,14 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def build_datasets(cfg: Config, splits: Sequence[str]) -> dict[str, Any]:
-    """The data sets to check; a split that repeats another one (most configs validate on the test set) is left out."""
+def build_datasets(cfg: Config, splits: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """The data sets to check, and why others cannot be built; an error if none can.
+
+    A split that repeats another one (most configs validate on the test set) is left out.
+    """
     datasets: dict[str, Any] = {}
     configs: list[Any] = []
+    problems: list[str] = []
     if unknown := [split for split in splits if split not in SPLITS]:
         raise UserInputError(f"--split {unknown[0]!r} is not one of {', '.join(SPLITS)}")
     for split in splits:
@@ -59,8 +63,13 @@ def build_datasets(cfg: Config, splits: Sequence[str]) -> dict[str, Any]:
             raise UserInputError(f"the config has no {split}_dataloader.dataset; choose other splits with --split")
         if dataset_cfg not in configs:
             configs.append(dataset_cfg)
-            datasets[split] = DATASETS.build(dataset_cfg)
-    return datasets
+            try:
+                datasets[split] = DATASETS.build(dataset_cfg)
+            except UserInputError as error:
+                problems.append(f"{split}: {error}")
+    if not datasets:
+        raise UserInputError(problems[0])
+    return datasets, problems
 
 
 def count_table(datasets: dict[str, Any], num_classes: int) -> Table:
@@ -74,7 +83,7 @@ def count_table(datasets: dict[str, Any], num_classes: int) -> Table:
         present = counts[counts > 0]
         table.add_row(
             split,
-            str(len(dataset)),
+            str(int(counts.sum())),
             f"{len(present)} of {num_classes}",
             str(int(present.max())),
             str(int(present.min())),
@@ -134,11 +143,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         args = parse_args(argv)
         init_default_scope("mmpretrain")
         cfg = load_config(args.config, args.cfg_options)
-        datasets = build_datasets(cfg, args.split.split(","))
+        datasets, unbuilt = build_datasets(cfg, args.split.split(","))
         num_classes = number_of_classes(cfg, datasets)
         console = Console(soft_wrap=True, highlight=False)
         console.print(count_table(datasets, num_classes))
-        problems = find_problems(datasets, read_all(datasets, args.workers), num_classes)
+        problems = [[line] for line in unbuilt]
+        problems += find_problems(datasets, read_all(datasets, args.workers), num_classes)
     for found in problems:
         for line in found[: args.max_shown]:
             console.print(line, markup=False)

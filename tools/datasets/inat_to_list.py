@@ -17,6 +17,7 @@ from typing import Any
 from rich.progress import track
 
 from lt_plugins.atomic_write import atomic_write
+from lt_plugins.datasets.text_file import displayable, excerpt
 from lt_plugins.engine.cli import user_errors
 from lt_plugins.errors import UserInputError
 
@@ -40,17 +41,18 @@ def list_lines(content: dict[str, Any], source: Path) -> Iterator[str]:
         `<path> <category>` with a line feed.
 
     Raises:
-        UserInputError: If a key is missing, a category is unknown, or an image has no or several annotations.
+        UserInputError: If a key is missing or holds something else, a category is unknown, or an image has no or
+            several annotations.
     """
     try:
         num_categories = len(content["categories"])
         category_of: dict[Any, int] = {}
         for annotation in track(content["annotations"], "annotations"):
             image, category = annotation["image_id"], annotation["category_id"]
-            if not isinstance(category, int) or not 0 <= category < num_categories:
+            if type(category) is not int or not 0 <= category < num_categories:
                 raise UserInputError(
-                    f"{source}: category {category!r} of image {image} is not in 0..{num_categories - 1}; "
-                    "iNaturalist 2018 numbers its 8142 categories from 0"
+                    f"{source}: category {_short(category)} of image {_short(image)} is not in "
+                    f"0..{num_categories - 1}; iNaturalist 2018 numbers its 8142 categories from 0"
                 )
             if category_of.setdefault(image, category) != category:
                 raise UserInputError(f"{source}: image {image} is annotated as {category_of[image]} and as {category}")
@@ -60,20 +62,36 @@ def list_lines(content: dict[str, Any], source: Path) -> Iterator[str]:
                     f"{source}: image {image['id']} ({image['file_name']}) has no annotation; the test set has none, "
                     "use train2018.json and val2018.json"
                 )
-            yield f"{image['file_name']} {category_of[image['id']]}\n"
+            name = image["file_name"]
+            if not isinstance(name, str) or not name.strip() or name != displayable(name):
+                raise UserInputError(f"{source}: image {image['id']} has the file_name {excerpt(str(name))}, no path")
+            yield f"{name} {category_of[image['id']]}\n"
     except KeyError as error:
         raise UserInputError(f"{source} lacks the key {error}; expected the annotation format of COCO") from error
+    except (TypeError, AttributeError) as error:
+        raise UserInputError(
+            f"{source} is not in the annotation format of COCO: images, annotations and categories must be lists of "
+            f"objects ({error})"
+        ) from error
+
+
+def _short(value: object) -> str:
+    return excerpt(repr(value))[1:-1]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Convert a file."""
     with user_errors():
         args = parse_args(argv)
+        if args.json.exists() and not args.json.is_file():
+            raise UserInputError(f"{args.json} is no regular file; give train2018.json or val2018.json")
         try:
             content = json.loads(args.json.read_bytes())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserInputError(f"{args.json} is not a complete JSON file ({error}); download it again") from error
         lines = list(list_lines(content, args.json))
+        if not lines:
+            raise UserInputError(f"{args.json} lists no images; give train2018.json or val2018.json")
         atomic_write(args.list, "".join(lines).encode())
         print(f"{args.list}: {len(lines)} images of {len(content['categories'])} categories")
 

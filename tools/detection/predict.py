@@ -12,7 +12,9 @@ from PIL import Image
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.compat import check_detection
-from lt_plugins.datasets.integrity import DECODE_ERRORS, decode_image
+from lt_plugins.datasets.image_file import DEFAULT_MAX_PIXELS
+from lt_plugins.datasets.integrity import DECODE_ERRORS, decode_image, describe_decode_error
+from lt_plugins.datasets.text_file import show_path
 from lt_plugins.engine.analysis import check_device
 from lt_plugins.engine.checkpoint import guard_pickles
 from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument, load_config, user_errors
@@ -33,6 +35,13 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         default=0.3,
         metavar="S",
         help="leave out boxes of a lower score (default: 0.3)",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        default=DEFAULT_MAX_PIXELS,
+        metavar="N",
+        help="leave out images of more pixels, by their headers (default: %(default)s)",
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
     add_pickle_argument(parser)
@@ -55,18 +64,19 @@ def predict(args: argparse.Namespace) -> None:
     predictor = Predictor(cfg, trained.model, args.score_threshold)
     records, unreadable = [], []
     for image in images:
+        shown = show_path(image)
         try:
-            decode_image(image)
+            decode_image(image, args.max_pixels)
         except DECODE_ERRORS as error:
-            unreadable.append(f"{image} ({type(error).__name__}: {error})")
-            print(f"{image}: cannot be read", flush=True)
+            unreadable.append(f"{shown} ({describe_decode_error(error)})")
+            print(f"{shown}: cannot be read", flush=True)
             continue
         record, drawn = predictor(image)
         buffer = io.BytesIO()
         Image.fromarray(drawn).save(buffer, format="PNG")
         atomic_write(args.out / f"{image.stem}.png", buffer.getvalue())
         records.append(record)
-        print(f"{image}: {len(record['detections'])} objects", flush=True)
+        print(f"{shown}: {len(record['detections'])} objects", flush=True)
     content = {"config": args.config, "checkpoint": str(trained.checkpoint), "images": records}
     atomic_write(args.out / "predictions.json", (json.dumps(content, indent=2) + "\n").encode())
     print(f"wrote {args.out / 'predictions.json'} and {len(records)} pictures beside it")

@@ -21,6 +21,7 @@ val_dataloader = dict(
         type=dataset_type,
         data_root=_base_.data_root,
         data_prefix="test",
+        class_folder="train",  # labels as in training, whatever folders are here
         test_mode=True,
         pipeline=_base_.test_pipeline,
     )
