@@ -15,6 +15,7 @@ from mmpretrain.registry import TRANSFORMS
 
 from lt_plugins.datasets.label_cache import labels_of_leaf
 from lt_plugins.datasets.leaf_table import build_leaf_table
+from lt_plugins.datasets.text_file import displayable
 from lt_plugins.errors import UserInputError
 
 Transform = dict | Callable[[dict], dict | None]
@@ -80,7 +81,7 @@ def get_class_names(dataset: Any) -> tuple[str, ...]:
     classes = getattr(build_leaf_table(dataset).leaves[0], "metainfo", {}).get("classes")
     if classes is None:
         classes = range(int(get_labels(dataset).max(initial=-1)) + 1)
-    return tuple(str(name) for name in classes)
+    return tuple(displayable(str(name)) for name in classes)
 
 
 def replace_pipeline(dataset: Any, pipeline: Sequence[Transform] | Compose) -> Any:

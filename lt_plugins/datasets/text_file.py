@@ -120,16 +120,29 @@ def show_path(path: str | Path) -> str:
     return text if len(text) <= MAX_PATH_SHOWN else f"{text[: MAX_PATH_SHOWN // 2]}...{text[-MAX_PATH_SHOWN // 2 :]}"
 
 
-def _require_regular_file(path: Path, what: str, name: str, hint: str) -> None:
+def is_regular_file(path: Path) -> bool:
+    """Whether a path is a file or a link to one, also of names that no file system takes.
+
+    Args:
+        path (Path): The path.
+    """
     try:
-        is_file, exists = path.is_file(), path.exists()
+        return path.is_file()
     except (OSError, ValueError):  # a name that is too long, or holds a NUL byte
-        is_file = exists = False
+        return False
+
+
+def _require_regular_file(path: Path, what: str, name: str, hint: str) -> None:
+    if is_regular_file(path):
+        return
+    try:
+        exists = path.exists()
+    except OSError:
+        exists = False
     if not exists:
         raise UserInputError(f"{what} {name} not found; {hint}")
-    if not is_file:
-        kind = "a folder" if path.is_dir() else "a device, pipe or socket"
-        raise UserInputError(f"{what} {name} is {kind}, expected a text file; {hint}")
+    kind = "a folder" if path.is_dir() else "a device, pipe or socket"
+    raise UserInputError(f"{what} {name} is {kind}, expected a text file; {hint}")
 
 
 def _line_at(data: bytes, position: int) -> tuple[int, str]:

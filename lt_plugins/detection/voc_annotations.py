@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Collection
 from pathlib import Path
 
 from lt_plugins.datasets.image_file import DEFAULT_MAX_PIXELS, ImageFileError, probe_image_file
-from lt_plugins.datasets.text_file import excerpt, show_path
+from lt_plugins.datasets.text_file import excerpt, is_regular_file, show_path
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _TOLERANCE = 1  # pixels: some tools count from 0
@@ -28,7 +29,7 @@ def find_voc_problem(
         str | None: The first problem, with the file it is in; None if there is none.
     """
     shown = show_path(annotation)
-    if not annotation.is_file():
+    if not is_regular_file(annotation):
         return f"annotation {shown} is missing or no regular file"
     try:
         size = probe_image_file(image, max_pixels)
@@ -38,6 +39,8 @@ def find_voc_problem(
         root = ET.parse(annotation).getroot()
     except (ET.ParseError, ValueError, LookupError, OSError) as error:
         return f"annotation {shown} cannot be read ({error})"
+    if root.tag != "annotation":
+        return f"annotation {shown} holds {excerpt(root.tag)}, expected 'annotation'"
     if problem := _size_problem(root):
         return f"annotation {shown} {problem}"
     for number, found in enumerate(root.findall("object"), start=1):
@@ -71,7 +74,8 @@ def _object_problem(found: ET.Element, known_classes: Collection[str], size: tup
         try:
             box.append(int(float(text or "")))  # whole pixels, as mmdet reads them
         except (ValueError, OverflowError):  # a word, not a number, infinite
-            return f"({name}) has no {corner}" if text is None else f"({name}) has the {corner} {_show(text)}"
+            problem = f"no {corner}" if text is None else f"the {corner} {_show(text)}, expected a number"
+            return f"({name}) has {problem}"
     left, top, right, bottom = box
     if right <= left or bottom <= top:
         return f"({name}) has an empty box: x {left} to {right}, y {top} to {bottom}"
@@ -87,7 +91,7 @@ def _object_problem(found: ET.Element, known_classes: Collection[str], size: tup
 def _whole_number(text: str | None) -> int | None:
     """As mmdet reads one, which stops at a decimal point; None if it is none."""
     text = (text or "").strip()
-    return int(text) if text.isascii() and text.lstrip("+-").isdecimal() and len(text) < 10 else None
+    return int(text) if re.fullmatch(r"[+-]?[0-9]{1,9}", text) else None
 
 
 def _show(text: str | None) -> str:

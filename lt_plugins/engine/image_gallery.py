@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lt_plugins.datasets import get_labels
+from lt_plugins.datasets import get_class_counts, get_labels
 from lt_plugins.engine.analysis import all_class_names
 from lt_plugins.engine.best_places import Place
 from lt_plugins.engine.hooks.class_distribution_hook import class_distributions
@@ -40,7 +40,7 @@ class ImageGallery:
         """Training images of each class or, if unknown, its images in the data set, ``(C,)``."""
         if self.class_distribution is not None:
             return self.class_distribution.counts.cpu().numpy()
-        return np.bincount(self.labels, minlength=self.num_classes)
+        return get_class_counts(self.dataset, self.num_classes).numpy()
 
     def largest_first(self) -> list[int]:
         """The classes, largest first: by their training images or, if unknown, by their images in the data set."""

@@ -119,7 +119,7 @@ class HtmlReport:
         Args:
             path (str | Path): The file; its folder is made if missing.
         """
-        atomic_write(path, self.render().encode())
+        atomic_write(path, self.render().encode("utf-8", "backslashreplace"))
 
 
 def figure_to_png(figure: Figure, dpi: int = 130) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,30 @@ def remove_corner(folder: Path) -> None:
     path.write_text(path.read_text().replace("<xmax>96</xmax>", ""))
 
 
+def replace_text(old: str, new: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / "Annotations" / "2007_000001.xml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    return damage
+
+
+def list_bytes(content: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / "ImageSets" / "Main" / "trainval.txt").write_bytes(content) and None
+
+
+def image_as_pipe(folder: Path) -> None:
+    remove_image(folder)
+    os.mkfifo(folder / "JPEGImages" / "2007_000001.jpg")
+
+
+def annotation_as_folder(folder: Path) -> None:
+    remove_annotation(folder)
+    (folder / "Annotations" / "2007_000001.xml").mkdir()
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -99,6 +124,32 @@ def remove_corner(folder: Path) -> None:
         (remove_corner, r"object 1 of .*\.xml \(person\) has no xmax"),
         (remove_list, r"trainval\.txt not found; unpack PASCAL VOC there"),
         (empty_list, r"trainval\.txt names no image"),
+        *[
+            (replace_text(f"<{side}>{value}</{side}>", f"<{side}>{text}</{side}>"), rf"has the size/{side} .*positive")
+            for side, value in (("width", 96), ("height", 64))
+            for text in ("", "wide", "0", "-5", "96.0", "9" * 5000)
+        ],
+        (replace_text("<height>64</height>", ""), r"has the size/height \(empty\)"),
+        *[
+            (replace_text("<difficult>0<", f"<difficult>{text}<"), r"\(person\) has difficult .*, expected 0 or 1")
+            for text in ("", "yes", "1.0", "9" * 5000)
+        ],
+        *[
+            (replace_text("<xmax>96<", f"<xmax>{text}<"), r"\(person\) has the xmax .*, expected a number")
+            for text in ("", "right", "nan", "inf", "9" * 5000)
+        ],
+        (replace_text("<xmax>96<", "<xmax>98<"), r"has a box beyond its image of 96 x 64 pixels: x 1 to 98, y 1 to 64"),
+        (replace_text("<ymin>1<", "<ymin>-3<"), r"has a box beyond its image of 96 x 64 pixels: x 1 to 96, y -3 to 64"),
+        (replace_text("<name>person<", "<name><"), r"object 1 of .* has the unknown class ''"),
+        (replace_text("<name>person<", f"<name>{'x' * 999}<"), r"has the unknown class 'x{60}\.\.\.'"),
+        (replace_text("annotation>", "html>"), r"holds 'html', expected 'annotation'"),
+        (replace_text("<annotation>", "<?xml version='1.0' encoding='klingon'?><annotation>"), r"\.xml cannot be read"),
+        (image_as_pipe, r"2007_000001\.jpg of .* is a pipe, not a regular file"),
+        (annotation_as_folder, r"2007_000001\.xml is missing or no regular file"),
+        (list_bytes("2007_000001".encode("utf-16")), r"image list .*trainval\.txt is UTF-16"),
+        (list_bytes(b"caf\xe9"), r"trainval\.txt, line 1: .* is not UTF-8"),
+        (list_bytes(b"../../../etc/passwd"), r"trainval\.txt: '../../../etc/passwd' leaves the folder"),
+        (list_bytes(b"x" * 9999), r"xxx is missing|xxx.xml is missing"),
     ],
 )
 def test_mistakes(damage: Callable[[Path], None], message: str, tmp_path: Path) -> None:
@@ -107,6 +158,32 @@ def test_mistakes(damage: Callable[[Path], None], message: str, tmp_path: Path) 
     with pytest.raises(UserInputError, match=message) as caught:
         build(devkit)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 2000
+
+
+def test_windows_editors(tmp_path: Path) -> None:
+    devkit = make_voc(tmp_path)
+    list_bytes(b"\xef\xbb\xbf2007_000000\r\n2007_000002 \r\n\r\n")(devkit / "VOC2007")
+    annotation = devkit / "VOC2007/Annotations/2007_000000.xml"
+    annotation.write_text(annotation.read_text(), encoding="utf-8-sig")
+    dataset = build(devkit)
+    assert [dataset.get_data_info(i)["img_id"] for i in range(len(dataset))] == ["2007_000000", "2007_000002"]
+
+
+def test_boxes_may_be_counted_from_zero(tmp_path: Path) -> None:
+    devkit = make_voc(tmp_path)
+    objects([("person", (0, 0, 97, 65), 0)])(devkit / "VOC2007")
+    assert len(build(devkit)) == 3
+
+
+def test_images_of_too_many_pixels(devkit: Path) -> None:
+    with pytest.raises(UserInputError, match=r"has 96 x 64 pixels, more than max_pixels=6143 allows; 3 of the 3"):
+        build(devkit, max_pixels=6143)
+
+
+def test_one_class_as_a_text(devkit: Path) -> None:
+    with pytest.raises(UserInputError, match=r"metainfo classes='dog' is one text; give a list of names, \['dog'\]"):
+        build(devkit, metainfo={"classes": "dog"})
 
 
 def test_the_number_of_affected_images_is_given(tmp_path: Path) -> None:

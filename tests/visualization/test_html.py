@@ -83,6 +83,12 @@ def test_everything_is_escaped_and_embedded(tmp_path: Path) -> None:
     assert len(list((tmp_path / "new").iterdir())) == 1
 
 
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    page = HtmlReport("run of caf\udce9")
+    page.save(tmp_path / "report.html")
+    assert r"run of caf\udce9" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_numbers_are_right_aligned_by_column() -> None:
     page = HtmlReport("t")
     page.add_table(["name", "value"], [["a", 1], ["b", 2.5]])

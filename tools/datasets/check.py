@@ -1,8 +1,8 @@
 """Check the data sets of a config before training on them.
 
-Is every file there, and can it be decoded to the last byte? How many images have the classes? Do the labels fit the
-model, and mean the same in every split? Is an image of the test set also in the training set (equal pixels), or twice
-in one set under different labels? Ends with exit code 1 and a list of what is wrong.
+Is every image there, a regular file of a sane size, and can it be decoded to the last byte? How many images have the
+classes? Do the labels fit the model, and mean the same in every split? Is an image of the test set also in the training
+set (equal pixels), or twice in one set under different labels? Ends with exit code 1 and a list of what is wrong.
 
     python tools/datasets/check.py configs/_base_/datasets/imagenet-lt.py --workers 8
 """
@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from lt_plugins.datasets import get_class_counts, get_labels
+from lt_plugins.datasets import build_leaf_table, get_class_counts, get_labels
 from lt_plugins.datasets.integrity import (
     ImageReport,
     find_conflicts,
@@ -99,7 +99,8 @@ def read_all(datasets: dict[str, Any], num_workers: int) -> dict[str, list[Image
     with Progress(console=Console(stderr=True)) as progress:
         for split, dataset in datasets.items():
             images = read_images(dataset, num_workers)
-            reports[split] = list(progress.track(images, total=len(dataset), description=f"reading {split}"))
+            total = sum(len(indices) for _, indices in build_leaf_table(dataset).distinct_images())
+            reports[split] = list(progress.track(images, total=total, description=f"reading {split}"))
     return reports
 
 
