@@ -353,6 +353,7 @@ HOOKS: dict[str, Entry] = {
     "CovarianceHook": Entry(),
     "DeferredReweightHook": Entry(lambda folder: {"start": 160}),
     "EpochSeedHook": Entry(),
+    "FiniteTrainingHook": Entry(),
     "PeakMemoryHook": Entry(),
     "PreflightHook": Entry(),
     "ReclusterHook": Entry(),

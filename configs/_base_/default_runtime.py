@@ -9,6 +9,7 @@ default_hooks = dict(
     sampler_seed=dict(type="DistSamplerSeedHook"),
     visualization=dict(type="VisualizationHook", enable=False),
     memory=dict(type="PeakMemoryHook"),
+    finite=dict(type="FiniteTrainingHook"),
 )
 
 # A config that adds a hook repeats these: custom_hooks = [*_base_.custom_hooks, dict(type='...')].

@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from lt_plugins.engine.preflight import describe_device
+from lt_plugins.engine.training_settings import check_work_left
 from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
 
@@ -36,6 +37,7 @@ class DetectionPreflightHook(Hook):
         Args:
             runner (Runner): The runner of the training process.
         """
+        check_work_left(runner)
         model, loader = unwrap_model(runner.model), runner.train_dataloader
         classes = loader.dataset.metainfo["classes"]
         head = getattr(model, "roi_head", model).bbox_head

@@ -16,6 +16,7 @@ from torchvision.models import get_model  # type: ignore[import-untyped]
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.engine.checkpoint import load_checkpoint
+from lt_plugins.engine.finite import check_finite_checkpoint
 from lt_plugins.errors import UserInputError
 
 BACKBONE_PREFIX = "backbone."
@@ -157,9 +158,11 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         raise UserInputError(f"checkpoint {path} does not exist; give the path of a {SAFETENSORS_SUFFIX} file.")
     safetensors = _safetensors()
     try:
-        return safetensors.load(path.read_bytes())
+        checkpoint = safetensors.load(path.read_bytes())
     except importlib.import_module("safetensors").SafetensorError as error:
         raise UserInputError(f"{path} is no file of safetensors, or is damaged ({error}).") from error
+    check_finite_checkpoint(checkpoint, str(path))
+    return checkpoint
 
 
 def _safetensors() -> Any:

@@ -14,6 +14,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from lt_plugins.engine.finite import check_finite_checkpoint
 from lt_plugins.errors import UserInputError
 
 ALLOW_PICKLE_OPTION = "--allow-pickle"
@@ -55,7 +56,8 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu", allow_pickle: b
         dict: The checkpoint, as a rule with ``state_dict`` and ``meta``.
 
     Raises:
-        UserInputError: If the file is missing, cut off, no checkpoint, or needs ``allow_pickle``.
+        UserInputError: If the file is missing, cut off, no checkpoint, needs ``allow_pickle``, or holds values that
+            are not finite.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -78,6 +80,7 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu", allow_pickle: b
     if isinstance(checkpoint.get("meta"), dict):
         # mmengine's resume would execute this entry as a python config file (to compare numbers of GPUs).
         checkpoint["meta"].pop("config", None)
+    check_finite_checkpoint(checkpoint, str(path))
     return checkpoint
 
 

@@ -46,8 +46,10 @@ def stream_features(
         tuple[Tensor, Tensor]: Positions of the samples in ``dataset``, int64 ``(B,)`` on the CPU, and their features.
 
     Raises:
-        UserInputError: If ``extract`` does not return one feature a sample.
+        UserInputError: If ``extract`` does not return one feature a sample, or, after the last one, if some were not
+            finite.
     """
+    finite = torch.ones((), dtype=torch.bool)
     own = _positions(dataset, indices)[get_rank() :: get_world_size()].contiguous()
     loader = DataLoader(
         Subset(dataset, own.tolist()),
@@ -68,7 +70,12 @@ def stream_features(
                     f"extract returned {len(features)} features for a batch of {len(positions)} samples."
                 )
             yield positions, features
+            finite = finite.to(features.device) & features.isfinite().all()  # asked for once, at the end
             progress.advance(task, len(positions))
+    if not finite:
+        raise UserInputError(
+            f"the {description} of some images are not finite: the model has diverged; use an earlier checkpoint."
+        )
 
 
 def gather_features(

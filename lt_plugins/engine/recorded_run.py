@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lt_plugins.atomic_write import atomic_write
-from lt_plugins.engine.checkpoint import find_last_checkpoint
+from lt_plugins.engine.checkpoint import find_last_checkpoint, load_checkpoint
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation import RunFolder
 
@@ -93,7 +93,8 @@ class RecordedRun:
         Raises:
             UserInputError: If the training or the test fails; it has said why.
         """
-        self._start("train", ["--resume", *options], num_gpus)
+        if not self._is_trained():
+            self._start("train", ["--resume", *options], num_gpus)
         metrics = self.metrics()
         if metrics is None:  # not evaluated after the last step, or stopped there: mmengine does not repeat it
             checkpoint = find_last_checkpoint(self.folder)
@@ -103,6 +104,15 @@ class RecordedRun:
             metrics = self.metrics()
             assert metrics is not None
         return metrics
+
+    def _is_trained(self) -> bool:
+        """Whether its last checkpoint is of the last step, so that nothing is left to resume."""
+        checkpoint = find_last_checkpoint(self.folder)
+        if checkpoint is None:
+            return False
+        train_cfg = RunFolder(self.folder).config()[1]["train_cfg"]
+        unit = "iter" if train_cfg.get("max_iters") else "epoch"
+        return load_checkpoint(checkpoint)["meta"][unit] >= train_cfg[f"max_{unit}s"]
 
     def _start(self, tool: str, arguments: Sequence[str], num_gpus: int) -> None:
         """Run ``tools/<tool>.py`` to its end; what it prints goes where this process prints."""

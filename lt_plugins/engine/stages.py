@@ -26,6 +26,7 @@ from torch import Tensor
 from lt_plugins.engine.checkpoint import find_last_checkpoint
 from lt_plugins.engine.cli import load_config
 from lt_plugins.engine.preflight import check_batches
+from lt_plugins.engine.training_settings import check_training_settings
 from lt_plugins.errors import UserInputError
 
 
@@ -83,8 +84,10 @@ def check_stages(stages: list[Stage]) -> None:
         stages (list[Stage]): The stages in order.
 
     Raises:
-        UserInputError: If the classes or the backbones of two stages in a row differ.
+        UserInputError: If the classes or the backbones of two stages in a row differ, or a stage would train nothing.
     """
+    for stage in stages:
+        check_training_settings(stage.cfg)
     for earlier, later in pairwise(stages):
         classes = [(stage.cfg.model.get("head") or {}).get("num_classes") for stage in (earlier, later)]
         if None not in classes and classes[0] != classes[1]:

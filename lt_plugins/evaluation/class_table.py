@@ -108,12 +108,16 @@ class ClassTable:
             if not rows:
                 raise ValueError("it has no classes")
             _, names, train_counts, groups, test_counts, accuracy = zip(*rows, strict=True)
-            return cls(
+            table = cls(
                 names=names,
                 test_counts=np.array(test_counts, dtype=np.int64),
                 accuracy=np.array([value or "nan" for value in accuracy], dtype=np.float64),
                 train_counts=np.array(train_counts, dtype=np.int64) if all(train_counts) else None,
                 groups=np.array(groups) if all(groups) else None,
             )
+            tested = table.accuracy[table.test_counts > 0]
+            if not ((tested >= 0) & (tested <= 100)).all():
+                raise ValueError("the accuracy of a tested class is not from 0 to 100")
+            return table
         except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
             raise UserInputError(f"{path} is no readable table of classes ({error}); evaluate again.") from error

@@ -69,13 +69,21 @@ class PredictionMetric(BaseMetric):
             dict[str, float]: The numbers by name, the same on every process.
 
         Raises:
-            UserInputError: If there are no predictions, or repeated ones that cannot be told apart.
+            UserInputError: If there are no predictions, repeated ones that cannot be told apart, or some whose scores
+                are not finite.
         """
         parts = list(chain.from_iterable(all_gather_object(self.results)))
         self.results.clear()
         if not parts:
             raise UserInputError(f"{type(self).__name__} got no predictions: test set empty? Check its ann_file.")
         predictions = Predictions.concatenate(parts).once_each(size)
+        if num_invalid := predictions.num_invalid:
+            first = int(predictions.sample_idx[predictions.predicted < 0][0])
+            raise UserInputError(
+                f"{num_invalid} of {len(predictions)} predictions have scores that are not finite, first that of "
+                f"sample {first} of the test set; the model has diverged, or half precision overflows: use an earlier "
+                "checkpoint, or float32."
+            )
         return {f"{self.prefix}/{name}": value for name, value in self.compute_metrics(predictions).items()}
 
     @abstractmethod

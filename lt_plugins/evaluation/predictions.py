@@ -27,7 +27,7 @@ class Predictions:
     Args:
         label (NDArray): True class, ``(N,)`` int64.
         predicted (NDArray): Class with the highest score (the first of equals), ``(N,)`` int64; -1 where the scores
-            were not finite.
+            were not finite, which no metric accepts.
         label_rank (NDArray): Place of the true class when classes are sorted by falling score, ``(N,)`` int64. 0 is a
             hit; the sample is a top-k hit if it is below ``k``. ``C`` where the scores were not finite.
         confidence (NDArray): Highest score, ``(N,)`` float32; 0 where the scores were not finite.
@@ -103,6 +103,11 @@ class Predictions:
         return replace(self, **{name: getattr(self, name)[order] for name in _ARRAYS})
 
     @property
+    def num_invalid(self) -> int:
+        """Number of samples whose scores were not finite."""
+        return int((self.predicted < 0).sum())
+
+    @property
     def correct(self) -> NDArray[np.bool_]:
         """Whether each sample is a top-1 hit, ``(N,)``."""
         return np.equal(self.label_rank, 0)
@@ -118,13 +123,16 @@ class Predictions:
         """Read what :meth:`save` wrote; never unpickles.
 
         Raises:
-            UserInputError: If the file is not such a file.
+            UserInputError: If the file is not such a file, or holds scores that are not finite.
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return cls(**{name: arrays[name] for name in _ARRAYS}, num_classes=int(arrays["num_classes"]))
+                loaded = cls(**{name: arrays[name] for name in _ARRAYS}, num_classes=int(arrays["num_classes"]))
         except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
             raise UserInputError(f"{path} holds no readable predictions ({error}); evaluate again.") from error
+        if loaded.num_invalid or not np.isfinite(loaded.confidence).all():
+            raise UserInputError(f"{path} holds predictions whose scores are not finite; the model has diverged.")
+        return loaded
 
     def __len__(self) -> int:
         return len(self.label)

@@ -117,8 +117,6 @@ class ShotAccuracy(PredictionMetric):
         table = ClassTable.from_hits(predictions.label, predictions.correct, names, distribution)
         if num_untested := int((table.test_counts == 0).sum()):
             self._warn_once(f"{num_untested} of {num_classes} classes have no test images; the means leave them out.")
-        if num_invalid := int((predictions.predicted < 0).sum()):
-            self._warn_once(f"{num_invalid} predictions have scores that are not finite; they count as wrong.")
         if is_main_process() and (folder := self._folder()) is not None:
             table.save(folder / "per_class.csv")
             predictions.save(folder / "predictions.npz")

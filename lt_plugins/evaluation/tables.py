@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Collection, Sequence
+
+from lt_plugins.errors import UserInputError
 
 
 def mean_and_spread(values: Sequence[float]) -> str:
@@ -14,7 +17,12 @@ def mean_and_spread(values: Sequence[float]) -> str:
 
     Returns:
         str: ``"47.0"``, ``"47.0 ± 0.3"``, or ``"-"`` without runs.
+
+    Raises:
+        UserInputError: If a value is not finite.
     """
+    if not all(map(math.isfinite, values)):
+        raise UserInputError(f"a table needs finite numbers and got {list(values)}; a run has diverged.")
     if not values:
         return "-"
     spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""

@@ -15,7 +15,8 @@ class ClassDistribution(nn.Module):
 
     The counts are a buffer of whatever module owns the instance, so they are saved in the checkpoint and testing needs
     no training data. Until :meth:`set_counts` is called (``ClassDistributionHook`` does so before training, a
-    checkpoint before testing) all counts are zero and :attr:`is_set` is false.
+    checkpoint before testing) all counts are zero, :attr:`is_set` is false, and what needs them raises: a loss without
+    its prior would silently be another one.
 
     Args:
         num_classes (int): Number of classes ``C``.
@@ -45,6 +46,7 @@ class ClassDistribution(nn.Module):
         self.many_threshold = many_threshold
         self.few_threshold = few_threshold
         self.register_buffer("counts", torch.zeros(num_classes, dtype=torch.int64))
+        self._was_set = False  # as was found, so that losses need not ask the device in every step
 
     def set_counts(self, counts: Tensor | Sequence[int]) -> None:
         """Store the class counts.
@@ -64,6 +66,7 @@ class ClassDistribution(nn.Module):
         if bool((values < 0).any()) or not bool((values > 0).any()):
             raise UserInputError(f"class counts {values.tolist()[:10]} must be non-negative and not all zero.")
         self.counts.copy_(values)
+        self._was_set = True
 
     @property
     def is_set(self) -> bool:
@@ -89,23 +92,29 @@ class ClassDistribution(nn.Module):
         class out of the softmax exactly, and the gradients of all logits stay finite. PaCo's released code adds 1e-9 to
         each prior instead, which leaves an empty class in the denominator.
 
-        Computed without a host synchronisation, since losses call it every step. Unknown counts give the uniform prior.
+        Computed without a host synchronisation, since losses call it every step.
 
         Args:
             eps (float): Added to each prior. Defaults to 0.
+
+        Raises:
+            UserInputError: If the counts are unknown: a uniform prior would make plain cross-entropy of the loss.
         """
+        self._require_counts()
         counts = self.counts.double()
-        counts = counts + (counts.sum() == 0)
         return (counts / counts.sum() + eps).log()
 
     def filled_counts(self) -> Tensor:
         """Class counts, shape ``(C,)``, float64, in which an empty class counts as the rarest one that has images.
 
-        Computed without a host synchronisation, since losses call it every step. Unknown counts are ones.
+        Computed without a host synchronisation, since losses call it every step.
+
+        Raises:
+            UserInputError: If the counts are unknown.
         """
+        self._require_counts()
         counts = self.counts.double()
-        rarest = torch.where(counts > 0, counts, torch.inf).amin()
-        return torch.where(counts > 0, counts, torch.where(rarest.isinf(), 1.0, rarest))
+        return torch.where(counts > 0, counts, torch.where(counts > 0, counts, torch.inf).amin())
 
     def class_balanced_weights(self, beta: float) -> Tensor:
         """Weight of each class by the inverse of its effective number of images, shape ``(C,)``, float64, mean 1.
@@ -158,8 +167,14 @@ class ClassDistribution(nn.Module):
         known = f"num_samples={self.num_samples}" if self.is_set else "counts unknown"
         return f"num_classes={self.num_classes}, {known}"
 
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
+        """Take the counts over, and find out again whether they are known."""
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        self._was_set = False
+
     def _require_counts(self) -> None:
-        if not self.is_set:
+        self._was_set = self._was_set or self.is_set
+        if not self._was_set:
             raise UserInputError(
                 "the class counts are not known yet: add dict(type='ClassDistributionHook') to custom_hooks, "
                 "load a checkpoint that was trained with it, or call set_counts()."

@@ -74,11 +74,18 @@ def group_sums(
 def sums_to_moments(sums: GroupSums, reference: Tensor, form: CovarianceForm) -> Moments:
     """Count, mean and covariance from sums.
 
+    A batch with a sum that is not finite becomes one without features, on every process and without asking the device:
+    half precision overflowed in it, its step is skipped, and it would spoil what is known for good.
+
     Args:
-        sums (GroupSums): Sums of one batch, of all processes.
+        sums (GroupSums): Sums of one batch, of all processes; zeroed in place if one is not finite.
         reference (Tensor): What they are seen from, shape ``(D,)``.
         form (CovarianceForm): How the covariances are stored.
     """
+    ends = torch.stack([end for total in sums for end in total.aminmax()])
+    overflow = ~ends.isfinite().all()
+    for total in sums:
+        total.masked_fill_(overflow, 0.0)
     weight = sums.weight.clamp(min=torch.finfo(sums.weight.dtype).tiny)[:, None]
     offset = sums.first / weight
     covariance = sums.second / form.broadcast(weight)

@@ -10,7 +10,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation import CalibrationError, Predictions, ShotAccuracy
+from lt_plugins.evaluation import CalibrationError, PredictionMetric, Predictions, ShotAccuracy
 
 from .samples import feed, make_scores
 
@@ -110,3 +110,21 @@ def test_damaged_predictions(tmp_path: Path, damage: Callable[[bytes], bytes]) -
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserInputError, match=r"predictions\.npz"):
         Predictions.load(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("metric", [ShotAccuracy(class_counts=COUNTS), CalibrationError()])
+def test_scores_that_are_not_finite_are_an_error(metric: PredictionMetric, value: float) -> None:
+    scores, label = make_scores(NUM_SAMPLES, len(COUNTS))
+    scores[[7, 9], 1] = value
+    feed(metric, scores, label, range(NUM_SAMPLES))
+    with pytest.raises(UserInputError, match=r"2 of 23 predictions .* not finite, first that of sample 7"):
+        metric.evaluate(NUM_SAMPLES)
+
+
+def test_a_file_of_invalid_predictions_is_refused(tmp_path: Path) -> None:
+    scores, label = make_scores(3, 2)
+    scores[1] = float("nan")
+    Predictions.from_scores(scores, label, range(3)).save(tmp_path / "predictions.npz")
+    with pytest.raises(UserInputError, match=r"predictions\.npz .* not finite"):
+        Predictions.load(tmp_path / "predictions.npz")

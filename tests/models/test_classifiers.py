@@ -7,6 +7,7 @@ from mmpretrain.structures import DataSample
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers.labelled_queue import LabelledQueue
+from lt_plugins.structures import ClassDistribution
 
 NUM_CLASSES = 5
 
@@ -32,6 +33,9 @@ def build(kind="MomentumClassifier", head=None, **kwargs):
         )
     )
     model.init_weights()
+    for part in model.modules():
+        if isinstance(part, ClassDistribution):
+            part.set_counts([1] * NUM_CLASSES)
     return model.train()
 
 
@@ -52,6 +56,19 @@ def test_queue_overwrites_the_oldest_places_and_wraps_around():
     assert queue.labels.tolist() == [2, 1, 1, 2, 2]
     assert queue.features[:, 0].tolist() == [2, 1, 1, 2, 2]
     assert int(queue.pointer) == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_queue_leaves_a_batch_out_that_overflowed(value):
+    queue = LabelledQueue(5, 2)
+    queue.enqueue(torch.ones(3, 2), torch.tensor([1, 2, 3]), torch.tensor([10, 11, 12]))
+    before = copy.deepcopy(queue.state_dict())
+    overflowed = torch.tensor([[1.0, 0.0], [value, 0.0], [0.0, 1.0]]).half()
+    queue.enqueue(overflowed, torch.tensor([4, 4, 4]), torch.tensor([20, 21, 22]))
+    for name, tensor in queue.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    queue.enqueue(torch.zeros(2, 2), torch.tensor([4, 4]), torch.tensor([30, 31]))
+    assert queue.samples.tolist() == [10, 11, 12, 30, 31]
 
 
 def test_queue_refuses_more_than_it_holds():

@@ -205,3 +205,32 @@ def test_augmented_cross_entropy_ignores_what_is_common():
     quadratic = normal(5, CLASSES, seed=4)
     one, other = (augmented_cross_entropy(logits, labels, quadratic + shift, 0.7) for shift in (0.0, 3.0))
     assert float(one) == pytest.approx(float(other), rel=1e-12)
+
+
+def overflow_of_the_last_rank(form):
+    """Buffers before and after a batch of which the last rank's share overflows."""
+    loss = make_loss(covariance=form, rank=2, training=True)
+    features, labels, weight, bias = problem()
+    loss(features, labels, weight, bias)
+    before = {name: value.clone() for name, value in loss.state_dict().items()}
+    if get_rank() == get_world_size() - 1:
+        features[3, 1] = math.inf
+    loss.update(features, labels)
+    after = {name: value.clone() for name, value in loss.state_dict().items()}
+    loss.update(*problem()[:2])
+    return before, after, int(loss.class_count.sum())
+
+
+@pytest.mark.parametrize("form", ["full", "diagonal", "low_rank"])
+def test_a_batch_that_overflows_is_left_out(form):
+    before, after, count = overflow_of_the_last_rank(form)
+    for name, value in after.items():
+        assert torch.equal(value, before[name]), name
+    assert count == 14, "the next batch counts again"
+
+
+def test_a_batch_that_overflows_in_one_process_is_left_out_in_all(tmp_path):
+    for before, after, count in run_gloo(overflow_of_the_last_rank, "full", folder=tmp_path):
+        for name, value in after.items():
+            assert torch.equal(value, before[name]), name
+        assert count == 28

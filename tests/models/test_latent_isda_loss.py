@@ -136,3 +136,19 @@ def test_memory_is_bounded_by_default():
 def test_unknown_source():
     with pytest.raises(UserInputError, match="source='images' of the covariances must be one of"):
         LatentISDALoss(LATENTS, CHANNELS, source="images")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_iteration_that_overflows_is_left_out(value):
+    loss = make_loss(source="assigned")
+    (features, assignment), *_ = batches()
+    loss.observe(features, assignment)
+    loss.update(torch.ones(LATENTS, CHANNELS))
+    before = {name: buffer.clone() for name, buffer in loss.state_dict().items()}
+    features = features.clone()
+    features[0, 0, 0] = value
+    loss.observe(features, assignment)
+    loss.update(torch.ones(LATENTS, CHANNELS))
+    for name, buffer in loss.state_dict().items():
+        assert torch.equal(buffer, before[name]), name
+    assert float(before["latent_count"].sum()) > 0

@@ -78,8 +78,11 @@ def test_uniform_counts_give_one_margin():
     logits, labels = scaled_cosines()
     shifted = logits - 30 * 0.5 * F.one_hot(labels, 4)
     assert float(make_loss([9] * 4)(logits, labels)) == pytest.approx(float(F.cross_entropy(shifted, labels)))
-    unknown = LDAMLoss(num_classes=4)
-    assert float(unknown(logits, labels)) == pytest.approx(float(F.cross_entropy(shifted, labels)))
+
+
+def test_unknown_counts_are_refused():
+    with pytest.raises(UserInputError, match="class counts are not known yet"):
+        LDAMLoss(num_classes=4)(*scaled_cosines())
 
 
 def test_an_empty_class_has_the_margin_of_the_rarest_and_disturbs_no_other():

@@ -10,7 +10,9 @@ from tests.models.reference import random_contrast, supcon
 def make_head(**kwargs):
     torch.manual_seed(0)
     settings = dict(num_classes=4, in_channels=6, num_attributes=7, attributes_per_class=3, alpha=0.5)
-    return LPAHead(**{**settings, **kwargs})
+    head = LPAHead(**{**settings, **kwargs})
+    head.loss_module.class_distribution.set_counts([40, 30, 20, 10])
+    return head
 
 
 def set_random(head, seed=0):

@@ -54,11 +54,37 @@ def test_counts_travel_in_the_state_dict():
     assert tested.is_set and tested.counts.tolist() == [5, 1]
 
 
-def test_unknown_counts_mean_a_uniform_prior_and_say_what_to_do():
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda distribution: distribution.priors,
+        lambda distribution: distribution.log_priors(),
+        lambda distribution: distribution.filled_counts(),
+        lambda distribution: distribution.class_balanced_weights(0.9),
+        lambda distribution: distribution.imbalance_factor,
+    ],
+)
+def test_unknown_counts_stop_what_needs_them_and_say_what_to_do(ask):
     distribution = ClassDistribution(4)
-    assert distribution.log_priors().tolist() == pytest.approx([-1.3862943611] * 4)
-    with pytest.raises(UserInputError, match="ClassDistributionHook"):
-        _ = distribution.priors
+    with pytest.raises(UserInputError, match=r"ClassDistributionHook.*set_counts"):
+        ask(distribution)
+    unknown = distribution.state_dict()
+    known = ClassDistribution(4)
+    known.set_counts([4, 3, 2, 1])
+    distribution.counts.copy_(known.counts)  # however they came in
+    ask(distribution)
+    distribution.load_state_dict({key: torch.zeros_like(value) for key, value in unknown.items()})
+    with pytest.raises(UserInputError, match="not known yet"):
+        ask(distribution)
+
+
+def test_known_counts_are_not_asked_for_again(monkeypatch):
+    distribution = ClassDistribution(2)
+    distribution.set_counts([2, 1])
+    # What a loss calls in each step must not wait for the device.
+    monkeypatch.setattr(torch.Tensor, "__bool__", lambda _: pytest.fail("a synchronisation"))
+    distribution.log_priors()
+    distribution.filled_counts()
 
 
 @pytest.mark.parametrize("counts", [[1, 2], [[1, 2, 3]], [-1, 2, 3], [0, 0, 0]])

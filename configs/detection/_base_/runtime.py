@@ -7,6 +7,7 @@ default_hooks = dict(
         _delete_=True, type="mmpretrain.SafeCheckpointHook", by_epoch=False, interval=1000, max_keep_ckpts=1
     ),
     memory=dict(type="mmpretrain.PeakMemoryHook"),
+    finite=dict(type="mmpretrain.FiniteTrainingHook"),
 )
 
 # A config that adds a hook repeats these: custom_hooks = [*_base_.custom_hooks, dict(type='...')].

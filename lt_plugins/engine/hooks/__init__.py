@@ -5,6 +5,7 @@ from lt_plugins.engine.hooks.class_distribution_hook import ClassDistributionHoo
 from lt_plugins.engine.hooks.covariance_hook import CovarianceHook
 from lt_plugins.engine.hooks.deferred_reweight_hook import DeferredReweightHook
 from lt_plugins.engine.hooks.epoch_seed_hook import EpochSeedHook
+from lt_plugins.engine.hooks.finite_training_hook import FiniteTrainingHook
 from lt_plugins.engine.hooks.peak_memory_hook import PeakMemoryHook
 from lt_plugins.engine.hooks.preflight_hook import PreflightHook
 from lt_plugins.engine.hooks.recluster_hook import ReclusterHook
@@ -18,6 +19,7 @@ __all__ = [
     "CovarianceHook",
     "DeferredReweightHook",
     "EpochSeedHook",
+    "FiniteTrainingHook",
     "PeakMemoryHook",
     "PreflightHook",
     "ReclusterHook",

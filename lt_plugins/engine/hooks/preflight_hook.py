@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from lt_plugins.engine.preflight import check_setup, describe_device, preflight_summary
+from lt_plugins.engine.training_settings import check_work_left
 from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
 
@@ -16,6 +17,7 @@ EVERY_RUN = (
     "CheckpointFitHook",
     "ClassDistributionHook",
     "EpochSeedHook",
+    "FiniteTrainingHook",
     "PeakMemoryHook",
     "PreflightHook",
     "SafeCheckpointHook",
@@ -54,6 +56,7 @@ class PreflightHook(Hook):
         model = unwrap_model(runner.model)
         if not hasattr(model, "class_distribution"):
             raise UserInputError("PreflightHook needs dict(type='ClassDistributionHook') in custom_hooks as well.")
+        check_work_left(runner)
         check_setup(runner, self.allow_empty_classes)
         loader = runner.train_dataloader
         summary = preflight_summary(

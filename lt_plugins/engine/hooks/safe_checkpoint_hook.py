@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from lt_plugins.atomic_write import TEMPORARY_SUFFIX, atomic_write
+from lt_plugins.engine.finite import check_finite_checkpoint
 from lt_plugins.errors import UserInputError
 
 
@@ -88,6 +89,15 @@ class SafeCheckpointHook(CheckpointHook):
             for folder in {Path(self.out_dir), Path(runner.work_dir)}:
                 for path in folder.glob(f"*{TEMPORARY_SUFFIX}"):
                     path.unlink(missing_ok=True)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        """Refuse to write what is not finite, as the last hook that sees a checkpoint (moving averages included).
+
+        Args:
+            runner (Runner): The runner of the training process.
+            checkpoint (dict): What is about to be written.
+        """
+        check_finite_checkpoint(checkpoint, "the checkpoint that was to be written")
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         outdated = self._next_keep_ids(runner, step)

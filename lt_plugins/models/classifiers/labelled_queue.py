@@ -40,7 +40,10 @@ class LabelledQueue(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, features: Tensor, labels: Tensor, samples: Tensor) -> None:
-        """Overwrite the oldest places.
+        """Overwrite the oldest places; nothing happens if a feature is not finite.
+
+        Such a batch overflowed in half precision: its step is skipped, and its features would spoil the losses of all
+        batches until they are overwritten. Nothing of this asks the device.
 
         Args:
             features (Tensor): The newest features, of all ranks in rank order, shape ``(n, D)``.
@@ -58,7 +61,8 @@ class LabelledQueue(nn.Module):
                 "set queue_size to at least that, or 0 for no queue."
             )
         places = (self.pointer + torch.arange(len(features), device=self.labels.device)) % self.size
-        self.features[places] = features.to(self.features.dtype)
-        self.labels[places] = labels
-        self.samples[places] = samples
-        self.pointer.copy_((self.pointer + len(features)) % self.size)
+        finite = features.isfinite().all()
+        self.features[places] = torch.where(finite, features.to(self.features.dtype), self.features[places])
+        self.labels[places] = torch.where(finite, labels, self.labels[places])
+        self.samples[places] = torch.where(finite, samples, self.samples[places])
+        self.pointer.copy_((self.pointer + len(features) * finite) % self.size)

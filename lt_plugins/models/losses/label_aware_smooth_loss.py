@@ -49,8 +49,8 @@ class LabelAwareSmoothLoss(nn.Module):
     With :math:`t = (n_y - n_K) / (n_1 - n_K)`, from 0 for the rarest class to 1 for the most frequent, the smoothing
     of class ``y`` is :math:`\epsilon_y = \epsilon_K + (\epsilon_1 - \epsilon_K) f(t)`, where :math:`f` is
     :math:`\sin(\pi t / 2)` (``"concave"``), :math:`t` (``"linear"``), :math:`1 + \sin(3 \pi / 2 + \pi t / 2)`
-    (``"convex"``) or :math:`t^p` (``"exp"``). It needs the counts of the classes (``ClassDistributionHook`` sets them).
-    While they are unknown, and where all are equal, every class counts as the rarest.
+    (``"convex"``) or :math:`t^p` (``"exp"``). It needs the counts of the classes (``ClassDistributionHook`` sets them,
+    else ``loss.class_distribution.set_counts()``). Where all are equal, every class counts as the rarest.
 
     The uniform part includes the true class, as in the released code; that is the form in the paper, which gives each
     other class :math:`\epsilon / (C - 1)`, with :math:`\epsilon (C - 1) / C`. Published settings are those of the code.
@@ -128,7 +128,7 @@ class LabelAwareSmoothLoss(nn.Module):
             Tensor: Scalar loss in float32 (or float64, if the input is).
 
         Raises:
-            UserInputError: If the labels are scores of mixed images.
+            UserInputError: If the labels are scores of mixed images, or the class counts are unknown.
         """
         if label.ndim != 1:
             raise UserInputError(

@@ -38,8 +38,8 @@ class LDAMLoss(nn.Module):
     r"""Cross-entropy with larger margins for rarer classes, on the scaled cosines of a normalised classifier.
 
     The margin of class ``c`` is :math:`m_c = m_{max} (n_{min} / n_c)^{1/4}`. It needs the counts of the classes
-    (``ClassDistributionHook`` sets them; while they are unknown every class has the largest margin) and logits that are
-    cosines times ``scale``, as :class:`~lt_plugins.models.heads.CosineClsHead` gives them. Classes are weighted by the
+    (``ClassDistributionHook`` sets them, else ``loss.class_distribution.set_counts()``) and logits that are cosines
+    times ``scale``, as :class:`~lt_plugins.models.heads.CosineClsHead` gives them. Classes are weighted by the
     buffer ``class_weight``, ones until ``DeferredReweightHook`` sets it; the weighted mean is PyTorch's, divided by the
     sum of the weights in the batch.
 
@@ -95,7 +95,7 @@ class LDAMLoss(nn.Module):
             Tensor: Scalar loss in float32 (or float64, if the input is).
 
         Raises:
-            UserInputError: If the labels are scores of mixed images.
+            UserInputError: If the labels are scores of mixed images, or the class counts are unknown.
         """
         if label.ndim != 1:
             raise UserInputError(

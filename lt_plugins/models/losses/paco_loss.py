@@ -53,6 +53,9 @@ def paco_loss(
 class PaCoLoss(nn.Module):
     """Parametric contrastive loss: a supervised contrastive loss whose positives include learnable class centres.
 
+    It needs the counts of the classes (``ClassDistributionHook`` sets them, else
+    ``loss.class_distribution.set_counts()``).
+
     Source: Cui et al., "Parametric Contrastive Learning" (ICCV 2021), Eq. 5, in the form of its released code: the
     centres' logits are plain linear logits plus the log-prior (balanced softmax), not divided by the temperature, and
     the sum over positives is divided by the sum of its weights. As there, the prior of a class is its frequency plus
@@ -97,6 +100,9 @@ class PaCoLoss(nn.Module):
 
         Returns:
             Tensor: Scalar loss in float32 (or float64, if the input is).
+
+        Raises:
+            UserInputError: If the class counts are unknown.
         """
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         adjusted = logits + self.class_distribution.log_priors(PRIOR_EPS).to(logits.dtype)

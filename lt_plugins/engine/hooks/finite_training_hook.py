@@ -1,0 +1,261 @@
+"""A training that diverges stops before it loses what it had."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import all_gather_object, all_reduce
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapperDict
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmpretrain.registry import HOOKS
+from torch import Tensor
+
+from lt_plugins.engine.batch_norm_rollback import BatchNormRollback
+from lt_plugins.engine.finite import all_finite, check_finite_checkpoint, describe_non_finite, find_non_finite
+from lt_plugins.engine.unwrap import unwrap_model
+from lt_plugins.errors import UserInputError
+
+
+@HOOKS.register_module()
+class FiniteTrainingHook(Hook):
+    """Stop when a loss, weight, buffer, optimiser state, learning rate or score is not a finite number.
+
+    Losses are looked at in each iteration, as the numbers that mmengine has brought to the host for its log; weights,
+    buffers (running statistics, covariances, queue, ...) and the state of the optimiser every ``interval`` iterations
+    and at the end of an epoch, before a checkpoint is written: no step waits for the device longer than it did. Without
+    mixed precision a gradient that is not finite shows in the weights. All processes stop together.
+
+    With dynamic loss scaling (``--amp``) steps may be skipped because gradients overflow; the loss of such a step does
+    not count, and what its forward pass left in the running statistics of batch norms is taken back
+    (:class:`~lt_plugins.engine.batch_norm_rollback.BatchNormRollback`). A training that only skips is stopped.
+
+    In validation and testing the scores of the model must be finite: a metric would count them as wrong, or worse.
+
+    Args:
+        interval (int): Iterations between two looks at weights and buffers, and until processes agree to stop. Defaults
+            to 10.
+        max_skipped_steps (int): So many steps in a row may be skipped by the loss scaling. It starts at 65536 and is
+            halved each time, so that 50 are far more than it takes to find a scale. Defaults to 50.
+
+    Config::
+
+        default_hooks = dict(finite=dict(type='FiniteTrainingHook'))
+
+    Raises:
+        UserInputError: If an argument is out of range; if the training has diverged, with the epoch, the iteration, the
+            loss term or tensor, and the likely causes; or if a checkpoint to load has.
+    """
+
+    # Right after mmengine's RuntimeInfoHook, which takes the losses to the host, and before what copies weights (EMA).
+    priority = "VERY_HIGH"
+
+    def __init__(self, interval: int = 10, max_skipped_steps: int = 50) -> None:
+        if min(interval, max_skipped_steps) < 1:
+            raise UserInputError(f"interval={interval} and max_skipped_steps={max_skipped_steps} must be 1 or more.")
+        self.interval = interval
+        self.max_skipped_steps = max_skipped_steps
+        self._problem: str | None = None
+        self._has_stepped = False
+        self._num_skipped = 0
+        self._rollback: BatchNormRollback | None = None
+        self._scores_finite: Tensor | None = None
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Refuse the weights of a training that has diverged.
+
+        Args:
+            runner (Runner): The runner.
+            checkpoint (dict): The loaded checkpoint.
+        """
+        check_finite_checkpoint(checkpoint, str(runner._load_from or "the checkpoint"))
+
+    def before_train(self, runner: Runner) -> None:
+        """Check what the training starts from, and watch the steps of the optimiser if a loss scaling may skip them.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        if any(_is_scaled(wrapper) for wrapper in _optim_wrappers(runner)):
+            self._rollback = BatchNormRollback(unwrap_model(runner.model))
+            for wrapper in _optim_wrappers(runner):
+                wrapper.optimizer.register_step_post_hook(self._note_step)
+        if (rate := _wrong_rate(runner)) is not None:
+            raise UserInputError(f"the learning rate is {rate}; set optim_wrapper.optimizer.lr to a positive number.")
+        self._check(runner, "before the first iteration")
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,  # noqa: ARG002 (mmengine's signature)
+        outputs: dict | None = None,
+    ) -> None:
+        """Look at the losses, and every few iterations at the rest.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): Position of the batch in its epoch.
+            data_batch (Any): Unused.
+            outputs (dict, optional): The loss terms and other values for the log.
+        """
+        bad = [f"{name} is {value}" for name, value in _losses(runner, outputs or {}) if not math.isfinite(value)]
+        if self._rollback is not None:
+            self._rollback.update()
+            if not self._has_stepped:
+                bad = []
+            bad += self._count_skipped(runner)
+        where = _place(runner, batch_idx)
+        if bad and self._problem is None:
+            terms = [text for text in bad if not text.startswith("loss is")] or bad  # the sum only if it is alone
+            self._problem = f"{', '.join(terms)} in {where}"
+        if (runner.iter + 1) % self.interval == 0 or (self._problem is not None and runner.world_size == 1):
+            self._check(runner, f"after {where}")
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Look at all before the checkpoint of the epoch is written.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            self._check(runner, f"after epoch {runner.epoch + 1}")
+        else:
+            self._check(runner, f"after iteration {runner.iter}")
+
+    @torch.no_grad()
+    def _after_iter(
+        self,
+        runner: Runner,  # noqa: ARG002 (mmengine's signature, of what is done in validation and testing alike)
+        batch_idx: int,  # noqa: ARG002
+        data_batch: Any = None,  # noqa: ARG002
+        outputs: Sequence[Any] | dict | None = None,
+        mode: str = "val",  # noqa: ARG002
+    ) -> None:
+        """Note whether the scores of a batch are finite, on the device."""
+        scores = [score for sample in outputs or () for score in _scores(sample) if score.numel()]
+        if scores:
+            finite = torch.cat([score.flatten() for score in scores]).isfinite().all()
+            self._scores_finite = finite if self._scores_finite is None else self._scores_finite & finite
+
+    def _after_epoch(self, runner: Runner, mode: str = "val") -> None:
+        """Refuse metrics of scores that are not finite."""
+        finite, self._scores_finite = self._scores_finite, None
+        device = next(runner.model.parameters()).device
+        flag = torch.ones((), device=device) if finite is None else finite.to(device, torch.float32)
+        all_reduce(flag, op="min")
+        if not flag.item():
+            raise UserInputError(
+                f"the model gives scores that are not finite ({mode}), so its metrics mean nothing; it has diverged or "
+                "half precision overflows, use an earlier checkpoint, or float32."
+            )
+
+    def _note_step(self, *_: Any) -> None:
+        """Called by the optimiser after each step that is not skipped, without asking the device."""
+        self._has_stepped = True
+
+    def _count_skipped(self, runner: Runner) -> list[str]:
+        """Count the steps in a row that were due and did not come."""
+        if self._has_stepped:
+            self._num_skipped = 0
+        elif any(wrapper.should_update() for wrapper in _optim_wrappers(runner)):
+            self._num_skipped += 1
+        self._has_stepped = False
+        if self._num_skipped < self.max_skipped_steps:
+            return []
+        return [f"the loss scaling has skipped {self._num_skipped} steps in a row, as gradients are not finite,"]
+
+    def _check(self, runner: Runner, when: str) -> None:
+        """Stop all processes if one of them has a problem."""
+        problem = self._problem
+        if problem is None:
+            tensors = _state_tensors(runner)
+            if not all_finite(tensors.values()):
+                problem = f"not finite {when}: {describe_non_finite(find_non_finite(tensors))}"
+        if problem is None and (rate := _wrong_rate(runner)) is not None:
+            problem = f"the learning rate that param_scheduler gives is {rate} {when}"
+        if runner.world_size > 1:
+            flag = torch.tensor(float(problem is not None), device=next(runner.model.parameters()).device)
+            all_reduce(flag, op="max")
+            if not flag.item():
+                return
+            problem = next(text for text in all_gather_object(problem) if text is not None)
+        if problem is not None:
+            raise UserInputError(f"the training has diverged: {problem}; {_advice(runner)}")
+
+
+def _optim_wrappers(runner: Runner) -> list[Any]:
+    wrapper = runner.optim_wrapper
+    return list(wrapper.optim_wrappers.values()) if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+
+
+def _rates(runner: Runner) -> list[float]:
+    return [float(group["lr"]) for wrapper in _optim_wrappers(runner) for group in wrapper.optimizer.param_groups]
+
+
+def _wrong_rate(runner: Runner) -> float | None:
+    """The first learning rate that is negative or not finite."""
+    return next((rate for rate in _rates(runner) if not 0 <= rate < math.inf), None)
+
+
+def _is_scaled(wrapper: Any) -> bool:
+    """Whether a loss scaling may skip steps."""
+    scaler = getattr(wrapper, "loss_scaler", None)
+    return scaler is not None and scaler.is_enabled()
+
+
+def _losses(runner: Runner, outputs: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """The loss terms of this iteration, as RuntimeInfoHook has read them."""
+    scalars = runner.message_hub.log_scalars
+    for name, value in outputs.items():
+        if "loss" in name:
+            scalar = scalars.get(f"train/{name}")
+            yield name, float(value if scalar is None else scalar.current())
+
+
+def _state_tensors(runner: Runner) -> dict[str, Tensor]:
+    """Weights, buffers and state of the optimiser by name."""
+    model = unwrap_model(runner.model)
+    tensors = dict(model.state_dict(keep_vars=True))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    for wrapper in _optim_wrappers(runner):
+        for parameter, state in wrapper.optimizer.state.items():
+            for key, value in state.items():
+                if isinstance(value, Tensor):
+                    tensors[f"{key} of {names.get(id(parameter), 'a parameter')} in the optimiser"] = value
+    return tensors
+
+
+def _scores(sample: Any) -> Iterator[Tensor]:
+    """Scores of a classified image, or scores and boxes of a detection."""
+    if isinstance(sample, Mapping):
+        found = [sample.get("pred_score"), sample.get("pred_instances")]
+    else:
+        found = [getattr(sample, "pred_score", None), getattr(sample, "pred_instances", None)]
+    if isinstance(found[0], Tensor):
+        yield found[0]
+    if found[1] is not None:
+        yield from (found[1][key] for key in ("scores", "bboxes") if isinstance(found[1].get(key), Tensor))
+
+
+def _place(runner: Runner, batch_idx: int) -> str:
+    if isinstance(runner.train_loop, EpochBasedTrainLoop):
+        return f"epoch {runner.epoch + 1}, iteration {batch_idx + 1}"
+    return f"iteration {runner.iter + 1}"
+
+
+def _advice(runner: Runner) -> str:
+    """What is left, the likely causes and what to do about them."""
+    last = runner.message_hub.get_info("last_ckpt", None)
+    kept = f"{Path(last).name} is the last good checkpoint, resume from it" if last else "no checkpoint is written yet"
+    half = any(_is_scaled(wrapper) for wrapper in _optim_wrappers(runner))
+    return (
+        f"{kept}. Likely causes: a learning rate that is too high (now {max(_rates(runner)):g}; lower "
+        "optim_wrapper.optimizer.lr, warm up, or clip gradients by optim_wrapper.clip_grad), broken images or labels "
+        "(tools/datasets/check.py), the logarithm of or a division by zero in a loss"
+        + (", half precision that overflows (train without --amp, or with dtype='bfloat16')." if half else ".")
+    )
