@@ -11,7 +11,7 @@ import numpy as np
 from mmpretrain.registry import DATASETS
 from torch.utils.data import Dataset
 
-from lt_plugins.datasets.labels import get_labels
+from lt_plugins.datasets.labels import get_labels, replace_pipeline
 from lt_plugins.datasets.leaf_table import build_leaf_table
 
 
@@ -77,6 +77,19 @@ class IndexedDataset(Dataset):
     def metainfo(self) -> dict:
         """Meta information of the wrapped data set, such as ``classes``."""
         return self.dataset.metainfo
+
+    @property
+    def pipeline(self) -> Any:
+        """The transforms of the (first) data set that holds the images; setting them leaves that data set untouched.
+
+        mmpretrain's ``browse_dataset`` looks into the steps this way.
+        """
+        return self._table.leaves[0].pipeline
+
+    @pipeline.setter
+    def pipeline(self, pipeline: Any) -> None:
+        self.dataset = replace_pipeline(self.dataset, pipeline)
+        self._table = build_leaf_table(self)
 
     def get_gt_labels(self) -> np.ndarray:
         """Labels of all samples, ``(N,)`` int64."""

@@ -8,7 +8,6 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from lt_plugins.datasets.class_names import first_difference, named_classes
 from lt_plugins.datasets.image_file import (
     DEFAULT_MAX_PIXELS,
     ImageFileError,
@@ -85,8 +85,11 @@ def decode_image(path: str | Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDAr
     # Pillow refuses cut-off files, which OpenCV (what training reads with) fills with gray.
     with pillow_without_limit(), Image.open(io.BytesIO(data)) as image:
         pixels = np.array(image.convert("RGB"))
-    if mmcv.imfrombytes(data) is None:
+    decoded = mmcv.imfrombytes(data, flag=cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if decoded is None:
         raise ImageFileError(f"cannot be decoded by OpenCV (Pillow sees {image.format})")
+    if decoded.dtype != np.uint8:
+        raise ImageFileError(f"holds {decoded.dtype} values, expected 8 bits a channel")
     return pixels
 
 
@@ -141,13 +144,8 @@ def find_renamed_class(first: Any, second: Any) -> str:
     Returns:
         A line that names the label and both classes; empty if there is none, or one of the sets knows no names.
     """
-    names = [build_leaf_table(dataset).leaves[0].metainfo.get("classes") for dataset in (first, second)]
-    if None in names:
-        return ""
-    for label, (one, other) in enumerate(zip_longest(*names)):
-        if one != other:
-            return f"label {label} is {one} in one and {other} in the other"
-    return ""
+    one, other = named_classes(first), named_classes(second)
+    return "" if one is None or other is None else first_difference(("one", one), ("the other", other))
 
 
 class _ImageReader(Dataset):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
+from lt_plugins.datasets.class_names import check_same_classes, checkpoint_classes, leaf_classes
 from lt_plugins.engine.preflight import describe_device
 from lt_plugins.engine.training_settings import check_work_left
 from lt_plugins.engine.unwrap import unwrap_model
@@ -18,18 +19,46 @@ from lt_plugins.errors import UserInputError
 
 @HOOKS.register_module()
 class DetectionPreflightHook(Hook):
-    """Print a summary before the first step, and stop where the classes of data and detector differ.
+    """Print a summary before the first step, and stop where the classes of data, checkpoint and detector differ.
 
     Config::
 
         custom_hooks = [dict(type='DetectionPreflightHook')]
 
     Raises:
-        UserInputError: If a head has another number of classes than the training set.
+        UserInputError: If a head has another number of classes than the training set, or data sets and a checkpoint
+            that is tested or resumed name them differently.
     """
 
     # After LoadBackboneHook.
     priority = "HIGH"
+
+    def __init__(self) -> None:
+        self._trained_classes: Sequence[str] | None = None
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Note the class names of a checkpoint that is tested or resumed.
+
+        Args:
+            runner (Runner): The runner.
+            checkpoint (dict): The loaded checkpoint.
+        """
+        if runner._resume or not isinstance(runner._train_loop, BaseLoop):
+            self._trained_classes = checkpoint_classes(checkpoint)
+
+    def before_test(self, runner: Runner) -> None:
+        """Compare the class names of the test set with those of the checkpoint.
+
+        Args:
+            runner (Runner): The runner of the testing process.
+        """
+        self._check_names({"test": runner.test_dataloader.dataset})
+
+    def _check_names(self, datasets: dict[str, Any]) -> None:
+        named: dict[str, Sequence[str] | None] = {"the checkpoint": self._trained_classes}
+        for split, dataset in datasets.items():
+            named |= leaf_classes(f"the {split} data set", dataset)
+        check_same_classes(named, exception="")
 
     def before_train(self, runner: Runner) -> None:
         """Check, then print.
@@ -47,6 +76,10 @@ class DetectionPreflightHook(Hook):
                     f"the training set has {len(classes)} classes, but the detector's bbox_head.num_classes="
                     f"{part.num_classes}; give both the same."
                 )
+        datasets = {"train": loader.dataset}
+        if runner.val_loop is not None:
+            datasets["val"] = runner.val_dataloader.dataset
+        self._check_names(datasets)
         depth = f"-{model.backbone.depth}" if hasattr(model.backbone, "depth") else ""
         boxes = [instance for info in _infos(loader.dataset) for instance in info["instances"]]
         parameters = list(model.parameters())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.data import DataLoader
 
+from lt_plugins.datasets import build_leaf_table, get_class_counts
+from lt_plugins.datasets.class_names import check_same_classes, leaf_classes, named_classes
+from lt_plugins.engine.image_sizes import check_image_sizes
 from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
 from lt_plugins.structures import ClassDistribution
@@ -18,33 +22,88 @@ from lt_plugins.structures import ClassDistribution
 MAX_TABLES = 4
 
 
-def check_setup(runner: Runner, allow_empty_classes: bool) -> None:
+@dataclass(frozen=True)
+class Allowed:
+    """What a run may do although it is a mistake as a rule.
+
+    Args:
+        empty_classes (bool): A class has no training image. Defaults to False.
+        renamed_classes (bool): Data sets or the checkpoint name the classes differently. Defaults to False.
+        small_crops (bool): The model sees small parts of large images. Defaults to False.
+    """
+
+    empty_classes: bool = False
+    renamed_classes: bool = False
+    small_crops: bool = False
+
+    @classmethod
+    def by_config(cls, cfg: Mapping[str, Any]) -> Allowed:
+        """What the ``PreflightHook`` of a config allows.
+
+        Args:
+            cfg (Mapping[str, Any]): The config.
+        """
+        hooks = [hook for hook in cfg.get("custom_hooks") or [] if hook.get("type") == "PreflightHook"]
+        options = {field.name: hook.get(f"allow_{field.name}", False) for hook in hooks for field in fields(cls)}
+        return cls(**options)
+
+
+def check_setup(runner: Runner, allowed: Allowed, trained_classes: Sequence[str] | None = None) -> None:
     """Stop what would fail later or train nonsense.
 
     Args:
         runner (Runner): The runner of the training process, its class counts already filled.
-        allow_empty_classes (bool): Whether a class may have no training image.
+        allowed (Allowed): What may be.
+        trained_classes (Sequence[str], optional): Class names of a checkpoint whose classifier goes on.
 
     Raises:
-        UserInputError: If a class is empty, a hook is missing that the model needs, an epoch has no batch, the classes
-            of the validation set do not fit the model, or the first or last image of a data set cannot be read.
+        UserInputError: If a class is empty, a hook is missing that the model needs, or a data set does not fit the
+            model, the checkpoint or the other data set, see :func:`check_data`.
     """
     model = unwrap_model(runner.model)
     distribution: ClassDistribution = model.class_distribution
-    check_classes(distribution.counts, allow_empty_classes)
+    check_classes(distribution.counts, allowed.empty_classes)
     check_hooks(model, [type(hook).__name__ for hook in runner.hooks])
     loaders = {"train": runner.train_dataloader}
     if runner.val_loop is not None:
         loaders["val"] = runner.val_dataloader
+    check_data(loaders, distribution.num_classes, allowed, trained_classes)
+
+
+def check_data(
+    loaders: Mapping[str, DataLoader[Any]],
+    num_classes: int | None,
+    allowed: Allowed,
+    trained_classes: Sequence[str] | None = None,
+) -> None:
+    """Refuse data sets that do not fit the model, the checkpoint or each other, in training and in testing.
+
+    Args:
+        loaders (Mapping[str, DataLoader]): Data loaders by the name of their split, training first.
+        num_classes (int | None): Number of classes of the model, if it says.
+        allowed (Allowed): What may be.
+        trained_classes (Sequence[str], optional): Class names of the checkpoint.
+
+    Raises:
+        UserInputError: If a split yields no batch, has another number of classes, labels beyond it or other class
+            names, its first or last image cannot be read, or images are much larger than what its transforms crop.
+    """
+    named: dict[str, Sequence[str] | None] = {"the checkpoint": trained_classes}
     for split, loader in loaders.items():
         dataset = loader.dataset
         check_batches(split, loader)
-        classes = getattr(dataset, "metainfo", {}).get("classes")
-        if classes is not None and len(classes) != distribution.num_classes:
+        named |= leaf_classes(f"the {split} data set", dataset)
+        names = named_classes(dataset)
+        leaves = build_leaf_table(dataset).leaves
+        declared = len(names) if names is not None else getattr(leaves[0], "num_classes", num_classes)
+        if None not in (num_classes, declared) and declared != num_classes:
             raise UserInputError(
-                f"the {split} data set has {len(classes)} classes, but model.head.num_classes="
-                f"{distribution.num_classes}; use data sets and a head with the same classes."
+                f"the {split} data set has {declared} classes, but model.head.num_classes={num_classes}; use data sets "
+                "and a head with the same classes."
             )
+        # Of the training set ClassDistributionHook has counted them.
+        if num_classes is not None and split != "train" and all(hasattr(leaf, "get_gt_labels") for leaf in leaves):
+            get_class_counts(dataset, num_classes)
         for index in sorted({0, len(dataset) - 1}):
             try:
                 dataset[index]
@@ -53,13 +112,16 @@ def check_setup(runner: Runner, allow_empty_classes: bool) -> None:
                     f"image {index} of the {split} data set cannot be read ({error}); mend it, and check all files "
                     "with tools/datasets/check.py CONFIG."
                 ) from error
+    if not allowed.renamed_classes:
+        check_same_classes(named)
+    check_image_sizes({split: loader.dataset for split, loader in loaders.items()}, allowed.small_crops)
 
 
 def check_batches(split: str, loader: DataLoader[Any]) -> None:
     """Refuse a data loader that yields nothing.
 
     Args:
-        split (str): ``"train"`` or ``"val"``.
+        split (str): ``"train"``, ``"val"`` or ``"test"``.
         loader (DataLoader): Its data loader.
 
     Raises:

@@ -11,8 +11,10 @@ from mmpretrain.registry import DATASETS, MODELS
 from torch import nn
 
 from lt_plugins.datasets import replace_pipeline
+from lt_plugins.datasets.class_names import check_same_classes, checkpoint_classes, leaf_classes
 from lt_plugins.engine.checkpoint import find_last_checkpoint, load_checkpoint
 from lt_plugins.engine.checkpoint_fit import check_checkpoint_fit
+from lt_plugins.engine.preflight import Allowed
 from lt_plugins.errors import UserInputError
 from lt_plugins.structures import ClassDistribution
 
@@ -24,11 +26,13 @@ class TrainedModel(NamedTuple):
         model (nn.Module): The model, in evaluation mode. Typed as Any, since its parts are reached by name.
         checkpoint (Path): The file that its weights came from.
         epoch (int | None): Number of finished epochs, if the checkpoint says.
+        classes (tuple[str, ...] | None): Class names that it was trained on, in label order, if the checkpoint says.
     """
 
     model: Any
     checkpoint: Path
     epoch: int | None
+    classes: tuple[str, ...] | None = None
 
 
 def load_trained_model(
@@ -54,7 +58,8 @@ def load_trained_model(
     if counts is not None and not hasattr(model, "class_distribution"):
         model.class_distribution = ClassDistribution(len(counts))  # as ClassDistributionHook gave the trained model one
     model.load_state_dict(state_dict, strict=False)
-    return TrainedModel(model.to(device).eval(), path, checkpoint.get("meta", {}).get("epoch"))
+    epoch = checkpoint.get("meta", {}).get("epoch")
+    return TrainedModel(model.to(device).eval(), path, epoch, checkpoint_classes(checkpoint))
 
 
 def build_model(cfg: Config) -> nn.Module:
@@ -70,15 +75,17 @@ def build_model(cfg: Config) -> nn.Module:
     return MODELS.build(model)
 
 
-def build_plain_dataset(cfg: Config, split: str) -> Any:
+def build_plain_dataset(cfg: Config, split: str, trained: TrainedModel | None = None) -> Any:
     """Build the training or test set of a config, either with the transforms of the test set.
 
     Args:
         cfg (Config): The config.
         split (str): ``"train"`` or ``"test"``.
+        trained (TrainedModel, optional): The model that will look at it; its classes must be the same.
 
     Raises:
-        UserInputError: If the config has no such data set or no test pipeline.
+        UserInputError: If the config has no such data set or no test pipeline, or the class names differ from those of
+            the model (unless ``PreflightHook`` has ``allow_renamed_classes``).
     """
     init_default_scope(cfg.get("default_scope", "mmpretrain"))
     loader = cfg.get(f"{split}_dataloader") or {}
@@ -88,7 +95,11 @@ def build_plain_dataset(cfg: Config, split: str) -> Any:
             f"the config has no {split}_dataloader.dataset, or no test_dataloader or val_dataloader with a pipeline "
             "to read it through."
         )
-    return replace_pipeline(DATASETS.build(loader["dataset"]), pipeline)
+    dataset = DATASETS.build(loader["dataset"])
+    if trained is not None and not Allowed.by_config(cfg).renamed_classes:
+        named = {str(trained.checkpoint): trained.classes, **leaf_classes(f"the {split} data set", dataset)}
+        check_same_classes(named)
+    return replace_pipeline(dataset, pipeline)
 
 
 def find_test_pipeline(cfg: Config) -> list[dict] | None:

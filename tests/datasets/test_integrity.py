@@ -83,5 +83,5 @@ def test_arrays_of_another_kind_are_named() -> None:
 def test_renamed_class() -> None:
     one, other = ArrayDataset([0], num_classes=2), ArrayDataset([0], num_classes=3)
     assert find_renamed_class(one, ArrayDataset([0], num_classes=2)) == ""
-    assert find_renamed_class(one, other) == "label 2 is None in one and c2 in the other"
+    assert find_renamed_class(one, other) == "label 2 is no class in one and 'c2' in the other (2 and 3 classes)"
     assert find_renamed_class(one, ArrayDataset([0])) == ""

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from lt_plugins.datasets.class_names import checkpoint_classes
 from lt_plugins.engine import preflight_summary
+from lt_plugins.engine.checkpoint import load_checkpoint
+from lt_plugins.engine.cli import load_config
 from lt_plugins.engine.preflight import check_classes
+from lt_plugins.engine.trained_model import build_model
 from lt_plugins.errors import UserInputError
 from lt_plugins.structures import ClassDistribution
 from tests.engine.conftest import MakeRunner
+from tests.miniatures import write_image
+from tests.tool_process import ROOT
 
 
 def test_summary_says_what_is_about_to_happen() -> None:
@@ -74,3 +83,103 @@ def test_stops_where_training_cannot_work(make_runner: MakeRunner, monkeypatch: 
 def test_needs_the_class_counts(make_runner: MakeRunner) -> None:
     with pytest.raises(UserInputError, match="ClassDistributionHook"):
         make_runner(custom_hooks=[{"type": "PreflightHook"}]).train()
+
+
+# ------------------------------------------------------------------------------------------- data, model, checkpoint
+
+NAMES = [str(digit) for digit in range(10)]
+SWAPPED = ["1", "0", *NAMES[2:]]
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> str:
+    """Of a model for digits, with the class names of its data as mmengine writes them."""
+    cfg = load_config(str(ROOT / "configs/baselines/ce/ce_r32_digits.py"))
+    cfg.model.backbone.depth = 20
+    meta = {"epoch": 1, "iter": 6, "dataset_meta": {"classes": tuple(NAMES)}}
+    state_dict = {**build_model(cfg).state_dict(), "class_distribution.counts": torch.arange(10, 0, -1)}
+    torch.save({"state_dict": state_dict, "meta": meta}, tmp_path / "epoch_1.pth")
+    return str(tmp_path / "epoch_1.pth")
+
+
+def test_splits_whose_classes_have_other_names(make_runner: MakeRunner) -> None:
+    message = "label 0 is '0' in the train data set and '1' in the val data set; give all data sets the same classes"
+    with pytest.raises(UserInputError, match=message):
+        make_runner(**{"val_dataloader.dataset.classes": SWAPPED}).train()
+    allowed = {"custom_hooks.2.allow_renamed_classes": True, "train_cfg.max_epochs": 1}
+    make_runner(**{"val_dataloader.dataset.classes": SWAPPED, **allowed}).train()
+
+
+def test_a_checkpoint_of_other_classes_is_not_tested(make_runner: MakeRunner, checkpoint: str) -> None:
+    with pytest.raises(UserInputError, match="label 0 is '0' in the checkpoint and '1' in the test data set"):
+        make_runner(load_from=checkpoint, **{"test_dataloader.dataset.classes": SWAPPED}).test()
+    make_runner(load_from=checkpoint).test()
+    with pytest.raises(UserInputError, match="label 0 is '0' in the checkpoint and '1' in the val data set"):
+        make_runner(load_from=checkpoint, **{"val_dataloader.dataset.classes": SWAPPED}).val()
+
+
+def test_class_names_travel_and_a_resumed_run_keeps_them(make_runner: MakeRunner) -> None:
+    first = make_runner(**{"train_cfg.max_epochs": 1})
+    first.train()
+    path = f"{first.work_dir}/epoch_1.pth"
+    assert checkpoint_classes(load_checkpoint(path)) == tuple(NAMES)
+    renamed = {
+        "load_from": path,
+        "train_dataloader.dataset.dataset.classes": SWAPPED,
+        "val_dataloader.dataset.classes": SWAPPED,
+    }
+    with pytest.raises(UserInputError, match="label 0 is '0' in the checkpoint and '1' in the train data set"):
+        make_runner(resume=True, **renamed).train()
+    make_runner(**renamed, **{"train_cfg.max_epochs": 1}).train()  # a new run from its weights learns them
+
+
+def test_a_classifier_that_goes_on_keeps_its_classes(make_runner: MakeRunner, checkpoint: str) -> None:
+    """A second stage that takes over the head, as in MiSLAS."""
+    renamed = {"train_dataloader.dataset.dataset.classes": SWAPPED, "val_dataloader.dataset.classes": SWAPPED}
+    stage_2 = {"model.type": "FrozenBackboneClassifier", "model.reuse_head": True, "load_from": checkpoint, **renamed}
+    with pytest.raises(UserInputError, match="label 0 is '0' in the checkpoint and '1' in the train data set"):
+        make_runner(**stage_2).train()
+    make_runner(**{**stage_2, "model.reuse_head": False, "train_cfg.max_epochs": 1}).train()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            {"test_dataloader.dataset.indices": 0, "test_dataloader.dataset.serialize_data": False},
+            "test_dataloader has 0 images but yields no batch",
+        ),
+        ({"test_dataloader.dataset.classes": NAMES[:9]}, "the test data set has 9 classes, but model.head.num_classes"),
+        (
+            {"model.head.num_classes": 9, "test_dataloader.dataset.metainfo": {"classes": None}},
+            "labels run from 0 to 9, expected 0 to 8",
+        ),
+    ],
+)
+def test_testing_checks_its_data_as_training_does(
+    overrides: dict[str, Any], message: str, make_runner: MakeRunner
+) -> None:
+    with pytest.raises(UserInputError, match=message):
+        make_runner(**overrides).test()
+
+
+def test_testing_reads_an_image_first(make_runner: MakeRunner, tmp_path: Path) -> None:
+    for number in range(2):
+        write_image(tmp_path / "data" / f"{number}" / "a.png", seed=number, size=(32, 32))
+    (tmp_path / "data/0/a.png").write_bytes(b"no image")
+    data = {"type": "FolderDataset", "data_root": str(tmp_path / "data"), "classes": NAMES, "_delete_": True}
+    loader = {"dataset": {**data, "pipeline": [{"type": "LoadImage"}, {"type": "PackInputs"}]}}
+    with pytest.raises(UserInputError, match=r"cannot read image .*0/a.png"):
+        make_runner(test_dataloader=loader).test()
+
+
+def test_photographs_stop_before_the_first_step(make_runner: MakeRunner, tmp_path: Path) -> None:
+    for number in range(10):
+        write_image(tmp_path / "data" / f"{number}" / "a.png", seed=number, size=(120, 90))
+    data = {"type": "FolderDataset", "data_root": str(tmp_path / "data"), "_delete_": True}
+    crop = {"type": "RandomCrop", "crop_size": 32, "padding": 4}
+    loader = {"dataset": {**data, "pipeline": [{"type": "LoadImage"}, crop, {"type": "PackInputs"}]}}
+    options = {"train_dataloader": loader, "val_cfg": None, "val_dataloader": None, "val_evaluator": None}
+    with pytest.raises(UserInputError, match="RandomCrop shows 32 x 32 pixels of images of 120 x 90 in the train"):
+        make_runner(**copy.deepcopy(options)).train()
+    make_runner(**options, **{"custom_hooks.2.allow_small_crops": True, "train_cfg.max_epochs": 1}).train()

@@ -178,7 +178,7 @@ def write_page(args: argparse.Namespace) -> None:
     if not model.head.has_attributes:
         raise not_clustered_error(cfg, trained, "pseudo-attributes")
     check_numbers("--attributes", args.attributes, model.head.num_attributes)
-    dataset = build_plain_dataset(cfg, args.split)
+    dataset = build_plain_dataset(cfg, args.split, trained)
     names = all_class_names(dataset, model.head.num_classes)
     classes = [find_class(query, names, model.head) for query in args.classes]
     queries = [(path, load_image(path, dataset)) for path in args.images]

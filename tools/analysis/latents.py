@@ -197,7 +197,7 @@ def write_page(args: argparse.Namespace) -> None:
     trained = load_trained_model(cfg, args.checkpoint, args.device, args.allow_pickle)
     model, pool = trained.model, trained.model.head.latent_pool
     check_numbers("--latents", args.latents, len(pool.latents))
-    dataset = build_plain_dataset(cfg, args.split)
+    dataset = build_plain_dataset(cfg, args.split, trained)
     names, labels = all_class_names(dataset, model.head.num_classes), get_labels(dataset)
     classes = [find_class(query, names, labels) for query in args.classes]
     queries = [(path, load_image(path, dataset)) for path in args.images]

@@ -258,7 +258,7 @@ def write_page(args: argparse.Namespace) -> None:
     loss = model.head.loss_module
     if not loss.is_ready:
         raise not_clustered_error(cfg, trained, "subclasses")
-    dataset = build_plain_dataset(cfg, "train")
+    dataset = build_plain_dataset(cfg, "train", trained)
     labels, subclass = torch.from_numpy(get_labels(dataset)), loss.subclass.cpu()
     names = all_class_names(dataset, model.head.num_classes)
     counts = subclass_sizes(subclass, labels, len(names)).num_parts  # refuses other training data before the pass

@@ -12,6 +12,7 @@ from PIL import Image
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.compat import check_detection
+from lt_plugins.datasets.class_names import check_same_classes
 from lt_plugins.datasets.image_file import DEFAULT_MAX_PIXELS
 from lt_plugins.datasets.integrity import DECODE_ERRORS, decode_image, describe_decode_error
 from lt_plugins.datasets.text_file import show_path
@@ -62,6 +63,8 @@ def predict(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
     trained = load_trained_model(cfg, args.checkpoint, args.device, args.allow_pickle)
     predictor = Predictor(cfg, trained.model, args.score_threshold)
+    named = {str(trained.checkpoint): trained.classes, "the test data set of the config": predictor.classes}
+    check_same_classes(named, exception="")
     records, unreadable = [], []
     for image in images:
         shown = show_path(image)

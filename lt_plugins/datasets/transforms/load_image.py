@@ -7,8 +7,10 @@ from typing import Any
 import cv2
 import mmcv
 import numpy as np
+from mmcv.image.io import imread_flags
 from mmcv.transforms import LoadImageFromFile
 from mmpretrain.registry import TRANSFORMS
+from numpy.typing import NDArray
 
 from lt_plugins.datasets.image_file import DEFAULT_MAX_PIXELS, ImageFileError, read_image_file
 from lt_plugins.datasets.text_file import show_path
@@ -17,11 +19,17 @@ from lt_plugins.errors import UserInputError
 
 @TRANSFORMS.register_module()
 class LoadImage(LoadImageFromFile):
-    """Gives ``img`` as BGR ``uint8 (H, W, 3)``, from a file or from the RGB array that the data set holds.
+    """Gives ``img`` as BGR ``uint8 (H, W, 3)``, from a file or from an array.
 
-    mmpretrain's CIFAR data sets hold RGB arrays, files are read as BGR, and the colour transforms of mmcv and
-    mmpretrain (saturation, hue, grayscale, AutoAugment) expect BGR. With this step one pipeline and one ``to_rgb=True``
-    serve both. Grayscale files get three channels.
+    Files are read as BGR, OpenMMLab's inferencers and tools hand over BGR arrays, and the colour transforms of mmcv and
+    mmpretrain (saturation, hue, grayscale, AutoAugment) expect BGR; but mmpretrain's CIFAR data sets hold RGB arrays.
+    So an array is BGR, unless ``channel_order='rgb'`` in the annotation says otherwise, or a data set holds it itself:
+    then it has a ``sample_idx`` and no ``img_path``. With this step one pipeline and one ``to_rgb=True`` serve all of
+    them.
+
+    Grayscale and palette images get three channels, CMYK is converted, an alpha channel is dropped, and the EXIF
+    orientation is applied. Images of more than 8 bits a channel are refused, since OpenCV would keep the upper 8 bits
+    alone: 12-bit pixels in a 16-bit file are nearly black then.
 
     Args:
         max_pixels (int): Largest width times height of a file, looked up in its header before it is decoded: a PNG of
@@ -30,7 +38,8 @@ class LoadImage(LoadImageFromFile):
             :class:`mmcv.transforms.LoadImageFromFile`.
 
     Raises:
-        UserInputError: If a file is missing, no regular file, larger than ``max_pixels``, or cannot be decoded.
+        UserInputError: If a file is missing, no regular file, larger than ``max_pixels``, or cannot be decoded, or the
+            pixels are not 8-bit.
     """
 
     def __init__(self, max_pixels: int = DEFAULT_MAX_PIXELS, **kwargs: Any) -> None:
@@ -45,25 +54,33 @@ class LoadImage(LoadImageFromFile):
         """Load one image.
 
         Args:
-            results (dict): Annotation with ``img`` (RGB array) or ``img_path``.
+            results (dict): Annotation with ``img`` (array) or ``img_path``.
 
         Returns:
-            The same dict with ``img``, ``img_shape`` and ``ori_shape``.
+            The same dict with ``img``, ``img_shape``, ``ori_shape`` and ``channel_order='bgr'``.
         """
         if "img" in results:
-            results["img"] = results["img"][..., ::-1].copy()
+            held_by_dataset = "sample_idx" in results and "img_path" not in results
+            order = results.get("channel_order", "rgb" if held_by_dataset else "bgr")
+            # A copy: later steps may write into it.
+            image = three_channels(results["img"], "the array img")[..., :: -1 if order == "rgb" else 1].copy()
         else:
-            image = self._read(results["img_path"])
-            if image is None:
+            pixels = self._read(results["img_path"])
+            if pixels is None:
                 return None
-            results["img"] = image
-        results["img_shape"] = results["ori_shape"] = results["img"].shape[:2]
+            image = three_channels(pixels, f"image {show_path(results['img_path'])}")
+        results["img"] = image.astype(np.float32) if self.to_float32 else image
+        results["img_shape"] = results["ori_shape"] = image.shape[:2]
+        results["channel_order"] = "bgr"
         return results
 
-    def _read(self, path: str) -> np.ndarray | None:
+    def _read(self, path: str) -> NDArray[Any] | None:
+        flag = self.color_type
+        if self.imdecode_backend == "cv2" and isinstance(flag, str):
+            flag = imread_flags[flag] | cv2.IMREAD_ANYDEPTH  # keeps 16 bits, so that they can be noticed
         try:
             data = read_image_file(path, self.max_pixels, self.backend_args)
-            image = mmcv.imfrombytes(data, flag=self.color_type, backend=self.imdecode_backend)
+            image = mmcv.imfrombytes(data, flag=flag, backend=self.imdecode_backend)
             if image is None:
                 raise ImageFileError("cannot be decoded")
         except (ImageFileError, cv2.error) as error:
@@ -73,4 +90,33 @@ class LoadImage(LoadImageFromFile):
             raise UserInputError(
                 f"cannot read image {show_path(path)} ({reason}); tools/datasets/check.py CONFIG lists every bad file"
             ) from error
-        return image.astype(np.float32) if self.to_float32 else image
+        return image
+
+
+def three_channels(image: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    """Check decoded pixels, and give gray ones three channels and those with alpha no more.
+
+    Args:
+        image (NDArray): Pixels, shape ``(H, W)``, ``(H, W, 1)``, ``(H, W, 3)`` or ``(H, W, 4)``.
+        name (str): How to name the image.
+
+    Returns:
+        NDArray[np.uint8]: Shape ``(H, W, 3)``.
+
+    Raises:
+        UserInputError: If they are not 8-bit, or have another shape.
+    """
+    kind = getattr(image, "dtype", type(image).__name__)
+    if kind != np.uint8:
+        extent = f" from {image.min():g} to {image.max():g}" if getattr(image, "size", 0) else ""
+        raise UserInputError(
+            f"{name} holds {kind} values{extent}, expected 8 bits a channel; convert such images once, with the "
+            "scaling that is right for them (12-bit: divide by 16)."
+        )
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or image.size == 0:
+        raise UserInputError(f"{name} has shape {image.shape}, expected (height, width, 3), or 1 or 4 channels.")
+    if image.shape[2] == 1:
+        return np.repeat(image, 3, axis=2)
+    return np.ascontiguousarray(image[..., :3])

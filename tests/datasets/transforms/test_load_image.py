@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,20 +13,104 @@ from lt_plugins.errors import UserInputError
 from tests.miniatures import write_image
 
 
-def test_array_and_file_give_the_same(tmp_path: Path) -> None:
-    rgb = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+def random_pixels(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def load(path: Path, **options: Any) -> np.ndarray:
+    return LoadImage(**options)({"img_path": str(path)})["img"]
+
+
+def test_every_way_in_gives_the_same(tmp_path: Path) -> None:
+    """A file, the RGB array of a data set, and the BGR array of an inferencer; also if loaded twice."""
+    rgb = random_pixels(5, 7, 3)
     Image.fromarray(rgb).save(tmp_path / "x.png")
-    from_array = LoadImage()({"img": rgb})
-    from_file = LoadImage()({"img_path": str(tmp_path / "x.png")})
-    assert np.array_equal(from_array["img"], rgb[..., ::-1])
-    for key in ("img", "img_shape", "ori_shape"):
-        assert np.array_equal(from_array[key], from_file[key])
-    assert from_array["img"].flags.c_contiguous
+    path, bgr = str(tmp_path / "x.png"), rgb[..., ::-1].copy()
+    ways = [
+        {"img_path": path},
+        {"img_path": path, "sample_idx": 3},
+        {"img": rgb, "sample_idx": 3},
+        {"img": rgb, "channel_order": "rgb"},
+        {"img": bgr},
+        {"img": bgr, "img_shape": (5, 7), "ori_shape": (5, 7)},
+        {"img": bgr, "img_path": path, "sample_idx": 3},  # after mmcv's LoadImageFromFile
+        {"img": bgr, "sample_idx": 3, "channel_order": "bgr"},
+    ]
+    for way in ways:
+        given = {key: value.copy() if key == "img" else value for key, value in way.items()}
+        for _ in range(2):
+            given = LoadImage()(given)
+            assert np.array_equal(given["img"], bgr), way
+            assert (given["img_shape"], given["ori_shape"]) == ((5, 7), (5, 7))
+            assert given["img"].flags.c_contiguous
+        assert "img" not in way or not np.shares_memory(LoadImage()(dict(way))["img"], way["img"])
 
 
 def test_grayscale_gets_three_channels(tmp_path: Path) -> None:
     write_image(tmp_path / "x.jpg", seed=0, size=(8, 6), mode="L")
-    assert LoadImage()({"img_path": str(tmp_path / "x.jpg")})["img"].shape == (6, 8, 3)
+    assert load(tmp_path / "x.jpg").shape == (6, 8, 3)
+    assert load(tmp_path / "x.jpg", color_type="grayscale").shape == (6, 8, 3)
+    gray = random_pixels(6, 8)
+    for array in (gray, gray[..., None]):
+        assert np.array_equal(LoadImage()({"img": array, "sample_idx": 0})["img"], np.stack([gray] * 3, axis=2))
+
+
+def test_alpha_is_dropped_and_palettes_are_resolved(tmp_path: Path) -> None:
+    rgba = random_pixels(6, 8, 4)
+    bgr = rgba[..., 2::-1]
+    Image.fromarray(rgba).save(tmp_path / "alpha.png")
+    assert np.array_equal(load(tmp_path / "alpha.png"), bgr)
+    assert np.array_equal(load(tmp_path / "alpha.png", color_type="unchanged"), bgr)
+    assert np.array_equal(LoadImage()({"img": rgba[..., [2, 1, 0, 3]]})["img"], bgr)
+    palette = Image.fromarray(rgba).convert("RGB").convert("P", palette=Image.Palette.ADAPTIVE, colors=16)
+    palette.save(tmp_path / "palette.png")
+    assert np.array_equal(load(tmp_path / "palette.png"), np.asarray(palette.convert("RGB"))[..., ::-1])
+    Image.fromarray(rgba[..., 0]).convert("1").save(tmp_path / "bits.png")
+    assert set(np.unique(load(tmp_path / "bits.png"))) == {0, 255}
+
+
+def test_photographs_are_turned_upright_and_cmyk_is_converted(tmp_path: Path) -> None:
+    pixels = np.zeros((40, 60, 3), dtype=np.uint8)
+    pixels[:, :30] = (250, 0, 0)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it rotated by 90 degrees clockwise
+    Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    turned = load(tmp_path / "turned.jpg")
+    assert turned.shape == (60, 40, 3)
+    assert turned[10, 20, 2] > 200 > 50 > turned[50, 20, 2], "the left half is on top, and red"
+    Image.fromarray(pixels).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    assert load(tmp_path / "cmyk.jpg")[20, 10].tolist() == pytest.approx([0, 0, 250], abs=12)
+
+
+@pytest.mark.parametrize("name", ["gray.png", "gray.tif", "color.png", "color.tif", "gray.pgm"])
+@pytest.mark.parametrize("options", [{}, {"to_float32": True}, {"color_type": "unchanged"}], ids=str)
+def test_more_than_8_bits_are_refused(name: str, options: dict[str, Any], tmp_path: Path) -> None:
+    """12-bit pixels as a scanner writes them; OpenCV would keep the upper 8 of 16 bits."""
+    pixels = np.random.default_rng(0).integers(0, 4096, (6, 8), dtype=np.uint16)
+    pixels[0, :2] = 0, 4095
+    shown = pixels if name.startswith("gray") else np.stack([pixels] * 3, axis=2)
+    assert cv2.imwrite(str(tmp_path / name), shown)
+    with pytest.raises(UserInputError, match=rf"{name} holds uint16 values from 0 to 4095, expected 8 bits a channel"):
+        load(tmp_path / name, **options)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float64, np.int64, bool])
+def test_arrays_of_other_numbers_are_refused(dtype: type) -> None:
+    with pytest.raises(UserInputError, match=rf"the array img holds {np.dtype(dtype)} values from 0 to 1, expected"):
+        LoadImage()({"img": np.arange(12).reshape(2, 2, 3) % 2 == 0 if dtype is bool else np.eye(3, dtype=dtype)})
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 4, 2), (4, 4, 5), (2, 4, 4, 3), (0, 4, 3)])
+def test_arrays_that_are_no_image_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(UserInputError, match=r"the array img has shape \(.*, expected \(height, width, 3\)"):
+        LoadImage()({"img": np.zeros(shape, dtype=np.uint8)})
+
+
+def test_options_of_mmcv_stay(tmp_path: Path) -> None:
+    Image.fromarray(random_pixels(6, 8, 3)).save(tmp_path / "x.png")
+    assert load(tmp_path / "x.png", to_float32=True).dtype == np.float32
+    assert np.array_equal(load(tmp_path / "x.png", imdecode_backend="pillow"), load(tmp_path / "x.png"))
+    assert LoadImage(ignore_empty=True)({"img_path": str(tmp_path / "none.png")}) is None
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no image"])
