@@ -86,10 +86,10 @@ def trace_sizes(dataset: Any, index: int) -> list[Passage]:
     """
     table = build_leaf_table(dataset)
     leaf = table.leaves[table.leaf_of[index]]
-    pipeline = getattr(leaf, "pipeline", None)
-    if not hasattr(pipeline, "transforms"):
+    steps = getattr(getattr(leaf, "pipeline", None), "transforms", None)
+    if steps is None:
         return []
-    return _trace(pipeline.transforms, leaf.get_data_info(int(table.index_in_leaf[index])))
+    return _trace(steps, leaf.get_data_info(int(table.index_in_leaf[index])))
 
 
 def _trace(steps: Sequence[Any], results: dict, is_resized: bool = False) -> list[Passage]:
@@ -118,7 +118,7 @@ def _size_of(results: dict) -> Size | None:
     image = results.get("img")
     if isinstance(image, Image.Image):  # torchvision's transforms want it
         return image.height, image.width
-    shape = getattr(image, "shape", ())
+    shape: Sequence[int] = getattr(image, "shape", ())
     return (int(shape[0]), int(shape[1])) if len(shape) >= 2 else None
 
 
@@ -139,8 +139,9 @@ def _check_crop(split: str, passage: Passage) -> None:
     if side < MIN_SHOWN * min(passage.loaded):
         raise UserInputError(
             f"{passage.crop} shows {_shown(passage.cropped)} pixels of images of {_shown(passage.loaded)} in the "
-            f"{split} data set: add dict(type='ResizeEdge', scale={side}) after LoadImage to its pipeline, take a config for "
-            "images of that size, or allow it by dict(type='PreflightHook', allow_small_crops=True) in custom_hooks."
+            f"{split} data set: add dict(type='ResizeEdge', scale={side}) after LoadImage to its pipeline, take a "
+            "config for images of that size, or allow it by dict(type='PreflightHook', allow_small_crops=True) in "
+            "custom_hooks."
         )
 
 

@@ -90,7 +90,7 @@ def check_data(
     """
     named: dict[str, Sequence[str] | None] = {"the checkpoint": trained_classes}
     for split, loader in loaders.items():
-        dataset = loader.dataset
+        dataset: Any = loader.dataset
         check_batches(split, loader)
         named |= leaf_classes(f"the {split} data set", dataset)
         names = named_classes(dataset)

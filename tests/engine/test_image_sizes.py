@@ -18,7 +18,8 @@ from tests.tool_process import ROOT
 
 BASE = ROOT / "configs/_base_"
 PHOTO, SMALL = (120, 90), (32, 32)
-LOAD, PACK = {"type": "LoadImage"}, {"type": "PackInputs"}
+LOAD: dict[str, Any] = {"type": "LoadImage"}
+PACK: dict[str, Any] = {"type": "PackInputs"}
 
 
 def pipeline(name: str, key: str = "train_pipeline") -> list[dict[str, Any]]:

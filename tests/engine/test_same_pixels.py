@@ -37,7 +37,7 @@ def trained(request: pytest.FixtureRequest, tmp_path: Path) -> Trained:
     """With arrays that the data set holds, and with image files."""
     cfg = miniature_cfg(ROOT / f"configs/baselines/ce/{request.param}.py", tmp_path)
     torch.manual_seed(0)
-    model = build_model(cfg)
+    model: Any = build_model(cfg)
     torch.nn.init.normal_(model.head.fc.weight)
     checkpoint = tmp_path / "epoch_1.pth"
     torch.save({"state_dict": model.state_dict(), "meta": {}}, checkpoint)

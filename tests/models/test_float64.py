@@ -22,7 +22,8 @@ class RoundedResults(TorchDispatchMode):
 
     def __init__(self, allowed: tuple[str, ...] = ()) -> None:
         super().__init__()
-        self.allowed, self.found = allowed, []
+        self.allowed = allowed
+        self.found: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))

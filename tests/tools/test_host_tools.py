@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import matplotlib
+import matplotlib.pyplot as plt
 import mmpretrain
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_browse_dataset(config: str, phase: str, mode: str, run_tool: RunTool, t
 
 @pytest.mark.parametrize("config", [CE, LPA, "configs/lcreg/lcreg_r32_cifar10-lt100.py"])
 def test_vis_scheduler(config: str, run_tool: RunTool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matplotlib.pyplot, "savefig", partial(_note_curve, tmp_path))
+    monkeypatch.setattr(plt, "savefig", partial(_note_curve, tmp_path))
     overrides = [f"work_dir={tmp_path / 'run'}"]
     options = ["--not-show", "--dataset-size", "512", "--save-path", str(tmp_path / "curve.png")]
     run_tool("visualization/vis_scheduler.py", config, *options, "--cfg-options", *overrides)
@@ -64,7 +64,7 @@ def test_vis_scheduler(config: str, run_tool: RunTool, tmp_path: Path, monkeypat
 
 
 def _note_curve(folder: Path, path: Path) -> None:
-    np.save(folder / "curve.npy", matplotlib.pyplot.gcf().axes[0].lines[0].get_ydata())
+    np.save(folder / "curve.npy", plt.gcf().axes[0].lines[0].get_ydata())
 
 
 def test_get_flops(run_tool: RunTool, capsys: pytest.CaptureFixture[str]) -> None:

@@ -137,11 +137,12 @@ class LabelAwareSmoothLoss(nn.Module):
             )
         logits = cls_score.to(torch.promote_types(cls_score.dtype, torch.float32))
         losses = smoothed_cross_entropy(logits, label, self.smoothing())
+        divisor: Tensor | float | None = avg_factor
         if class_weight is not None:
             of_image = class_weight.to(losses)[label]
             losses = losses * of_image
-            avg_factor = of_image.sum() if avg_factor is None else avg_factor
-        return weight_reduce_loss(losses, weight, reduction="mean", avg_factor=avg_factor)
+            divisor = of_image.sum() if avg_factor is None else avg_factor
+        return weight_reduce_loss(losses, weight, reduction="mean", avg_factor=divisor)
 
     def extra_repr(self) -> str:
         """Show the settings."""

@@ -26,7 +26,7 @@ def test_every_way_in_gives_the_same(tmp_path: Path) -> None:
     rgb = random_pixels(5, 7, 3)
     Image.fromarray(rgb).save(tmp_path / "x.png")
     path, bgr = str(tmp_path / "x.png"), rgb[..., ::-1].copy()
-    ways = [
+    ways: list[dict[str, Any]] = [
         {"img_path": path},
         {"img_path": path, "sample_idx": 3},
         {"img": rgb, "sample_idx": 3},
