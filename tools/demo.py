@@ -24,9 +24,11 @@ from rich.table import Table
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.datasets import replace_pipeline
 from lt_plugins.engine import AttributeGallery, retrieve_attributes
-from lt_plugins.engine.cli import load_config, user_errors
+from lt_plugins.engine.cli import ToolParser, load_config, user_errors
 from lt_plugins.engine.launch import prepare_launch
+from lt_plugins.engine.quiet_runner import QuietRunner
 from lt_plugins.evaluation import RunFolder, mean_and_spread
+from lt_plugins.terminal import raw_stream
 from lt_plugins.visualization import draw_attribute_grid, figure_to_png, plot_class_accuracy, plot_confusion_matrix
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -85,7 +87,7 @@ def train(method: str, seed: int, out: Path, progress: Progress) -> Trained:
     cfg = load_config(str(METHODS[method]), {"randomness.seed": seed})
     cfg.work_dir = str(out / f"{METHODS[method].stem}_seed{seed}")
     prepare_launch(cfg, "none")
-    runner = Runner.from_cfg(cfg)
+    runner = QuietRunner.from_cfg(cfg)
     runner.register_hook(ProgressHook(progress, f"{method}, seed {seed}"))
     start = time.perf_counter()
     runner.train()
@@ -143,7 +145,7 @@ def draw_attributes(runner: Runner) -> Any:
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ToolParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="first seed")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="average over N seeds")
     parser.add_argument("--out", type=Path, default=Path("work_dirs/demo"), help="folder of logs, weights and figures")
@@ -153,12 +155,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the demo."""
-    args = parse_args(argv)
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
     # Small batches gain little from more threads, and threads that wait for each other lose much on a busy machine.
     torch.set_num_threads(1)
-    console = Console(file=sys.stdout)  # of now: below, stdout is silent
+    console = Console(file=raw_stream(sys.stdout))
     progress = Progress(
         TextColumn("{task.description:<22}"),
         BarColumn(),
@@ -171,15 +172,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     warnings.simplefilter("ignore")  # of other packages; the logs in the work dirs have what matters
     runs: dict[str, list[Trained]] = {method: [] for method in METHODS}
-    with user_errors(), Path(os.devnull).open("w") as silence, redirect_stdout(silence), progress:
+    with Path(os.devnull).open("w") as silence, redirect_stdout(silence), progress:
         for seed in range(args.seed, args.seed + args.seeds):
             for method, trained in runs.items():
                 trained.append(train(method, seed, args.out, progress))
         paths = draw({method: trained[0] for method, trained in runs.items()}, args.out)
     console.print(compare(runs))
-    console.print("figures:", *(f"  {path}" for path in paths), sep="\n", soft_wrap=True)
-    report = f".venv/bin/python tools/analysis/report.py {runs['LPA'][0].folder.path}"
-    console.print(f"a whole report: {report}", soft_wrap=True)
+    print("figures:", *(f"  {path}" for path in paths), sep="\n")
+    print(f"a whole report: .venv/bin/python tools/analysis/report.py {runs['LPA'][0].folder.path}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the demo."""
+    with user_errors():
+        run(parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from lt_plugins.atomic_write import atomic_write
-from lt_plugins.engine.cli import load_config, parse_overrides, user_errors
+from lt_plugins.engine.cli import ToolParser, load_config, parse_overrides, user_errors
 from lt_plugins.engine.recorded_run import RecordedRun
 from lt_plugins.engine.stages import check_stages, find_stages
 from lt_plugins.errors import UserInputError
@@ -71,7 +71,7 @@ def write_table(configs: Sequence[Path], runs: Sequence[RecordedRun], out: Path)
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", nargs="+", type=Path, help="config files, a row each, in this order")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N", help="seeds (default: 0)")
     parser.add_argument("--gpus", type=int, default=1, metavar="N", help="processes a run (default: 1)")
@@ -121,7 +121,7 @@ def sweep(args: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the sweep."""
-    with user_errors():
+    with user_errors("the same command continues there"):
         sweep(parse_args(argv))
 
 

@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.dist import is_main_process
-from mmengine.runner import Runner
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.engine.checkpoint import guard_pickles
-from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument, load_config, user_errors
+from lt_plugins.engine.cli import ToolParser, add_config_arguments, add_pickle_argument, load_config, user_errors
 from lt_plugins.engine.launch import add_launcher_argument, prepare_launch
+from lt_plugins.engine.quiet_runner import QuietRunner
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ToolParser(description=__doc__)
     add_config_arguments(parser)
     parser.add_argument("checkpoint", help="checkpoint file, like work_dirs/NAME/epoch_200.pth")
     parser.add_argument("--work-dir", help="where logs go (default: work_dirs/<name of the config>)")
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs", Path(args.config).stem))
         cfg.load_from, cfg.resume = args.checkpoint, False
         prepare_launch(cfg, args.launcher)
-        metrics = Runner.from_cfg(cfg).test()
+        metrics = QuietRunner.from_cfg(cfg).test()
         if is_main_process():
             text = json.dumps(metrics, indent=2, default=float)
             print(text)

@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from lt_plugins.engine.backbone import set_backbone
 from lt_plugins.engine.checkpoint import guard_pickles
-from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument, load_config, user_errors
+from lt_plugins.engine.cli import ToolParser, add_config_arguments, add_pickle_argument, load_config, user_errors
 from lt_plugins.engine.launch import add_launcher_argument, launch_rank, prepare_launch
 from lt_plugins.engine.run_lock import lock_run
 from lt_plugins.engine.stages import check_stages, find_stages, train_stages
@@ -21,7 +21,7 @@ from lt_plugins.errors import UserInputError
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ToolParser(description=__doc__)
     add_config_arguments(parser)
     parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/<name of the config>)")
     parser.add_argument(
@@ -67,7 +67,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train."""
-    with user_errors():
+    with user_errors("the same command with --resume continues from its last checkpoint"):
         args = parse_args(argv)
         guard_pickles(args.allow_pickle)
         cfg = load_config(args.config, args.cfg_options)

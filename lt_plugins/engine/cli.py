@@ -4,7 +4,7 @@ A tool is a thin ``main``::
 
     def main(argv: Sequence[str] | None = None) -> None:
         with user_errors():
-            parser = argparse.ArgumentParser(description=__doc__)
+            parser = ToolParser(description=__doc__)
             add_config_arguments(parser)       # CONFIG --cfg-options
             add_pickle_argument(parser)        # --allow-pickle, for a tool that reads a checkpoint
             args = parser.parse_args(argv)
@@ -17,30 +17,21 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import os
-import pickle
 import re
-import sys
 import textwrap
-import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
-from urllib.error import URLError
+from typing import Any, NoReturn
 
-import torch
-import torch.distributed as dist
 from mmengine.config import Config, DictAction
 from mmengine.config.utils import ConfigParsingError
 from mmengine.runner import Runner
 
 from lt_plugins.compat import check_detection
 from lt_plugins.engine.checkpoint import ALLOW_PICKLE_OPTION
+from lt_plugins.engine.user_errors import user_errors
 from lt_plugins.errors import UserInputError
-
-DEBUG_VARIABLE = "LT_PLUGINS_DEBUG"
 
 # Keys that mmengine's runner reads and a config need not have.
 RUNNER_KEYS = {*inspect.signature(Runner).parameters} | {
@@ -51,11 +42,30 @@ RUNNER_KEYS = {*inspect.signature(Runner).parameters} | {
     "model_wrapper_cfg",
 }
 
-# How mmengine, python and torch word a mistake in a config, once the components are built from it.
-CONFIG_MISTAKE = re.compile(
-    r"is not in the .* registry|unexpected keyword argument|missing \d+ required (positional|keyword-only) argument"
-    r"|loaded state dict .* (parameter groups|match the size)"
-)
+__all__ = [
+    "OverrideAction",
+    "ToolParser",
+    "add_config_arguments",
+    "add_pickle_argument",
+    "load_config",
+    "parse_overrides",
+    "user_errors",
+]
+
+
+class ToolParser(argparse.ArgumentParser):
+    """A parser of arguments whose mistakes are a :class:`UserInputError`: one line, as all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line.
+
+        Args:
+            message (str): What argparse says about it.
+
+        Raises:
+            UserInputError: Always.
+        """
+        raise UserInputError(f"{message}; see {self.prog} --help")
 
 
 class OverrideAction(DictAction):
@@ -94,7 +104,7 @@ def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
     Raises:
         UserInputError: If one is not ``key=value``.
     """
-    parser = argparse.ArgumentParser()
+    parser = ToolParser()
     parser.add_argument("--cfg-options", nargs="*", action=OverrideAction, default={})
     return dict(parser.parse_args(["--cfg-options", *pairs]).cfg_options)
 
@@ -173,55 +183,3 @@ def load_config(path: str, overrides: dict[str, Any] | None = None) -> Config:
         reason = textwrap.shorten(str(error), 200)  # mmengine prints the whole list that an index exceeds
         raise UserInputError(f"--cfg-options {overrides} does not fit {path}: {reason}") from error
     return cfg
-
-
-@contextmanager
-def user_errors() -> Iterator[None]:
-    """Turn what the user can mend into one line ``error: ...`` on stderr and exit code 1; a bug keeps its traceback.
-
-    With several processes the line appears once, and every process exits with 1. ``LT_PLUGINS_DEBUG=1`` shows the
-    traceback of these errors too.
-    """
-    try:
-        yield
-    except (UserInputError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
-        _exit(error)
-    except URLError as error:
-        _exit(UserInputError(f"download failed ({error.reason}); put the file where docs/data.md says by hand."))
-    except torch.OutOfMemoryError as error:
-        _exit(UserInputError(f"{error} Lower train_dataloader.batch_size, or train with --amp."))
-    except pickle.UnpicklingError as error:
-        _exit(UserInputError(f"{error}; if you trust the file, allow its pickles with {ALLOW_PICKLE_OPTION}."))
-    except RuntimeError as error:
-        # A connection that broke because another process stopped, which has said why.
-        if dist.is_available() and dist.is_initialized() and _count_reports(0) > 0:
-            raise SystemExit(1) from error
-        raise
-    except (KeyError, TypeError, ValueError) as error:
-        if not CONFIG_MISTAKE.search(str(error)):
-            raise
-        _exit(UserInputError(f"the config does not fit the code: {error}"))
-
-
-def _exit(error: Exception) -> None:
-    if os.environ.get(DEBUG_VARIABLE) == "1":
-        traceback.print_exc()
-    text = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else str(error)
-    if _is_first_to_report():
-        print(f"error: {' '.join(text.split())}", file=sys.stderr, flush=True)  # noqa: T201
-    raise SystemExit(1)
-
-
-def _is_first_to_report() -> bool:
-    """Whether this process should print: the first of all that fail, or rank 0 before the processes are connected."""
-    if dist.is_available() and dist.is_initialized():
-        return _count_reports(1) == 1
-    return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
-
-
-def _count_reports(more: int) -> int:
-    """Add to the number of processes that have failed, and return it."""
-    try:
-        return dist.distributed_c10d._get_default_store().add("lt_plugins/errors", more)
-    except dist.DistError:  # the first process, which keeps the count, has gone: it failed and has said so
-        return 2

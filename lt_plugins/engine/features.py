@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.terminal import printable, raw_stream
 
 Extract = Callable[[dict[str, Any]], Tensor]
 
@@ -60,7 +62,7 @@ def stream_features(
         generator=torch.Generator().manual_seed(0),
     )
     with _progress_bar() as progress:
-        task = progress.add_task(description, total=len(own))
+        task = progress.add_task(printable(description), total=len(own))
         # No strict zip: without any sample the loader has no batch, but split() still gives one, empty.
         for batch, positions in zip(loader, own.split(batch_size), strict=False):
             with torch.inference_mode():
@@ -134,7 +136,7 @@ def _positions(dataset: Dataset, indices: Sequence[int] | Tensor | None) -> Tens
 
 def _progress_bar() -> Progress:
     # On stderr and only on a terminal: a log file gets neither bars nor empty lines.
-    console = Console(stderr=True)
+    console = Console(file=raw_stream(sys.stderr))
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -17,6 +16,7 @@ from lt_plugins.evaluation import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTED = "tested.json"
+ERROR = "error: "
 
 
 class RecordedRun:
@@ -117,7 +117,7 @@ class RecordedRun:
     def _start(self, tool: str, arguments: Sequence[str], num_gpus: int) -> None:
         """Run ``tools/<tool>.py`` to its end; what it prints goes where this process prints."""
         atomic_write(self._path, (json.dumps(self.record, indent=2) + "\n").encode())
-        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(num_gpus)]
+        torchrun = [str(ROOT / "tools" / "dist_run.py"), "--standalone", "--nproc-per-node", str(num_gpus)]
         command = [
             sys.executable,
             *(torchrun if num_gpus > 1 else []),
@@ -125,31 +125,40 @@ class RecordedRun:
             *(["--launcher", "pytorch"] if num_gpus > 1 else []),
             *("--cfg-options", *self.overrides),
         ]
-        exit_code = run_command(command)
+        exit_code, reason = run_command(command)
         if exit_code != 0:
+            reason = reason or f"it ended with exit code {exit_code}, see above"
             raise UserInputError(
-                f"the {tool} run of {self} stopped with exit code {exit_code}, see above; the same command goes on "
-                "there, and keeps what is finished."
+                f"the {tool} run of {self} stopped: {reason.rstrip('.')}; the same command goes on there, and keeps "
+                "what is finished."
             )
 
 
-def run_command(command: Sequence[str]) -> int:
+def run_command(command: Sequence[str]) -> tuple[int, str]:
     """Run a command, which does not outlive this process if that is interrupted or terminated.
+
+    What it writes goes where this process writes, but for the line that says why it stopped, which is the caller's to
+    show.
 
     Args:
         command (Sequence[str]): Program and arguments.
 
     Returns:
-        int: Its exit code, negative for a signal.
+        tuple[int, str]: Its exit code, negative for a signal; and its last line ``error: ...`` without that word.
     """
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    try:
-        with subprocess.Popen(command) as process:
-            try:
-                return process.wait()
-            except BaseException:
-                process.terminate()
-                process.wait()
-                raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    reason = ""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="surrogateescape") as process:
+        assert process.stderr is not None
+        try:
+            for line in process.stderr:
+                if line.startswith(ERROR):
+                    reason = line.removeprefix(ERROR).strip()
+                else:
+                    sys.stderr.write(line)
+                    sys.stderr.flush()
+            return process.wait(), reason
+        except BaseException:
+            process.terminate()
+            process.stderr.close()
+            process.wait()
+            raise

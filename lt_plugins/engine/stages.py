@@ -26,6 +26,7 @@ from torch import Tensor
 from lt_plugins.engine.checkpoint import find_last_checkpoint
 from lt_plugins.engine.cli import load_config
 from lt_plugins.engine.preflight import check_batches
+from lt_plugins.engine.quiet_runner import QuietRunner
 from lt_plugins.engine.training_settings import check_training_settings
 from lt_plugins.errors import UserInputError
 
@@ -217,7 +218,7 @@ def _result(stage: Stage) -> str:
 
 
 def _train(cfg: Config, notes: list[str]) -> None:
-    runner = Runner.from_cfg(cfg)
+    runner = QuietRunner.from_cfg(cfg)
     for note in notes:
         runner.logger.info(note)
     # PreflightHook checks it too, but schedulers that count steps fail on an empty epoch before any hook runs.

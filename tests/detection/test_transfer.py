@@ -62,17 +62,18 @@ def test_is_finished(tmp_path: Path) -> None:
 def test_command(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[list[str]] = []
 
-    def run(command: list[str]) -> int:
+    def run(command: list[str]) -> tuple[int, str]:
         calls.append(command)
         write_log(tmp_path / "run", 10, evaluated=True)
-        return 0
+        return 0, ""
 
     monkeypatch.setattr(recorded_run, "run_command", run)
     transfer = Transfer("x.py", NamedBackbone("sbcl", str(weights)), 2, tmp_path / "run", ["a.b=1"])
     assert transfer.run(num_gpus=8).seed == 2
     [command] = calls
     torchrun, options = command[: command.index("x.py")], command[command.index("x.py") :]
-    assert torchrun[1:-1] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "8"]
+    assert torchrun[1].endswith("tools/dist_run.py")
+    assert torchrun[2:-1] == ["--standalone", "--nproc-per-node", "8"]
     assert torchrun[-1].endswith("tools/train.py")
     assert options == [
         *("x.py", "--resume", "--backbone", str(weights), "--work-dir", str(tmp_path / "run")),
@@ -88,11 +89,11 @@ def test_stopped_in_the_last_evaluation(num_gpus: int, tmp_path: Path, monkeypat
     (tmp_path / "last_checkpoint").write_text("iter_10.pth")
     calls: list[list[str]] = []
 
-    def run(command: list[str]) -> int:
+    def run(command: list[str]) -> tuple[int, str]:
         calls.append(command)
         if len(calls) == 2:
             (tmp_path / "tested.json").write_text(json.dumps(ROW))
-        return 0
+        return 0, ""
 
     monkeypatch.setattr(recorded_run, "run_command", run)
     result = Transfer("x.py", NamedBackbone("random", "random"), 0, tmp_path).run(num_gpus)
@@ -100,19 +101,20 @@ def test_stopped_in_the_last_evaluation(num_gpus: int, tmp_path: Path, monkeypat
     tool = calls[1].index("x.py") - 1
     assert calls[1][tool].endswith("tools/test.py")
     assert calls[1][tool + 2] == str(tmp_path / "iter_10.pth")
-    assert ("torch.distributed.run" in calls[1]) == (num_gpus > 1)
+    assert any(part.endswith("dist_run.py") for part in calls[1]) == (num_gpus > 1)
 
 
 def test_failure_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorded_run, "run_command", lambda _: 7)
-    with pytest.raises(UserInputError, match="the train run of random, seed 0 stopped with exit code 7"):
-        Transfer("x.py", NamedBackbone("random", "random"), 0, tmp_path).run()
+    for reason, line in (("", "it ended with exit code 7, see above"), ("lr must be a number.", "lr must be a number")):
+        monkeypatch.setattr(recorded_run, "run_command", lambda _, reason=reason: (7, reason))
+        with pytest.raises(UserInputError, match=f"the train run of random, seed 0 stopped: {line}; the same command"):
+            Transfer("x.py", NamedBackbone("random", "random"), 0, tmp_path).run()
 
 
 def test_a_folder_of_another_run_is_refused(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(command: list[str]) -> int:
+    def run(command: list[str]) -> tuple[int, str]:
         write_log(tmp_path / "run", 10, evaluated=True)
-        return 0
+        return 0, ""
 
     monkeypatch.setattr(recorded_run, "run_command", run)
     backbone = NamedBackbone("sbcl", str(weights))

@@ -4,68 +4,22 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from urllib.error import URLError
 
 import pytest
-import torch
 
-from lt_plugins.engine.cli import DEBUG_VARIABLE, OverrideAction, add_config_arguments, load_config, user_errors
+from lt_plugins.engine.cli import OverrideAction, ToolParser, add_config_arguments, load_config
 from lt_plugins.errors import UserInputError
 from tests.tool_process import ROOT
 
 CONFIG = str(ROOT / "configs/baselines/ce/ce_r32_digits.py")
 
 
-@pytest.mark.parametrize(
-    ("error", "line"),
-    [
-        (UserInputError("one\n  thing"), "error: one thing"),
-        (
-            FileNotFoundError(2, "No such file or directory", "data/a.txt"),
-            "error: No such file or directory: data/a.txt",
-        ),
-        (FileNotFoundError("no images in data/"), "error: no images in data/"),
-        (
-            TypeError("A.__init__() got an unexpected keyword argument 'b'"),
-            "error: the config does not fit the code: A.",
-        ),
-        (
-            KeyError("Foo is not in the mmpretrain::model registry. Please"),
-            "error: the config does not fit the code: 'Foo",
-        ),
-        (URLError("no route to host"), "error: download failed (no route to host); put the file where docs/data.md"),
-        (torch.OutOfMemoryError("CUDA out of memory."), "error: CUDA out of memory. Lower train_dataloader.batch_size"),
-    ],
-)
-def test_user_errors_are_one_line(error: Exception, line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_info, user_errors():
-        raise error
-    assert exit_info.value.code == 1
-    captured = capsys.readouterr()
-    assert captured.err.startswith(line)
-    assert captured.err.count("\n") == 1
-    assert not captured.out
-
-
-@pytest.mark.parametrize("error", [KeyError("a"), TypeError("unsupported operand"), ZeroDivisionError()])
-def test_bugs_keep_their_traceback(error: Exception) -> None:
-    with pytest.raises(type(error)), user_errors():
-        raise error
-
-
-def test_other_ranks_are_silent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("RANK", "1")
-    with pytest.raises(SystemExit) as exit_info, user_errors():
-        raise UserInputError("said by rank 0")
-    assert exit_info.value.code == 1
-    assert not capsys.readouterr().err
-
-
-def test_traceback_on_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv(DEBUG_VARIABLE, "1")
-    with pytest.raises(SystemExit), user_errors():
-        raise UserInputError("where?")
-    assert "Traceback" in capsys.readouterr().err
+def test_a_mistake_in_the_arguments_is_a_user_error() -> None:
+    parser = ToolParser(prog="train.py")
+    parser.add_argument("--seeds", type=int)
+    for arguments in (["--seeds", "x"], ["--sed"], ["a"]):
+        with pytest.raises(UserInputError, match=r"; see train.py --help$"):
+            parser.parse_args(arguments)
 
 
 def test_overrides() -> None:

@@ -30,7 +30,7 @@ from lt_plugins.engine.analysis import (
 from lt_plugins.engine.attribute_gallery import AttributeGallery
 from lt_plugins.engine.attributes import locate_attributes, retrieve_attributes
 from lt_plugins.engine.checkpoint import guard_pickles
-from lt_plugins.engine.cli import load_config, user_errors
+from lt_plugins.engine.cli import ToolParser, load_config, user_errors
 from lt_plugins.engine.trained_model import build_plain_dataset, load_trained_model
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.heads import LPAHead
@@ -158,7 +158,7 @@ def smallest_classes(gallery: AttributeGallery, number: int) -> list[int]:
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_analysis_arguments(parser, "attributes")
     add_query_arguments(parser, top=6)
     parser.add_argument(

@@ -30,7 +30,7 @@ from lt_plugins.engine.analysis import (
     require_head,
 )
 from lt_plugins.engine.checkpoint import guard_pickles
-from lt_plugins.engine.cli import load_config, user_errors
+from lt_plugins.engine.cli import ToolParser, load_config, user_errors
 from lt_plugins.engine.latent_gallery import LatentGallery
 from lt_plugins.engine.latents import effective_number, least_effective_number, measure_latents
 from lt_plugins.engine.trained_model import build_plain_dataset, load_trained_model
@@ -179,7 +179,7 @@ def find_class(query: str, names: Sequence[str], labels: np.ndarray) -> int:
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_analysis_arguments(parser, "latents")
     add_query_arguments(parser, top=6)
     parser.add_argument(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lt_plugins.atomic_write import atomic_write
-from lt_plugins.engine.cli import user_errors
+from lt_plugins.engine.cli import ToolParser, user_errors
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation import RunFolder, RunLog, reliability_bins
 from lt_plugins.visualization import (
@@ -239,12 +238,12 @@ def describe(value: Any) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the report."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("work_dir", help="work dir of the run, like work_dirs/NAME")
-    parser.add_argument("-o", "--out", help="the page (default: WORK_DIR/report.html)")
-    parser.add_argument("--png", metavar="DIR", help="also write each figure as a PNG file there")
-    args = parser.parse_args(argv)
     with user_errors():
+        parser = ToolParser(description=__doc__)
+        parser.add_argument("work_dir", help="work dir of the run, like work_dirs/NAME")
+        parser.add_argument("-o", "--out", help="the page (default: WORK_DIR/report.html)")
+        parser.add_argument("--png", metavar="DIR", help="also write each figure as a PNG file there")
+        args = parser.parse_args(argv)
         report = RunReport(RunFolder(args.work_dir), Path(args.png) if args.png else None)
         out = Path(args.out or Path(args.work_dir, "report.html"))
         report.build().save(out)

@@ -29,7 +29,7 @@ from lt_plugins.engine.analysis import (
     open_page,
 )
 from lt_plugins.engine.checkpoint import guard_pickles
-from lt_plugins.engine.cli import load_config, user_errors
+from lt_plugins.engine.cli import ToolParser, load_config, user_errors
 from lt_plugins.engine.trained_model import build_plain_dataset, load_trained_model
 from lt_plugins.errors import UserInputError
 from lt_plugins.structures import ClassDistribution
@@ -215,7 +215,7 @@ def require_subclasses(cfg: Config) -> None:
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_analysis_arguments(parser, "subclasses")
     parser.add_argument(
         "--classes",

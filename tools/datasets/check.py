@@ -10,6 +10,7 @@ set (equal pixels), or twice in one set under different labels? Ends with exit c
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
@@ -30,16 +31,17 @@ from lt_plugins.datasets.integrity import (
     find_renamed_class,
     read_images,
 )
-from lt_plugins.engine.cli import add_config_arguments, load_config, user_errors
+from lt_plugins.engine.cli import ToolParser, add_config_arguments, load_config, user_errors
 from lt_plugins.errors import UserInputError
 from lt_plugins.structures import ClassDistribution
+from lt_plugins.terminal import raw_stream
 
 SPLITS = ("train", "val", "test")
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_arguments(parser)
     parser.add_argument("--split", default=",".join(SPLITS), help="which to check (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=0, help="processes that read images (default: %(default)s)")
@@ -96,7 +98,7 @@ def count_table(datasets: dict[str, Any], num_classes: int) -> Table:
 def read_all(datasets: dict[str, Any], num_workers: int) -> dict[str, list[ImageReport]]:
     """Decode every image, with a progress bar."""
     reports: dict[str, list[ImageReport]] = {}
-    with Progress(console=Console(stderr=True)) as progress:
+    with Progress(console=Console(file=raw_stream(sys.stderr))) as progress:
         for split, dataset in datasets.items():
             images = read_images(dataset, num_workers)
             total = sum(len(indices) for _, indices in build_leaf_table(dataset).distinct_images())
@@ -146,18 +148,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         cfg = load_config(args.config, args.cfg_options)
         datasets, unbuilt = build_datasets(cfg, args.split.split(","))
         num_classes = number_of_classes(cfg, datasets)
-        console = Console(soft_wrap=True, highlight=False)
-        console.print(count_table(datasets, num_classes))
+        Console(file=raw_stream(sys.stdout), soft_wrap=True, highlight=False).print(count_table(datasets, num_classes))
         problems = [[line] for line in unbuilt]
         problems += find_problems(datasets, read_all(datasets, args.workers), num_classes)
-    for found in problems:
-        for line in found[: args.max_shown]:
-            console.print(line, markup=False)
-        if len(found) > args.max_shown:
-            console.print(f"... and {len(found) - args.max_shown} more of this kind (--max-shown)")
-    if problems:
-        raise SystemExit(f"error: {sum(map(len, problems))} problems")
-    console.print("everything is in order")
+        for found in problems:
+            for line in found[: args.max_shown]:
+                print(line)
+            if len(found) > args.max_shown:
+                print(f"... and {len(found) - args.max_shown} more of this kind (--max-shown)")
+        if problems:
+            raise UserInputError(f"{sum(map(len, problems))} problems")
+        print("everything is in order")
 
 
 if __name__ == "__main__":

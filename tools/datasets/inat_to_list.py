@@ -10,21 +10,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.progress import track
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.datasets.text_file import displayable, excerpt
-from lt_plugins.engine.cli import user_errors
+from lt_plugins.engine.cli import ToolParser, user_errors
 from lt_plugins.errors import UserInputError
+from lt_plugins.terminal import raw_stream
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("json", type=Path, help="train2018.json or val2018.json")
     parser.add_argument("list", type=Path, help="text file to write")
     return parser.parse_args(argv)
@@ -44,10 +47,11 @@ def list_lines(content: dict[str, Any], source: Path) -> Iterator[str]:
         UserInputError: If a key is missing or holds something else, a category is unknown, or an image has no or
             several annotations.
     """
+    console = Console(file=raw_stream(sys.stderr))
     try:
         num_categories = len(content["categories"])
         category_of: dict[Any, int] = {}
-        for annotation in track(content["annotations"], "annotations"):
+        for annotation in track(content["annotations"], "annotations", console=console):
             image, category = annotation["image_id"], annotation["category_id"]
             if type(category) is not int or not 0 <= category < num_categories:
                 raise UserInputError(
@@ -56,7 +60,7 @@ def list_lines(content: dict[str, Any], source: Path) -> Iterator[str]:
                 )
             if category_of.setdefault(image, category) != category:
                 raise UserInputError(f"{source}: image {image} is annotated as {category_of[image]} and as {category}")
-        for image in track(content["images"], "images     "):
+        for image in track(content["images"], "images     ", console=console):
             if image["id"] not in category_of:
                 raise UserInputError(
                     f"{source}: image {image['id']} ({image['file_name']}) has no annotation; the test set has none, "

@@ -18,14 +18,14 @@ from lt_plugins.datasets.integrity import DECODE_ERRORS, decode_image, describe_
 from lt_plugins.datasets.text_file import show_path
 from lt_plugins.engine.analysis import check_device
 from lt_plugins.engine.checkpoint import guard_pickles
-from lt_plugins.engine.cli import add_config_arguments, add_pickle_argument, load_config, user_errors
+from lt_plugins.engine.cli import ToolParser, add_config_arguments, add_pickle_argument, load_config, user_errors
 from lt_plugins.engine.trained_model import load_trained_model
 from lt_plugins.errors import UserInputError
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ToolParser(description=__doc__)
     add_config_arguments(parser)
     parser.add_argument("checkpoint", help="checkpoint of the detector, or the work dir of its run")
     parser.add_argument("images", nargs="+", help="image files, or folders of them")

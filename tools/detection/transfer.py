@@ -18,7 +18,7 @@ from lt_plugins.atomic_write import atomic_write
 from lt_plugins.compat import check_detection
 from lt_plugins.engine.backbone import RANDOM_BACKBONE, read_backbone
 from lt_plugins.engine.checkpoint import guard_pickles
-from lt_plugins.engine.cli import add_pickle_argument, load_config, user_errors
+from lt_plugins.engine.cli import ToolParser, add_pickle_argument, load_config, user_errors
 from lt_plugins.engine.trained_model import build_model
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation import markdown_table, transfer_rows
@@ -31,7 +31,7 @@ PAPER_CONFIG = "configs/detection/faster-rcnn_r50-c4_24k_voc0712.py"
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--backbones",
         nargs="+",
@@ -118,7 +118,7 @@ def transfer(args: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the table."""
-    with user_errors():
+    with user_errors("the same command continues there"):
         args = parse_args(argv)
         check_detection()
         guard_pickles(args.allow_pickle)

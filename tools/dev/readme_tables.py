@@ -5,7 +5,6 @@ docs/contributing.md describes the metafile and the results files.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from lt_plugins.engine.cli import user_errors
+from lt_plugins.engine.cli import ToolParser, user_errors
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation import TransferRun, markdown_table, mean_and_spread, transfer_rows
 from lt_plugins.evaluation.transfer_table import NUMERIC_COLUMNS, TRANSFER_HEADER
@@ -180,10 +179,10 @@ def check_all_results_are_named(methods: Sequence[Method]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write or check the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a table is not up to date")
-    args = parser.parse_args(argv)
     with user_errors():
+        parser = ToolParser(description=__doc__.splitlines()[0] if __doc__ else None)
+        parser.add_argument("--check", action="store_true", help="exit with 1 if a table is not up to date")
+        args = parser.parse_args(argv)
         methods = [Method(path) for path in sorted((ROOT / "configs").rglob("metafile.yml"))]
         check_all_results_are_named(methods)
         for page, content in pages(methods):

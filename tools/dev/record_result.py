@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -15,7 +14,7 @@ from typing import Any
 from mmengine.config import Config
 
 from lt_plugins.atomic_write import atomic_write
-from lt_plugins.engine.cli import user_errors
+from lt_plugins.engine.cli import ToolParser, user_errors
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation import RunFolder, detection_metrics
 
@@ -229,11 +228,11 @@ def collect_transfer(run: RunFolder) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the file."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("work_dir", help="work dir of a finished run")
-    parser.add_argument("out", type=Path, help="like results/lpa/paco_r32_cifar100-lt100_folder_20e_seed0.json")
-    args = parser.parse_args(argv)
     with user_errors():
+        parser = ToolParser(description=__doc__)
+        parser.add_argument("work_dir", help="work dir of a finished run")
+        parser.add_argument("out", type=Path, help="like results/lpa/paco_r32_cifar100-lt100_folder_20e_seed0.json")
+        args = parser.parse_args(argv)
         run = RunFolder(args.work_dir)
         result = collect_transfer(run) if (run.path / "transfer.json").is_file() else collect(run)
         atomic_write(args.out, (json.dumps(result, indent=2) + "\n").encode())

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from lt_plugins.engine.backbone import BACKBONE_PREFIX, find_torchvision_model, read_backbone, write_backbone
 from lt_plugins.engine.checkpoint import guard_pickles
-from lt_plugins.engine.cli import add_pickle_argument, user_errors
+from lt_plugins.engine.cli import ToolParser, add_pickle_argument, user_errors
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ToolParser(description=__doc__)
     parser.add_argument("checkpoint", help="checkpoint of any classifier, like work_dirs/NAME/epoch_200.pth")
     parser.add_argument("out", help="file to write; its ending says how: .pth or .safetensors")
     parser.add_argument(

@@ -1,0 +1,139 @@
+"""What a user sees of the log: what is about to happen, how it proceeds, what went wrong. Its file has everything."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from mmengine.logging import MMLogger
+
+from lt_plugins.terminal import PrintableStream, one_line, raw_stream
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+# Their lines describe themselves (environment, hooks, deprecations, ...), apart from those of _SHOWN.
+_INTERNAL = ("mmengine", "mmcv", "mmpretrain", "mmdet", "torch", "torchvision")
+_LOGGING = ("logging", "mmengine.logging")
+# Function that logs, beginnings of the lines to show; an empty one is any.
+_SHOWN = {
+    "after_train_iter": ("Epoch(train)", "Iter(train)"),
+    "after_val_epoch": ("",),
+    "after_test_epoch": ("",),
+    "resume": ("resumed epoch",),
+    "load_checkpoint": ("Load checkpoint from",),
+    "load_or_resume": ("Load checkpoint from",),
+}
+# Lines that the next one replaces on a terminal; those of evaluation only say that it is not yet done.
+_PROGRESS = ("after_train_iter", "after_val_iter", "after_test_iter")
+
+
+class ConsoleHandler(logging.Handler):
+    """Shows a run's lines on stdout: its summary, one line for each logged step, its metrics, warnings of this package.
+
+    On a terminal the line of the next step replaces that of the one before.
+
+    Args:
+        level (int): Lowest level to show. Defaults to ``logging.INFO``.
+    """
+
+    is_line_open = False
+
+    def __init__(self, level: int = logging.INFO) -> None:
+        super().__init__(level)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record, or not.
+
+        Args:
+            record (LogRecord): The record.
+        """
+        stream = raw_stream(sys.stdout)
+        on_terminal = stream.isatty()
+        is_progress = record.funcName in _PROGRESS and _origin().startswith("mmengine.")
+        if not (_is_shown(record) or (is_progress and on_terminal and "Exp name" not in record.getMessage())):
+            return
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            text = f"{record.levelname.lower() if record.levelno == logging.WARNING else record.levelname}: {text}"
+        try:
+            if is_progress and on_terminal:
+                width = shutil.get_terminal_size().columns
+                stream.write(f"\r\x1b[2K{one_line(text)[: width - 1]}")
+                stream.flush()
+                ConsoleHandler.is_line_open = True
+            else:
+                end_progress_line()
+                PrintableStream(stream).write(f"{text}\n")
+                stream.flush()
+        except (OSError, SystemExit):
+            # Nobody reads the console any more, or it goes to a full disk. That is no reason to end a training.
+            self.setLevel(logging.CRITICAL + 1)
+
+
+def end_progress_line() -> None:
+    """Begin a new line on the terminal, where the last one is a progress line."""
+    if ConsoleHandler.is_line_open:
+        ConsoleHandler.is_line_open = False
+        raw_stream(sys.stdout).write("\n")
+        raw_stream(sys.stdout).flush()
+
+
+def show_on_console(logger: MMLogger) -> None:
+    """Let a logger show on the console what matters, instead of everything.
+
+    Args:
+        logger (MMLogger): Changed in place; its file gets everything as before.
+    """
+    for index, handler in enumerate(logger.handlers):
+        if type(handler) is logging.StreamHandler:
+            quiet = ConsoleHandler(handler.level)
+            quiet.filters = handler.filters
+            logger.handlers[index] = quiet
+
+
+@contextmanager
+def warnings_to_log() -> Iterator[None]:
+    """Show warnings of this package in one line each; those of other packages go to the log of the run, if any."""
+
+    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+        if Path(filename).is_relative_to(PACKAGE):
+            end_progress_line()
+            print(f"warning: {one_line(str(message))}", file=sys.stderr, flush=True)  # noqa: T201
+        elif MMLogger._instance_dict:
+            text = f"{filename}:{lineno}: {category.__name__}: {message}"
+            MMLogger.get_current_instance().warning(text, extra={"to_console": False})
+
+    before = warnings.showwarning
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+
+
+def _is_shown(record: logging.LogRecord) -> bool:
+    if not getattr(record, "to_console", True):
+        return False
+    if record.levelno >= logging.ERROR:
+        return True
+    if not _origin().startswith(_INTERNAL):
+        return True
+    return record.getMessage().startswith(_SHOWN.get(record.funcName, ())) and record.levelno < logging.WARNING
+
+
+def _origin() -> str:
+    """The module whose line is being logged: ``print_log`` of mmengine hides it from the record."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name != __name__ and not name.startswith(_LOGGING):
+            return name
+        frame = frame.f_back
+    return ""

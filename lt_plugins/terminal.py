@@ -1,0 +1,116 @@
+"""Text of unknown origin (file names, class names, messages of other programs) on a terminal."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterable
+from typing import Any
+
+# Control characters but tab and line feed, the line separators of Unicode, what turns the direction of writing, and
+# halves of surrogate pairs (bytes of a file name that are not UTF-8).
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""Write out what a terminal would obey instead of showing.
+
+    Args:
+        text (str): Any text.
+
+    Returns:
+        str: The same with ``\x1b`` for an escape, ``\xff`` for a byte of a file name that is no UTF-8, and so on.
+    """
+    return _UNPRINTABLE.sub(_escape, text)
+
+
+def one_line(text: str) -> str:
+    """Bring a message to one printable line.
+
+    Args:
+        text (str): Any text.
+    """
+    return printable(" ".join(text.split()))
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that it cannot decode
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+class OutputClosed(SystemExit):
+    """Nobody reads the output any more, as after ``tool | head``; ends the process like SIGPIPE would."""
+
+    def __init__(self) -> None:
+        super().__init__(128 + 13)
+
+
+class PrintableStream:
+    """A text stream that shows everything it is given, and obeys none of it.
+
+    Args:
+        raw: The stream to write to, such as ``sys.stdout``. What may use escape codes (progress bars) writes there.
+    """
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+
+    def write(self, text: str) -> int:
+        """Write text.
+
+        Args:
+            text (str): The text.
+
+        Raises:
+            OutputClosed: If nobody reads it.
+            OSError: If it cannot be written, with the stream's name as ``filename``.
+        """
+        encoding = getattr(self.raw, "encoding", None) or "utf-8"
+        self._attempt(self.raw.write, printable(text).encode(encoding, "backslashreplace").decode(encoding))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write several texts.
+
+        Args:
+            lines (Iterable[str]): The texts.
+        """
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Hand on what is buffered; raises as :meth:`write` does."""
+        self._attempt(self.raw.flush)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.raw, name)
+
+    def _attempt(self, action: Any, *arguments: Any) -> None:
+        try:
+            action(*arguments)
+        except OSError as error:
+            self._give_up()
+            if error.errno == errno.EPIPE:
+                raise OutputClosed from error
+            raise OSError(error.errno, error.strerror, getattr(self.raw, "name", "the output")) from error
+
+    def _give_up(self) -> None:
+        """Send what is still buffered nowhere: the interpreter would try it again at exit, and complain."""
+        try:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.raw.fileno())
+            os.close(nowhere)
+        except (OSError, ValueError):  # a stream without a file
+            pass
+
+
+def raw_stream(stream: Any) -> Any:
+    """The stream below a :class:`PrintableStream`, for what moves the cursor itself.
+
+    Args:
+        stream: Any stream.
+    """
+    return stream.raw if isinstance(stream, PrintableStream) else stream
