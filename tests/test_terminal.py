@@ -50,7 +50,7 @@ def test_stream_of_an_old_encoding() -> None:
     stream = PrintableStream(raw)
     stream.write("Übung 猫\n")
     stream.flush()
-    assert raw.buffer.getvalue() == rb"\xdcbung \u732b" + b"\n"  # type: ignore[attr-defined]
+    assert raw.buffer.getvalue() == rb"\xdcbung \u732b" + b"\n"
 
 
 def test_nobody_reads() -> None:

@@ -102,7 +102,7 @@ def show_on_console(logger: MMLogger) -> None:
 def warnings_to_log() -> Iterator[None]:
     """Show warnings of this package in one line each; those of other packages go to the log of the run, if any."""
 
-    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any) -> None:
         if Path(filename).is_relative_to(PACKAGE):
             end_progress_line()
             print(f"warning: {one_line(str(message))}", file=sys.stderr, flush=True)  # noqa: T201
@@ -111,7 +111,7 @@ def warnings_to_log() -> Iterator[None]:
             MMLogger.get_current_instance().warning(text, extra={"to_console": False})
 
     before = warnings.showwarning
-    warnings.showwarning = show
+    warnings.showwarning = show  # type: ignore[assignment]
     try:
         yield
     finally:

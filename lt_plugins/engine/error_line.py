@@ -127,7 +127,7 @@ def _full_folders() -> list[Path]:
     """Where this command may write and has no room: the system does not say which file did not fit."""
     given = [Path(part.partition("=")[2] or part) for part in sys.argv[1:]]
     candidates = [*given, Path.cwd(), Path(tempfile.gettempdir()), Path("/dev/shm")]
-    full = {}
+    full: dict[int, Path] = {}
     for path in candidates:
         try:
             folder = next(place for place in (path, *path.parents) if place.is_dir())

@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import Any
+from typing import Any, NoReturn
 
 import torch.distributed as dist
 
@@ -67,21 +67,21 @@ def user_errors(continues: str = "") -> Iterator[None]:
 @contextmanager
 def _printable_output() -> Iterator[None]:
     out, err = (PrintableStream(raw_stream(stream)) for stream in (sys.stdout, sys.stderr))
-    typed: Any = redirect_stdout(out), redirect_stderr(err)  # type: ignore[type-var]
+    typed: Any = redirect_stdout(out), redirect_stderr(err)
     with typed[0], typed[1]:
         yield
 
 
-def _end(line: str, error: BaseException, code: int = 1) -> None:
+def _end(line: str, error: BaseException) -> NoReturn:
     end_progress_line()
     if os.environ.get(DEBUG_VARIABLE) == "1":
         traceback.print_exception(error)
     if _is_first_to_report():
         _say(f"error: {line}")
-    raise SystemExit(code) from error
+    raise SystemExit(1) from error
 
 
-def _end_by_signal(stop: KeyboardInterrupt, continues: str) -> None:
+def _end_by_signal(stop: KeyboardInterrupt, continues: str) -> NoReturn:
     number = stopping_signal(stop)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends the process at once
     end_progress_line()
@@ -92,7 +92,7 @@ def _end_by_signal(stop: KeyboardInterrupt, continues: str) -> None:
     raise SystemExit(128 + number) from stop
 
 
-def _end_by_lost_connection(error: BaseException, continues: str) -> None:
+def _end_by_lost_connection(error: BaseException, continues: str) -> NoReturn:
     """Another process was killed, which cannot say so itself."""
     if LAUNCHER_VARIABLE in os.environ:
         raise SystemExit(LOST_CONNECTION_CODE) from error
@@ -103,7 +103,7 @@ def _end_by_lost_connection(error: BaseException, continues: str) -> None:
     )
 
 
-def _end_by_bug(error: Exception) -> None:
+def _end_by_bug(error: Exception) -> NoReturn:
     end_progress_line()
     if not _is_connected() or _is_first_to_report():
         traceback.print_exception(error)

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yapf.yapflib.yapf_api
 from mmengine.config import Config
 from mmengine.logging import MMLogger, print_log
 
@@ -42,11 +41,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[QuietRunner, str]
     prepare_launch(cfg, "none")
     calls = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "stdout", io.StringIO())
-        patch.setattr(yapf.yapflib.yapf_api, "FormatCode", lambda *args, **_: calls.append(args))
+        patch.setattr(sys, "stdout", console := io.StringIO())
+        patch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda *args, **_: calls.append(args))
         runner = QuietRunner.from_cfg(cfg)
         runner.train()
-        printed = sys.stdout.getvalue()  # type: ignore[attr-defined]
+        printed = console.getvalue()
     assert not calls, "the text of the config was laid out"
     return runner, printed
 

@@ -15,7 +15,7 @@ from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 from tests.tool_process import ROOT, ToolProcess, run_tool, start_tool
 from tools.dist_run import describe_failures
 
-ARGUMENTS = [
+ARGUMENTS: list[str | Path] = [
     ROOT / "configs/baselines/ce/ce_r32_digits.py",
     "--cfg-options",
     "model.backbone.depth=20",
@@ -77,7 +77,7 @@ def test_nobody_reads_the_output(tmp_path: Path) -> None:
     """``tool | head``: no traceback, and the exit code of a program that SIGPIPE ends."""
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, ROOT / "tools/sweep.py", "--help"]
+    command = [sys.executable, str(ROOT / "tools/sweep.py"), "--help"]
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, cwd=ROOT, timeout=120)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
@@ -118,7 +118,7 @@ def test_what_the_launcher_says(codes: dict[int, int], line: str | None) -> None
 def test_launcher(program: str, lines: list[str], tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(f"import os, sys, time\nrank = int(os.environ['RANK'])\n{program}\n")
-    command = [sys.executable, ROOT / "tools/dist_run.py", "--standalone", "--nproc-per-node", "2", script]
+    command = [sys.executable, str(ROOT / "tools/dist_run.py"), "--standalone", "--nproc-per-node", "2", str(script)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     found = done.stderr.splitlines()
     assert len(found) == len(lines), done.stderr

@@ -109,6 +109,6 @@ def test_a_failing_run_stops_the_sweep_with_its_own_line(tmp_path: Path) -> None
         logs=tmp_path,
     )
     assert done.exit_code == 1
-    assert len(done.error_lines) == 2
+    assert len(done.error_lines) == 1
     assert "fuse='sum' is unknown" in done.error_lines[0]
     assert "the train run of lcreg_r32_digits, seed 0 stopped with exit code 1" in done.error_lines[1]
