@@ -20,9 +20,9 @@ def printable(text: str) -> str:
         text (str): Any text.
 
     Returns:
-        str: The same with ``\x1b`` for an escape, ``\xff`` for a byte of a file name that is no UTF-8, and so on.
+        str: The same with ``\x1b`` for an escape, ``\udcff`` for a byte of a file name that is no UTF-8, and so on.
     """
-    return _UNPRINTABLE.sub(_escape, text)
+    return _UNPRINTABLE.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def one_line(text: str) -> str:
@@ -32,13 +32,6 @@ def one_line(text: str) -> str:
         text (str): Any text.
     """
     return printable(" ".join(text.split()))
-
-
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that it cannot decode
-        code -= 0xDC00
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 class OutputClosed(SystemExit):

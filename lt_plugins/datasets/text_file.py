@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from mmengine.fileio import get
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.terminal import printable
 
 MAX_LINE_LENGTH = 16_384  # four times the longest path of Linux
 EXCERPT_LENGTH = 60
 MAX_PATH_SHOWN = 400
-# Control characters, separators of lines, what turns the direction of writing, surrogates.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _UTF16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 
@@ -107,7 +105,7 @@ def displayable(name: str) -> str:
     Args:
         name (str): Name of a file, folder or class.
     """
-    return _UNPRINTABLE.sub(lambda match: repr(match[0])[1:-1], name)
+    return printable(name).replace("\n", r"\n").replace("\t", r"\t")
 
 
 def show_path(path: str | Path) -> str:

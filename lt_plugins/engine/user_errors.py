@@ -12,8 +12,9 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, NoReturn
 
 import torch.distributed as dist
+from mmengine.logging import MMLogger
 
-from lt_plugins.engine.console import end_progress_line, warnings_to_log
+from lt_plugins.engine.console import end_progress_line, show_on_console, warnings_to_log
 from lt_plugins.engine.error_line import error_line
 from lt_plugins.engine.stop_signals import stop_signals, stopping_signal
 from lt_plugins.terminal import PrintableStream, one_line, raw_stream
@@ -43,6 +44,7 @@ def user_errors(continues: str = "") -> Iterator[None]:
     Args:
         continues (str): What continues a stopped tool, as in "--resume". Defaults to nothing.
     """
+    show_on_console(MMLogger.get_current_instance())  # where mmengine logs before there is a runner
     with _printable_output(), warnings_to_log(), stop_signals():
         try:
             try:
