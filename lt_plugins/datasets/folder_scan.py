@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from lt_plugins.datasets.text_file import displayable, show_path
@@ -46,11 +46,11 @@ class SkippedFiles:
         return f"{len(self):,} file{'s' if len(self) > 1 else ''} left out: {', '.join(named)}"
 
 
-def list_folder(folder: Path) -> list[os.DirEntry[str]]:
+def list_folder(folder: str | Path) -> list[os.DirEntry[str]]:
     """Entries of a folder by name, without hidden ones.
 
     Args:
-        folder (Path): The folder.
+        folder (str | Path): The folder.
 
     Raises:
         UserInputError: If it cannot be listed.
@@ -92,27 +92,31 @@ def scan_images(folder: Path, suffixes: Sequence[str], skipped: SkippedFiles) ->
         UserInputError: If a folder cannot be listed, or is a link to one that it lies in.
     """
     endings = tuple(suffix.lower() for suffix in suffixes)
-    return sorted(_walk(folder, "", endings, skipped, (os.path.realpath(folder),)))
+    images = []
+    # Folders to list: their path below ``folder``, and the chain of real paths that led to them: of the folders from
+    # which links were followed, and last of the folder itself.
+    waiting: list[tuple[str, tuple[str, ...]]] = [("", (os.path.realpath(folder),))]
+    while waiting:
+        below, chain = waiting.pop()
+        for entry in list_folder(f"{folder}/{below}"):
+            path = f"{below}{entry.name}"
+            if entry.name.lower().endswith(endings):
+                images.append(path)
+            elif not is_folder(entry):
+                skipped.add(entry.path)
+            elif entry.is_symlink():
+                waiting.append((f"{path}/", (*chain, _follow(entry, chain))))
+            else:
+                waiting.append((f"{path}/", (*chain[:-1], f"{chain[-1]}/{entry.name}")))
+    return sorted(images)
 
 
-def _walk(
-    folder: Path, below: str, endings: tuple[str, ...], skipped: SkippedFiles, chain: tuple[str, ...]
-) -> Iterator[str]:
-    """``chain`` holds the real path of the folder and, before it, of each folder from which a link was followed."""
-    for entry in list_folder(folder):
-        path = f"{below}{entry.name}"
-        if entry.name.lower().endswith(endings):
-            yield path
-        elif not is_folder(entry):
-            skipped.add(entry.path)
-        elif entry.is_symlink():
-            real = os.path.realpath(entry.path)
-            if any(f"{seen}/".startswith(f"{real}/") for seen in chain):
-                raise UserInputError(
-                    f"folder {show_path(entry.path)} is a link to {show_path(real)}, which contains it, so it has "
-                    "no end; remove the link"
-                )
-            yield from _walk(Path(entry.path), f"{path}/", endings, skipped, (*chain, real))
-        else:
-            inner = (*chain[:-1], f"{chain[-1]}/{entry.name}")
-            yield from _walk(Path(entry.path), f"{path}/", endings, skipped, inner)
+def _follow(link: os.DirEntry[str], chain: tuple[str, ...]) -> str:
+    """The real path of a link to a folder, unless it leads back."""
+    real = os.path.realpath(link.path)
+    if any(f"{seen}/".startswith(f"{real}/") for seen in chain):
+        raise UserInputError(
+            f"folder {show_path(link.path)} is a link to {show_path(real)}, which contains it, so it has no end; "
+            "remove the link"
+        )
+    return real

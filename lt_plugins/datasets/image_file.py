@@ -16,6 +16,7 @@ from mmengine.fileio import get
 from PIL import Image
 
 from lt_plugins.datasets.text_file import show_path
+from lt_plugins.errors import UserInputError
 
 # Endings of the formats that both OpenCV (training) and Pillow (tools/datasets/check.py) read.
 IMAGE_SUFFIXES = (
@@ -41,6 +42,20 @@ _KINDS = {
 
 class ImageFileError(ValueError):
     """Why a file cannot be used as an image: the rest of a sentence that begins with its name."""
+
+
+def check_max_pixels(max_pixels: Any) -> int:
+    """Refuse a limit that is no positive integer.
+
+    Args:
+        max_pixels (int): The limit.
+
+    Raises:
+        UserInputError: If it is something else.
+    """
+    if type(max_pixels) is not int or max_pixels < 1:
+        raise UserInputError(f"max_pixels={max_pixels!r} must be a positive integer, like {DEFAULT_MAX_PIXELS}")
+    return max_pixels
 
 
 def read_image_file(

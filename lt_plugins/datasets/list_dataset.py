@@ -46,6 +46,8 @@ class ListDataset(LabelledDataset):
     def __init__(
         self, ann_file: str, num_classes: int, path_replace: Mapping[str, str] | None = None, **kwargs: Any
     ) -> None:
+        if type(num_classes) is not int or num_classes < 1:
+            raise UserInputError(f"num_classes={num_classes!r} of ListDataset must be a positive integer")
         self.num_classes = num_classes
         self.path_replace = _compile(path_replace or {})
         super().__init__(ann_file=ann_file, **kwargs)

@@ -50,6 +50,8 @@ def read_lines(path: str | Path, what: str, hint: str) -> list[str]:
         raise UserInputError(f"{what} {name}, line {number}: {shown} is not UTF-8; save the file as UTF-8") from error
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\ufeff" in text:
+        text = text.replace("\n\ufeff", "\n")  # where files with a byte order mark were put together
     lines = text.split("\n")
     if len(max(lines, key=len)) > MAX_LINE_LENGTH:
         number, line = next((i, line) for i, line in enumerate(lines, start=1) if len(line) > MAX_LINE_LENGTH)

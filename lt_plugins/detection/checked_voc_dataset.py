@@ -8,7 +8,7 @@ from typing import Any
 from mmdet.datasets import VOCDataset
 from mmdet.registry import DATASETS
 
-from lt_plugins.datasets.image_file import DEFAULT_MAX_PIXELS
+from lt_plugins.datasets.image_file import DEFAULT_MAX_PIXELS, check_max_pixels
 from lt_plugins.datasets.list_dataset import leaves_folder
 from lt_plugins.datasets.text_file import excerpt, read_lines, show_path
 from lt_plugins.detection.voc_annotations import find_voc_problem
@@ -43,7 +43,7 @@ class CheckedVOCDataset(VOCDataset):
                 f"metainfo classes={classes[:60]!r} is one text; give a list of names, [{classes[:60]!r}]"
             )
         self.keep_difficult = keep_difficult
-        self.max_pixels = max_pixels
+        self.max_pixels = check_max_pixels(max_pixels)
         super().__init__(**kwargs)
 
     def load_data_list(self) -> list[dict]:

@@ -80,7 +80,7 @@ def test_the_limit_can_be_set(tmp_path: Path, suffix: str) -> None:
     assert LoadImage(max_pixels=1200)({"img_path": str(path)})["img"].shape == (30, 40, 3)
     with pytest.raises(UserInputError, match="40 x 30 pixels, more than max_pixels=1199"):
         LoadImage(max_pixels=1199)({"img_path": str(path)})
-    with pytest.raises(UserInputError, match="max_pixels='many' of LoadImage must be a positive integer"):
+    with pytest.raises(UserInputError, match="max_pixels='many' must be a positive integer"):
         LoadImage(max_pixels="many")  # type: ignore[arg-type]
 
 

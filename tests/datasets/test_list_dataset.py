@@ -104,3 +104,9 @@ def test_rules_are_checked(tmp_path: Path, rules: dict[str, str]) -> None:
 def test_rules_must_not_lead_out(tmp_path: Path) -> None:
     with pytest.raises(UserInputError, match=r"line 1: '../b.jpg' leaves the data root"):
         _build(tmp_path, "a.jpg 0", path_replace={"a": "../b"})
+
+
+@pytest.mark.parametrize("num_classes", [0, -1, "5", 5.0, None, True])
+def test_number_of_classes(tmp_path: Path, num_classes: object) -> None:
+    with pytest.raises(UserInputError, match=r"num_classes=.* of ListDataset must be a positive integer"):
+        _build(tmp_path, "a.jpg 0", num_classes=num_classes)

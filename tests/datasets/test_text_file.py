@@ -21,8 +21,9 @@ TEXT = "train/a b.jpg 0\nvélo.jpg 1\n"
         TEXT.encode("utf-8-sig"),
         TEXT.replace("\n", "\r\n").encode("utf-8-sig"),
         TEXT.replace("\n", "\r").encode(),
+        b"".join(line.encode("utf-8-sig") for line in TEXT.splitlines(keepends=True)),
     ],
-    ids=["unix", "no last line feed", "byte order mark", "windows", "old mac"],
+    ids=["unix", "no last line feed", "byte order mark", "windows", "old mac", "put together"],
 )
 def test_any_editor(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x.txt").write_bytes(data)

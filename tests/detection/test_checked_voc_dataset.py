@@ -95,7 +95,10 @@ def replace_text(old: str, new: str) -> Callable[[Path], None]:
 
 
 def list_bytes(content: bytes) -> Callable[[Path], None]:
-    return lambda folder: (folder / "ImageSets" / "Main" / "trainval.txt").write_bytes(content) and None
+    def damage(folder: Path) -> None:
+        (folder / "ImageSets" / "Main" / "trainval.txt").write_bytes(content)
+
+    return damage
 
 
 def image_as_pipe(folder: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.compat import check_detection
 from lt_plugins.datasets.class_names import check_same_classes
-from lt_plugins.datasets.image_file import DEFAULT_MAX_PIXELS
+from lt_plugins.datasets.image_file import DEFAULT_MAX_PIXELS, check_max_pixels
 from lt_plugins.datasets.integrity import DECODE_ERRORS, decode_image, describe_decode_error
 from lt_plugins.datasets.text_file import show_path
 from lt_plugins.engine.analysis import check_device
@@ -54,6 +54,7 @@ def predict(args: argparse.Namespace) -> None:
     from lt_plugins.detection.predict import Predictor, find_images
 
     check_device(args.device)
+    check_max_pixels(args.max_pixels)
     if not 0 <= args.score_threshold <= 1:
         raise UserInputError(f"--score-threshold {args.score_threshold} must be from 0 to 1.")
     images = find_images(args.images)

@@ -12,7 +12,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmpretrain.registry import TRANSFORMS
 from numpy.typing import NDArray
 
-from lt_plugins.datasets.image_file import DEFAULT_MAX_PIXELS, ImageFileError, read_image_file
+from lt_plugins.datasets.image_file import DEFAULT_MAX_PIXELS, ImageFileError, check_max_pixels, read_image_file
 from lt_plugins.datasets.text_file import show_path
 from lt_plugins.errors import UserInputError
 
@@ -44,11 +44,9 @@ class LoadImage(LoadImageFromFile):
 
     def __init__(self, max_pixels: int = DEFAULT_MAX_PIXELS, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not isinstance(max_pixels, int) or max_pixels < 1:
-            raise UserInputError(f"max_pixels={max_pixels!r} of LoadImage must be a positive integer, like 134217728")
         if self.file_client_args is not None:
             raise UserInputError("LoadImage knows no file_client_args; give backend_args, as mmcv advises")
-        self.max_pixels = max_pixels
+        self.max_pixels = check_max_pixels(max_pixels)
 
     def transform(self, results: dict) -> dict | None:
         """Load one image.
