@@ -2,38 +2,153 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
+from lt_plugins.errors import UserInputError
+
 TEMPORARY_SUFFIX = ".incomplete"
+
+_MAX_LINKS = 40  # as many as Linux follows
+# Of a file name; a longer one is shortened before the suffix is added.
+_MAX_NAME_BYTES = 200
 
 
 def atomic_write(path: str | Path, data: bytes) -> None:
     """Write ``data`` to ``path`` so that a kill, a crash or a full disk never leaves a cut-off file there.
 
-    The bytes go to ``<path>.incomplete`` beside it, reach the disk, and only then take the name ``path`` in one step. A
-    file that was at ``path`` before stays as it was until then.
+    The bytes go to ``<path>.<process>.incomplete`` beside it, reach the disk, and only then take the name ``path`` in
+    one step. A file that was at ``path`` before stays as it was until then, and its mode and owner stay for good; a new
+    one gets the mode that the umask allows. A symbolic link stays, and the file it points at is written. What is no
+    file but takes bytes (a terminal, ``/dev/stdout``, ``/dev/null``, a FIFO that is read) is written to directly.
 
     Args:
         path (str | Path): The file to write; its folder is made if missing.
         data (bytes): The content.
 
     Raises:
-        OSError: If the data cannot be written; ``path`` is untouched then, and no temporary file is left.
+        UserInputError: If ``path`` is something that is never written to: a folder, a disk, a socket.
+        OSError: If the data cannot be written; names ``path``, which is untouched then, and no temporary file is left.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        target = _follow_links(path)
+        if _is_descriptor(target):
+            _write_to_descriptor(int(target.name), data)
+            return
+        before = target.stat() if target.exists() else None
+        if before is not None and not stat.S_ISREG(before.st_mode):
+            _write_to_device(path, before.st_mode, data)
+            return
+        if before is not None and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        _replace(target, data, before)
+    except OSError as error:
+        # Writes name no file, and a failed rename the temporary one.
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def check_output(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
+    """Refuse a place for an output that :func:`atomic_write` would refuse, or that is read from, before any work.
+
+    Args:
+        path (str | Path): Where the output is to go.
+        inputs (Iterable[str | Path]): Files that are read; those that do not exist are passed over.
+
+    Raises:
+        UserInputError: If it is one of ``inputs``, under whatever name, or cannot be a file.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserInputError(f"output {path} is a folder; give the path of a file in it.")
+    if path.exists():
+        _require_writable_kind(path, path.stat().st_mode)
+        for source in inputs:
+            if Path(source).exists() and path.samefile(source) and stat.S_ISREG(path.stat().st_mode):
+                raise UserInputError(f"output {path} is the same file as the input {source}; give another path.")
+    for folder in path.parents:
+        if folder.exists():
+            if not folder.is_dir():
+                raise UserInputError(f"output {path} cannot be written: {folder} is a file, not a folder.")
+            break
+
+
+def _follow_links(path: Path) -> Path:
+    """What a link points at in the end, whether it exists or not; a descriptor (``/proc/N/fd/M``) is not followed."""
+    for _ in range(_MAX_LINKS):
+        path = Path(os.path.realpath(path.parent), path.name)
+        if not path.is_symlink() or _is_descriptor(path):
+            return path
+        path = path.parent / path.readlink()
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _is_descriptor(path: Path) -> bool:
+    """Whether it names an open file of this process: ``/dev/stdout``, ``/dev/fd/3``."""
+    return path.parent == Path("/proc", str(os.getpid()), "fd") and path.name.isdigit()
+
+
+def _write_to_descriptor(descriptor: int, data: bytes) -> None:
+    """Write where the process is writing, after what it has printed; a file opened anew would begin at its start."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _write_all(descriptor, data)
+
+
+def _write_to_device(path: Path, mode: int, data: bytes) -> None:
+    _require_writable_kind(path, mode)
+    # Without O_NONBLOCK a FIFO that nobody reads would stop the process for good.
+    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        os.set_blocking(descriptor, True)
+        _write_all(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
+def _require_writable_kind(path: Path, mode: int) -> None:
+    if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)):
+        kind = {stat.S_IFDIR: "a folder", stat.S_IFBLK: "a disk", stat.S_IFSOCK: "a socket"}.get(
+            stat.S_IFMT(mode), "no file"
+        )
+        raise UserInputError(f"output {path} is {kind}, which is never written to; give the path of a file.")
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _replace(target: Path, data: bytes, before: os.stat_result | None) -> None:
+    """Write a regular file under a temporary name and rename it; ``before`` is what is known of the one it replaces."""
+    name = os.fsdecode(os.fsencode(target.name)[:_MAX_NAME_BYTES])
+    # By process, so that two that write the same file do not write into each other's temporary one.
+    temporary = target.with_name(f"{name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    temporary.unlink(missing_ok=True)
+    # O_EXCL: a link that lies in wait under this name is not followed.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        try:
+            _write_all(descriptor, data)
+            if before is not None:
+                with suppress(PermissionError):  # only root gives files away
+                    os.chown(descriptor, before.st_uid, before.st_gid)
+                os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(target)
+    except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    _sync_folder(target.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -79,7 +79,8 @@ def registered(registry_name: str) -> dict[str, Any]:
 def registry_names() -> list[str]:
     """Names of all registries that hold something of the package."""
     names = {n for m in (mmengine.registry, mmpretrain.registry) for n, v in vars(m).items() if isinstance(v, Registry)}
-    return sorted(name for name in names if registered(name))
+    # mmpretrain imports those of mmengine under names of its own.
+    return sorted(name for name in names if registered(name) and not name.startswith("MMENGINE_"))
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -357,6 +358,7 @@ HOOKS: dict[str, Entry] = {
     "PeakMemoryHook": Entry(),
     "PreflightHook": Entry(),
     "ReclusterHook": Entry(),
+    "RunLogHook": Entry(),
     "SafeCheckpointHook": Entry(),
     "SyncBatchNormHook": Entry(),
     "TemperatureHook": Entry(),
@@ -365,6 +367,9 @@ TASKS: dict[str, Entry] = {"AttributeClustering": Entry(), "SubclassClustering":
 METRICS: dict[str, Entry] = {"CalibrationError": Entry(), "ShotAccuracy": Entry()}
 TRANSFORMS: dict[str, Entry] = {"LoadImage": Entry()}
 FUNCTIONS: dict[str, Entry] = {"epoch_worker_init": Entry()}
+
+VISBACKENDS = {"LocalVisBackend": Entry(lambda folder: {"save_dir": str(folder)})}
+INITIALIZERS = {"Pretrained": Entry(lambda folder: {"checkpoint": str(folder / "epoch_1.pth")})}
 
 TABLES: dict[str, dict[str, Any]] = {
     "MODELS": MODULES,
@@ -375,4 +380,6 @@ TABLES: dict[str, dict[str, Any]] = {
     "METRICS": METRICS,
     "TRANSFORMS": TRANSFORMS,
     "FUNCTIONS": FUNCTIONS,
+    "VISBACKENDS": VISBACKENDS,
+    "WEIGHT_INITIALIZERS": INITIALIZERS,
 }

@@ -86,6 +86,7 @@ def train(method: str, seed: int, out: Path, progress: Progress) -> Trained:
     """Train one method as tools/train.py does, with a progress line instead of the log, which goes to the work dir."""
     cfg = load_config(str(METHODS[method]), {"randomness.seed": seed})
     cfg.work_dir = str(out / f"{METHODS[method].stem}_seed{seed}")
+    cfg.default_hooks.checkpoint.overwrite = True  # a demo that is shown again
     prepare_launch(cfg, "none")
     runner = QuietRunner.from_cfg(cfg)
     runner.register_hook(ProgressHook(progress, f"{method}, seed {seed}"))

@@ -10,16 +10,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.engine.cli import ToolParser, load_config, parse_overrides, user_errors
 from lt_plugins.engine.recorded_run import RecordedRun
 from lt_plugins.engine.stages import check_stages, find_stages
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation import markdown_table, mean_and_spread
+from lt_plugins.evaluation import markdown_table, mean_and_spread, published_results
 from lt_plugins.visualization import HtmlReport
 
 METRICS = {
@@ -41,10 +38,13 @@ def published(config: Path) -> str:
     metafile = config.with_name("metafile.yml")
     if not metafile.is_file():
         return "-"
-    models: list[dict[str, Any]] = yaml.safe_load(metafile.read_text(encoding="utf-8"))["Models"]
-    results = [result for model in models if Path(model["Config"]).name == config.name for result in model["Results"]]
-    numbers = [result["Published"] for result in results if "Published" in result]
-    return f"{numbers[0]['overall']:.1f} ({numbers[0]['source']})" if numbers else "-"
+    numbers = [found for path, found in published_results(metafile) if Path(path).name == config.name]
+    if not numbers:
+        return "-"
+    overall = numbers[0].get("overall")
+    if not isinstance(overall, int | float):
+        raise UserInputError(f"{metafile}: Published of {config.name} has overall={overall!r}, expected a number.")
+    return f"{overall:.1f} ({numbers[0]['source']})"
 
 
 def rows(configs: Sequence[Path], runs: Sequence[RecordedRun]) -> list[tuple[str, ...]]:
@@ -98,6 +98,7 @@ def sweep(args: argparse.Namespace) -> None:
         cfg = load_config(str(config), parse_overrides(args.cfg_options))
         cfg.work_dir = str(args.work_dir)
         check_stages(find_stages(cfg))
+        published(config)
     runs = [
         RecordedRun(
             f"{config.stem}, seed {seed}",

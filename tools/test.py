@@ -9,18 +9,21 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 
-from lt_plugins.atomic_write import atomic_write
+from lt_plugins.atomic_write import atomic_write, check_output
 from lt_plugins.engine.checkpoint import guard_pickles
 from lt_plugins.engine.cli import ToolParser, add_config_arguments, add_pickle_argument, load_config, user_errors
 from lt_plugins.engine.launch import add_launcher_argument, prepare_launch
 from lt_plugins.engine.quiet_runner import QuietRunner
+from lt_plugins.engine.run_checkpoints import resolve_checkpoint
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = ToolParser(description=__doc__)
     add_config_arguments(parser)
-    parser.add_argument("checkpoint", help="checkpoint file, like work_dirs/NAME/epoch_200.pth")
+    parser.add_argument(
+        "checkpoint", help="checkpoint file, like work_dirs/NAME/epoch_200.pth, or work dir of a run (its last one)"
+    )
     parser.add_argument("--work-dir", help="where logs go (default: work_dirs/<name of the config>)")
     parser.add_argument("--out", help="also write the metrics to this JSON file")
     add_launcher_argument(parser)
@@ -35,7 +38,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         guard_pickles(args.allow_pickle)
         cfg = load_config(args.config, args.cfg_options)
         cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs", Path(args.config).stem))
-        cfg.load_from, cfg.resume = args.checkpoint, False
+        checkpoint = resolve_checkpoint(args.checkpoint, args.allow_pickle)
+        if args.out:
+            check_output(args.out, [args.config, checkpoint])
+        cfg.load_from, cfg.resume = checkpoint, False
         prepare_launch(cfg, args.launcher)
         metrics = QuietRunner.from_cfg(cfg).test()
         if is_main_process():

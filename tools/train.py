@@ -14,6 +14,7 @@ from lt_plugins.engine.backbone import set_backbone
 from lt_plugins.engine.checkpoint import guard_pickles
 from lt_plugins.engine.cli import ToolParser, add_config_arguments, add_pickle_argument, load_config, user_errors
 from lt_plugins.engine.launch import add_launcher_argument, launch_rank, prepare_launch
+from lt_plugins.engine.run_checkpoints import OVERWRITE_OPTION
 from lt_plugins.engine.run_lock import lock_run
 from lt_plugins.engine.stages import check_stages, find_stages, train_stages
 from lt_plugins.errors import UserInputError
@@ -30,6 +31,9 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         const="auto",
         help="go on where the run in the work dir stopped, or start if there is none; with a path, go on from this "
         "checkpoint (of the last stage)",
+    )
+    parser.add_argument(
+        OVERWRITE_OPTION, action="store_true", help="replace the checkpoints of an earlier run in the work dir"
     )
     parser.add_argument(
         "--backbone",
@@ -79,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             prepare_launch(stage.cfg, args.launcher)
         in_config = (cfg.get("load_from") or "auto") if cfg.get("resume") else None
         with lock_run(cfg.work_dir) if launch_rank(args.launcher) == 0 else nullcontext():
-            train_stages(stages, args.resume or in_config)
+            train_stages(stages, args.resume or in_config, args.overwrite, args.allow_pickle)
 
 
 if __name__ == "__main__":

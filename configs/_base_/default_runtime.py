@@ -10,6 +10,7 @@ default_hooks = dict(
     visualization=dict(type="VisualizationHook", enable=False),
     memory=dict(type="PeakMemoryHook"),
     finite=dict(type="FiniteTrainingHook"),
+    run_log=dict(type="RunLogHook"),
 )
 
 # A config that adds a hook repeats these: custom_hooks = [*_base_.custom_hooks, dict(type='...')].

@@ -10,12 +10,9 @@ from mmengine.runner import Runner
 from torch import nn
 
 from lt_plugins.engine.backbone import RANDOM_BACKBONE, Backbone, read_backbone
-from lt_plugins.engine.checkpoint_fit import describe_misfits
+from lt_plugins.engine.checkpoint_fit import COUNTER, describe_misfits
 from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
-
-# Batch normalisation without it works: it only matters where momentum is None.
-COUNTER = "num_batches_tracked"
 
 
 @HOOKS.register_module()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from lt_plugins.engine.backbone import RANDOM_BACKBONE
 from lt_plugins.engine.checkpoint import ALLOW_PICKLE_OPTION
 from lt_plugins.engine.recorded_run import RecordedRun
+from lt_plugins.engine.run_checkpoints import resolve_checkpoint
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation import TransferRun, detection_metrics
 
@@ -27,11 +28,12 @@ class NamedBackbone(NamedTuple):
     source: str
 
 
-def parse_backbone(text: str) -> NamedBackbone:
-    """Read ``random``, ``FILE`` or ``NAME=FILE``.
+def parse_backbone(text: str, allow_pickle: bool = False) -> NamedBackbone:
+    """Read ``random``, ``FILE`` or ``NAME=FILE``; the file may be a work dir, for its last checkpoint.
 
     Args:
         text (str): As given.
+        allow_pickle (bool): As for :func:`~lt_plugins.engine.checkpoint.load_checkpoint`. Defaults to False.
 
     Returns:
         NamedBackbone: A file goes by its name, a checkpoint of a run (``epoch_90.pth``) by its folder's, unless it has
@@ -43,6 +45,7 @@ def parse_backbone(text: str) -> NamedBackbone:
     if text == RANDOM_BACKBONE:
         return NamedBackbone(text, text)
     name, is_named, source = text.rpartition("=")
+    source = resolve_checkpoint(source, allow_pickle)
     path = Path(source)
     if not path.is_file():
         raise UserInputError(f"--backbones {text}: {source} does not exist; give a checkpoint or {RANDOM_BACKBONE!r}.")

@@ -11,6 +11,7 @@ from lt_plugins.engine.backbone import (
     write_backbone,
 )
 from lt_plugins.engine.best_places import Place
+from lt_plugins.engine.checked_pretrained_init import CheckedPretrainedInit
 from lt_plugins.engine.checkpoint import find_last_checkpoint, guard_pickles, load_checkpoint
 from lt_plugins.engine.checkpoint_fit import check_checkpoint_fit
 from lt_plugins.engine.clustering_task import ClusteringTask, FeaturePass
@@ -23,10 +24,12 @@ from lt_plugins.engine.hooks import (
     PeakMemoryHook,
     PreflightHook,
     ReclusterHook,
+    RunLogHook,
     SafeCheckpointHook,
     SyncBatchNormHook,
     TemperatureHook,
 )
+from lt_plugins.engine.lasting_vis_backend import LastingVisBackend
 from lt_plugins.engine.latent_gallery import LatentGallery
 from lt_plugins.engine.latents import LatentUsage, effective_number, measure_latents, view_images
 from lt_plugins.engine.preflight import check_setup, preflight_summary
@@ -41,18 +44,21 @@ __all__ = [
     "AttributeRetrieval",
     "Backbone",
     "CPUSyncBatchNorm",
+    "CheckedPretrainedInit",
     "CheckpointFitHook",
     "ClassDistributionHook",
     "ClusteringTask",
     "DeferredReweightHook",
     "EpochSeedHook",
     "FeaturePass",
+    "LastingVisBackend",
     "LatentGallery",
     "LatentUsage",
     "PeakMemoryHook",
     "Place",
     "PreflightHook",
     "ReclusterHook",
+    "RunLogHook",
     "SafeCheckpointHook",
     "SubclassClustering",
     "SyncBatchNormHook",

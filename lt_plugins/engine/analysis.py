@@ -121,7 +121,9 @@ def check_device(device: str) -> None:
         raise UserInputError("--device cuda needs a CUDA device, and none is here; use --device cpu.")
 
 
-def open_page(title: str, name: str, trained: TrainedModel, out_dir: Path | None) -> FigurePage:
+def open_page(
+    title: str, name: str, trained: TrainedModel, out_dir: Path | None, inputs: Sequence[Path] = ()
+) -> FigurePage:
     """Begin a page about a trained model.
 
     Args:
@@ -129,11 +131,12 @@ def open_page(title: str, name: str, trained: TrainedModel, out_dir: Path | None
         name (str): What the default folder is called after.
         trained (TrainedModel): The model.
         out_dir (Path | None): The folder; by default ``<name>_<checkpoint>`` beside the checkpoint.
+        inputs (Sequence[Path]): Pictures that are shown, which those of the page must not replace. Defaults to none.
 
     Raises:
         UserInputError: If the folder cannot be made.
     """
-    return FigurePage(title, out_dir or trained.checkpoint.with_name(f"{name}_{trained.checkpoint.stem}"))
+    return FigurePage(title, out_dir or trained.checkpoint.with_name(f"{name}_{trained.checkpoint.stem}"), inputs)
 
 
 def describe_origin(trained: TrainedModel) -> str:

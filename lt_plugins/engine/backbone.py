@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -16,12 +15,12 @@ from torchvision.models import get_model  # type: ignore[import-untyped]
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.engine.checkpoint import load_checkpoint
-from lt_plugins.engine.finite import check_finite_checkpoint
+from lt_plugins.engine.run_checkpoints import resolve_checkpoint
+from lt_plugins.engine.safetensors_file import SAFETENSORS_SUFFIX, is_safetensors, pack_safetensors
 from lt_plugins.errors import UserInputError
 
 BACKBONE_PREFIX = "backbone."
 RANDOM_BACKBONE = "random"
-SAFETENSORS_SUFFIX = ".safetensors"
 # Those of torchvision with the architecture of mmpretrain's ResNet and ResNeXt.
 TORCHVISION_MODELS = (
     *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
@@ -55,8 +54,9 @@ def read_backbone(path: str | Path, allow_pickle: bool = False) -> Backbone:
 
     Args:
         path (str | Path): A checkpoint of any classifier, of whose encoders the trained one (not the momentum encoder)
-            is taken; or a file that holds a backbone alone, with or without ``backbone.`` before its names: one written
-            by :func:`write_backbone`, or weights of torchvision. ``.pth`` or ``.safetensors``.
+            is taken; the work dir of its run, whose last checkpoint is taken; or a file that holds a backbone alone,
+            with or without ``backbone.`` before its names: one written by :func:`write_backbone`, or weights of
+            torchvision. ``.pth`` or ``.safetensors``.
         allow_pickle (bool): As for :func:`load_checkpoint`. Defaults to False.
 
     Returns:
@@ -65,7 +65,7 @@ def read_backbone(path: str | Path, allow_pickle: bool = False) -> Backbone:
     Raises:
         UserInputError: If the file is missing, damaged, or holds no backbone.
     """
-    checkpoint = _read_safetensors(Path(path)) if _is_safetensors(path) else load_checkpoint(path, "cpu", allow_pickle)
+    checkpoint = load_checkpoint(resolve_checkpoint(str(path), allow_pickle), "cpu", allow_pickle)
     state_dict = checkpoint.get("state_dict", checkpoint)
     tensors = {k.removeprefix("module."): v for k, v in state_dict.items() if isinstance(v, Tensor)}
     weights = {k.removeprefix(BACKBONE_PREFIX): v for k, v in tensors.items() if k.startswith(BACKBONE_PREFIX)}
@@ -87,16 +87,19 @@ def write_backbone(weights: Mapping[str, Tensor], path: str | Path, prefix: str 
         weights (Mapping[str, Tensor]): Its tensors by their names inside the backbone.
         path (str | Path): The file: ``.pth`` or ``.safetensors``.
         prefix (str): What goes before the names. Defaults to ``backbone.``, by which mmpretrain and mmdet find it.
+            With an empty one a ``.pth`` file holds the tensors by name alone, as ``torchvision`` reads them.
 
     Raises:
         UserInputError: If the name of the file has another ending, or safetensors is not installed.
     """
-    named = {prefix + key: value.detach().cpu().contiguous() for key, value in weights.items()}
-    if _is_safetensors(path):
-        data = _safetensors().save(named, metadata={"format": "pt"})
+    # Clones: of a view torch would write the whole tensor behind it.
+    named = {prefix + key: value.detach().cpu().contiguous().clone() for key, value in weights.items()}
+    if is_safetensors(path):
+        data = pack_safetensors(named)
     elif Path(path).suffix == ".pth":
         buffer = io.BytesIO()
-        torch.save({"state_dict": named}, buffer)
+        # torchvision's load_state_dict takes tensors by name and nothing around them.
+        torch.save({"state_dict": named} if prefix else named, buffer)
         data = buffer.getvalue()
     else:
         raise UserInputError(f"{path} must end in .pth or {SAFETENSORS_SUFFIX}, which says what to write.")
@@ -144,31 +147,6 @@ def set_backbone(cfg: Config, source: str, allow_pickle: bool = False) -> None:
             f"--backbone {source}: {cfg.filename} has no dict(type='LoadBackboneHook') in custom_hooks; the option is "
             "for detectors (configs/detection). A classifier takes --cfg-options load_from=CKPT."
         )
-    if source != RANDOM_BACKBONE and not Path(source).is_file():
+    if source != RANDOM_BACKBONE and not Path(source).exists():
         raise UserInputError(f"--backbone {source} does not exist; give a checkpoint, or {RANDOM_BACKBONE!r}.")
     hooks[0].update(checkpoint=source, allow_pickle=allow_pickle)
-
-
-def _is_safetensors(path: str | Path) -> bool:
-    return Path(path).suffix == SAFETENSORS_SUFFIX
-
-
-def _read_safetensors(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise UserInputError(f"checkpoint {path} does not exist; give the path of a {SAFETENSORS_SUFFIX} file.")
-    safetensors = _safetensors()
-    try:
-        checkpoint = safetensors.load(path.read_bytes())
-    except importlib.import_module("safetensors").SafetensorError as error:
-        raise UserInputError(f"{path} is no file of safetensors, or is damaged ({error}).") from error
-    check_finite_checkpoint(checkpoint, str(path))
-    return checkpoint
-
-
-def _safetensors() -> Any:
-    try:
-        return importlib.import_module("safetensors.torch")
-    except ImportError as error:
-        raise UserInputError(
-            f"{SAFETENSORS_SUFFIX} files need safetensors ({error}); run: pip install safetensors, or use a .pth file."
-        ) from error

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from lt_plugins.atomic_write import atomic_write
-from lt_plugins.engine.checkpoint import find_last_checkpoint, load_checkpoint
+from lt_plugins.engine.run_checkpoints import load_last_checkpoint
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation import RunFolder
+from lt_plugins.unreadable import read_json, refuse_unreadable
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTED = "tested.json"
@@ -52,7 +53,7 @@ class RecordedRun:
         self.record = {"config": config, **(details or {}), "seed": seed, "overrides": self.overrides}
         self._path = folder / file_name
         if self._path.is_file():
-            before = json.loads(self._path.read_text(encoding="utf-8"))
+            before = read_json(self._path, "give another --work-dir, or delete the folder to run it again.")
             changed = [k for k, value in self.record.items() if k not in may_change and before.get(k) != value]
             if changed:
                 raise UserInputError(
@@ -71,12 +72,15 @@ class RecordedRun:
         """
         tested = self.folder / TESTED
         if tested.is_file():
-            return json.loads(tested.read_text(encoding="utf-8"))
+            advice = "delete it to test again."
+            metrics = read_json(tested, advice)
+            with refuse_unreadable(tested, "a list of metrics", advice):
+                return {name: float(value) for name, value in metrics.items()}
         if not any(log.stat().st_size for log in self.folder.glob("*/vis_data/scalars.json")):
             return None  # stopped before it logged anything
         run = RunFolder(self.folder)
-        train_cfg = run.config()[1]["train_cfg"]
-        last = train_cfg.get("max_iters") or train_cfg["max_epochs"]
+        train_cfg = run.setting("train_cfg", dict)
+        last = train_cfg.get("max_iters") or run.setting("train_cfg.max_epochs", int)
         found = [row for row in run.log().metrics if row["step"] == last]
         return found[-1] if found else None
 
@@ -97,22 +101,21 @@ class RecordedRun:
             self._start("train", ["--resume", *options], num_gpus)
         metrics = self.metrics()
         if metrics is None:  # not evaluated after the last step, or stopped there: mmengine does not repeat it
-            checkpoint = find_last_checkpoint(self.folder)
-            if checkpoint is None:
+            if load_last_checkpoint(self.folder) is None:
                 raise UserInputError(f"the training of {self} left no checkpoint in {self.folder}.")
-            self._start("test", [checkpoint, "--out", str(self.folder / TESTED)], num_gpus)
+            self._start("test", [str(self.folder), "--out", str(self.folder / TESTED)], num_gpus)
             metrics = self.metrics()
             assert metrics is not None
         return metrics
 
     def _is_trained(self) -> bool:
         """Whether its last checkpoint is of the last step, so that nothing is left to resume."""
-        checkpoint = find_last_checkpoint(self.folder)
-        if checkpoint is None:
+        last = load_last_checkpoint(self.folder)
+        if last is None:
             return False
-        train_cfg = RunFolder(self.folder).config()[1]["train_cfg"]
-        unit = "iter" if train_cfg.get("max_iters") else "epoch"
-        return load_checkpoint(checkpoint)["meta"][unit] >= train_cfg[f"max_{unit}s"]
+        run = RunFolder(self.folder)
+        unit = "iter" if run.setting("train_cfg", dict).get("max_iters") else "epoch"
+        return bool(last.content.get("meta", {}).get(unit, 0) >= run.setting(f"train_cfg.max_{unit}s", int))
 
     def _start(self, tool: str, arguments: Sequence[str], num_gpus: int) -> None:
         """Run ``tools/<tool>.py`` to its end; what it prints goes where this process prints."""

@@ -18,15 +18,22 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
-from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.visualization import Visualizer
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from lt_plugins.engine.checkpoint import find_last_checkpoint
 from lt_plugins.engine.cli import load_config
+from lt_plugins.engine.hooks import SafeCheckpointHook
 from lt_plugins.engine.preflight import check_batches
 from lt_plugins.engine.quiet_runner import QuietRunner
+from lt_plugins.engine.run_checkpoints import (
+    RunCheckpoint,
+    load_last_checkpoint,
+    refuse_overwriting,
+    remove_results,
+    resolve_checkpoint,
+    warn_fallback,
+)
 from lt_plugins.engine.training_settings import check_training_settings
 from lt_plugins.errors import UserInputError
 
@@ -106,49 +113,66 @@ def check_stages(stages: list[Stage]) -> None:
             )
 
 
-def choose_start(stages: list[Stage], resume: str | None) -> tuple[int, str | None, str]:
+def choose_start(stages: list[Stage], resume: str | None, allow_pickle: bool = False) -> tuple[int, str | None, str]:
     """Where to begin.
 
     Args:
         stages (list[Stage]): The stages in order.
-        resume (str | None): ``"auto"`` goes on where a run in these work dirs was stopped, a path goes on in the last
-            stage from this checkpoint, None starts anew.
+        resume (str | None): ``"auto"`` resumes where a run in these work dirs was stopped, a path resumes the last
+            stage from this checkpoint (of a work dir: its last one), None starts from scratch.
+        allow_pickle (bool): As for :func:`~lt_plugins.engine.checkpoint.load_checkpoint`. Defaults to False.
 
     Returns:
         tuple[int, str | None, str]: Index of the first stage to train; the checkpoint that it is resumed from, None to
         start it; and why earlier stages are skipped.
+
+    Raises:
+        UserInputError: If there is something to resume, and it cannot be read.
     """
     last = len(stages) - 1
     if resume not in (None, "auto"):
-        return last, resume, f"the last stage goes on from {resume}"
+        checkpoint = resolve_checkpoint(str(resume), allow_pickle)
+        return last, checkpoint, f"the last stage goes on from {checkpoint}"
     given = [index for index, stage in enumerate(stages) if stage.cfg.get("load_from")]
     first = given[-1] if given else 0
     reason = f"load_from={stages[first].cfg.load_from} is given" if given else ""
     if resume is None:
         return first, None, reason
-    checkpoints = [find_last_checkpoint(stage.cfg.work_dir) for stage in stages]
+    checkpoints = _last_checkpoints(stages, allow_pickle)
+    chosen = last
     for index in range(first, last):
-        # A later stage could only begin once this one was finished, even if its folder has been removed since.
-        is_finished = any(checkpoints[index:]) and (
-            checkpoints[index] is None or _is_finished(stages[index], checkpoints[index])
-        )
+        found, is_later = checkpoints[index], any(checkpoints[index + 1 :])
+        # A later stage could only begin once this one was finished, even if its last checkpoint has gone since.
+        is_finished = is_later if found is None else (found.note and is_later) or _is_finished(stages[index], found)
         if not is_finished:
-            return index, checkpoints[index], reason
+            chosen = index
+            break
         reason = "it is finished"
-    return last, checkpoints[last], reason
+    start = checkpoints[chosen]
+    if start is not None and is_main_process():
+        warn_fallback(start)
+    return chosen, None if start is None else str(start.path), reason
 
 
-def train_stages(stages: list[Stage], resume: str | None) -> None:
+def train_stages(stages: list[Stage], resume: str | None, overwrite: bool = False, allow_pickle: bool = False) -> None:
     """Train what is missing, in order, in this process.
 
     Args:
         stages (list[Stage]): The stages in order, ready for mmengine's runner.
         resume (str | None): As for :func:`choose_start`.
+        overwrite (bool): Replace the checkpoints of an earlier run in the same folders. Defaults to False.
+        allow_pickle (bool): As for :func:`~lt_plugins.engine.checkpoint.load_checkpoint`. Defaults to False.
 
     Raises:
-        UserInputError: If a stage leaves no checkpoint for the next one, or cannot work.
+        UserInputError: If a stage leaves no checkpoint for the next one, cannot work, or would overwrite checkpoints.
     """
-    start, checkpoint, reason = choose_start(stages, resume)
+    start, checkpoint, reason = choose_start(stages, resume, allow_pickle)
+    if not overwrite:
+        for index, stage in enumerate(stages[start:], start):
+            folder = Path(stage.cfg.work_dir)
+            if index != start or checkpoint is None or Path(checkpoint).resolve().parent != folder.resolve():
+                refuse_overwriting(folder, is_resumed=resume is not None)
+    barrier()  # all have looked, now the first may change what is there
     notes = [f"{stage} is skipped: {reason}" for stage in stages[:start]]
     for index, stage in enumerate(stages[start:], start):
         cfg = stage.cfg
@@ -156,16 +180,16 @@ def train_stages(stages: list[Stage], resume: str | None) -> None:
         if checkpoint is not None:
             cfg.load_from = checkpoint
         elif index > 0 and not cfg.get("load_from"):
-            cfg.load_from = _result(stages[index - 1])
+            cfg.load_from = _result(stages[index - 1], allow_pickle)
         if stage.total > 1:
             notes.append(
                 str(stage) + (f", {'resumes' if cfg.resume else 'from'} {cfg.load_from}" if cfg.load_from else "")
             )
-        _train(cfg, notes)
+        _train(cfg, notes, overwrite)
         notes, checkpoint = [], None
         if is_main_process():
             for later in stages[index + 1 :]:  # what an older run left there does not belong to these weights
-                Path(later.cfg.work_dir, "last_checkpoint").unlink(missing_ok=True)
+                remove_results(later.cfg.work_dir)
         barrier()
 
 
@@ -198,27 +222,44 @@ def _tensor_shapes(backbone: dict | None) -> dict[str, tuple[int, ...]]:
     return {key: tuple(value.shape) for key, value in state.items()}
 
 
-def _is_finished(stage: Stage, checkpoint: str | None) -> bool:
+def _last_checkpoints(stages: list[Stage], allow_pickle: bool) -> list[RunCheckpoint | None]:
+    """The last checkpoint of each stage; of one before a stage that has begun it need not be readable."""
+    found: list[RunCheckpoint | None] = []
+    for stage in reversed(stages):
+        try:
+            found.insert(0, load_last_checkpoint(stage.cfg.work_dir, allow_pickle))
+        except UserInputError:
+            if not any(found):
+                raise
+            found.insert(0, None)
+    return found
+
+
+def _is_finished(stage: Stage, checkpoint: RunCheckpoint) -> bool:
     max_epochs = stage.cfg.train_cfg.get("max_epochs")
     if max_epochs is None:
         raise UserInputError(f"{stage.config} has no train_cfg.max_epochs; stages are trained by epochs.")
-    meta = CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu", logger="silent").get("meta", {})
-    return meta.get("epoch", 0) >= max_epochs
+    return bool(checkpoint.content.get("meta", {}).get("epoch", 0) >= max_epochs)
 
 
-def _result(stage: Stage) -> str:
+def _result(stage: Stage, allow_pickle: bool) -> str:
     """The checkpoint that a stage hands on."""
-    checkpoint = find_last_checkpoint(stage.cfg.work_dir)
+    checkpoint = load_last_checkpoint(stage.cfg.work_dir, allow_pickle)
     if checkpoint is None:
         raise UserInputError(
             f"stage {stage.number} ({stage.config}) left no checkpoint in {stage.cfg.work_dir}; let it save the last "
             "epoch (default_hooks.checkpoint.save_last=True)."
         )
-    return checkpoint
+    if is_main_process():
+        warn_fallback(checkpoint)
+    return str(checkpoint.path)
 
 
-def _train(cfg: Config, notes: list[str]) -> None:
+def _train(cfg: Config, notes: list[str], overwrite: bool) -> None:
     runner = QuietRunner.from_cfg(cfg)
+    for hook in runner.hooks:
+        if isinstance(hook, SafeCheckpointHook):
+            hook.overwrite |= overwrite
     for note in notes:
         runner.logger.info(note)
     # PreflightHook checks it too, but schedulers that count steps fail on an empty epoch before any hook runs.

@@ -12,9 +12,9 @@ from torch import nn
 
 from lt_plugins.datasets import replace_pipeline
 from lt_plugins.datasets.class_names import check_same_classes, checkpoint_classes, leaf_classes
-from lt_plugins.engine.checkpoint import find_last_checkpoint, load_checkpoint
 from lt_plugins.engine.checkpoint_fit import check_checkpoint_fit
 from lt_plugins.engine.preflight import Allowed
+from lt_plugins.engine.run_checkpoints import open_checkpoint, warn_fallback
 from lt_plugins.errors import UserInputError
 from lt_plugins.structures import ClassDistribution
 
@@ -45,21 +45,23 @@ def load_trained_model(
         source (str | Path): A checkpoint file, or the work dir of a run, whose last checkpoint is taken; the run may
             be going on.
         device (str): Where the model goes. Defaults to ``"cpu"``.
-        allow_pickle (bool): As for :func:`load_checkpoint`. Defaults to False.
+        allow_pickle (bool): As for :func:`~lt_plugins.engine.checkpoint.load_checkpoint`. Defaults to False.
 
     Raises:
         UserInputError: If there is no (readable) checkpoint, or it does not fit the model.
     """
     model = build_model(cfg)
-    path, checkpoint = _read_last(Path(source), allow_pickle) if Path(source).is_dir() else _read(source, allow_pickle)
+    found = open_checkpoint(source, allow_pickle)
+    warn_fallback(found)
+    checkpoint = found.content
     state_dict = {key.removeprefix("module."): value for key, value in checkpoint.get("state_dict", checkpoint).items()}
-    check_checkpoint_fit(model, state_dict, str(path), "test")
+    check_checkpoint_fit(model, state_dict, str(found.path), "test")
     counts = state_dict.get("class_distribution.counts")
     if counts is not None and not hasattr(model, "class_distribution"):
         model.class_distribution = ClassDistribution(len(counts))  # as ClassDistributionHook gave the trained model one
     model.load_state_dict(state_dict, strict=False)
     epoch = checkpoint.get("meta", {}).get("epoch")
-    return TrainedModel(model.to(device).eval(), path, epoch, checkpoint_classes(checkpoint))
+    return TrainedModel(model.to(device).eval(), found.path, epoch, checkpoint_classes(checkpoint))
 
 
 def build_model(cfg: Config) -> nn.Module:
@@ -118,22 +120,3 @@ def find_test_pipeline(cfg: Config) -> list[dict] | None:
         if dataset is not None:
             return dataset["pipeline"]
     return None
-
-
-def _read(path: str | Path, allow_pickle: bool) -> tuple[Path, dict[str, Any]]:
-    return Path(path), load_checkpoint(path, allow_pickle=allow_pickle)
-
-
-def _read_last(work_dir: Path, allow_pickle: bool) -> tuple[Path, dict[str, Any]]:
-    """Read the last checkpoint; again, if the run has written a new one and removed this one meanwhile."""
-    pointer = work_dir / "last_checkpoint"
-    while True:
-        named = pointer.read_bytes() if pointer.is_file() else None
-        try:
-            path = find_last_checkpoint(work_dir)
-            if path is None:
-                raise UserInputError(f"{work_dir} has no checkpoint yet ({pointer} is missing); give a .pth file.")
-            return _read(path, allow_pickle)
-        except UserInputError:
-            if named is None or pointer.read_bytes() == named:
-                raise

@@ -2,6 +2,7 @@
 
 from .calibration_error import CalibrationError, ReliabilityBins, expected_calibration_error, reliability_bins
 from .class_table import ClassTable
+from .metafile import published_results
 from .prediction_metric import PredictionMetric
 from .predictions import Predictions
 from .run_folder import RunFolder, RunLog
@@ -24,6 +25,7 @@ __all__ = [
     "markdown_table",
     "mean_and_spread",
     "method_of",
+    "published_results",
     "reliability_bins",
     "transfer_rows",
 ]

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lt_plugins.atomic_write import atomic_write
-from lt_plugins.errors import UserInputError
 from lt_plugins.structures import ClassDistribution
+from lt_plugins.unreadable import refuse_unreadable, require
 
 _COLUMNS = ("class_id", "name", "train_count", "group", "test_count", "accuracy")
 
@@ -102,12 +102,12 @@ class ClassTable:
         Raises:
             UserInputError: If the file is not such a table.
         """
-        try:
+        with refuse_unreadable(path, "a table of classes", "evaluate again."):
             with Path(path).open(newline="", encoding="utf-8") as file:
                 rows = [tuple(row[column] for column in _COLUMNS) for row in csv.DictReader(file)]
-            if not rows:
-                raise ValueError("it has no classes")
-            _, names, train_counts, groups, test_counts, accuracy = zip(*rows, strict=True)
+            require(len(rows) > 0, "it has no classes")
+            numbers, names, train_counts, groups, test_counts, accuracy = zip(*rows, strict=True)
+            require([*numbers] == [*map(str, range(len(rows)))], "its classes are not numbered from 0")
             table = cls(
                 names=names,
                 test_counts=np.array(test_counts, dtype=np.int64),
@@ -115,9 +115,10 @@ class ClassTable:
                 train_counts=np.array(train_counts, dtype=np.int64) if all(train_counts) else None,
                 groups=np.array(groups) if all(groups) else None,
             )
+            counts = [table.test_counts] + ([] if table.train_counts is None else [table.train_counts])
+            require(min(int(count.min()) for count in counts) >= 0, "it has a negative number of images")
             tested = table.accuracy[table.test_counts > 0]
-            if not ((tested >= 0) & (tested <= 100)).all():
-                raise ValueError("the accuracy of a tested class is not from 0 to 100")
-            return table
-        except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
-            raise UserInputError(f"{path} is no readable table of classes ({error}); evaluate again.") from error
+            is_percent = bool(((tested >= 0) & (tested <= 100)).all())
+            require(is_percent, "the accuracy of a tested class is not from 0 to 100")
+            require(set(groups) <= {"many", "medium", "few", ""}, "its groups are not many, medium and few")
+        return table

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from torch import Tensor
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.errors import UserInputError
+from lt_plugins.unreadable import refuse_unreadable, require
 
 _ARRAYS = ("label", "predicted", "label_rank", "confidence", "sample_idx")
 
@@ -125,11 +124,17 @@ class Predictions:
         Raises:
             UserInputError: If the file is not such a file, or holds scores that are not finite.
         """
-        try:
+        with refuse_unreadable(path, "predictions", "evaluate again."):
             with np.load(path, allow_pickle=False) as arrays:
                 loaded = cls(**{name: arrays[name] for name in _ARRAYS}, num_classes=int(arrays["num_classes"]))
-        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-            raise UserInputError(f"{path} holds no readable predictions ({error}); evaluate again.") from error
+            for name in _ARRAYS:
+                array, kind = getattr(loaded, name), "f" if name == "confidence" else "i"
+                require(array.dtype.kind == kind and array.shape == (len(loaded.label),), f"{name} has another form")
+            bounds = {"label": (0, -1), "predicted": (-1, -1), "label_rank": (0, 0)}  # from, to beside num_classes
+            for name, (low, above) in bounds.items():
+                array = getattr(loaded, name)
+                is_valid = (array >= low) & (array <= loaded.num_classes + above)
+                require(bool(is_valid.all()), f"{name} does not fit {loaded.num_classes} classes")
         if loaded.num_invalid or not np.isfinite(loaded.confidence).all():
             raise UserInputError(f"{path} holds predictions whose scores are not finite; the model has diverged.")
         return loaded

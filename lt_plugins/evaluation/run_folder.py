@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import ast
 import json
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.unreadable import read_json, refuse_unreadable
 
 from .class_table import ClassTable
 from .predictions import Predictions
+from .run_start import START_FILE, start_number
 
 Row = dict[str, float]
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,10 @@ class RunLog:
 
 
 class RunFolder:
-    """A work dir of mmengine: one folder a start, named by its time; a resumed run has several.
+    """A work dir of mmengine: one folder a start, named by its local time; a resumed run has several.
+
+    Their order is that of the numbers in their ``start.json``. Those without (of older runs) come first, by the
+    iteration that their logs begin with, and by name where nothing else tells them apart.
 
     Args:
         work_dir (str | Path): The folder that was given to the tools as ``--work-dir``.
@@ -47,7 +55,12 @@ class RunFolder:
         self.path = Path(work_dir)
         if not self.path.is_dir():
             raise UserInputError(f"{work_dir} is not a folder; give the work dir of a run, like work_dirs/NAME.")
-        self.starts = sorted(path for path in self.path.iterdir() if (path / "vis_data").is_dir())
+        self.starts = sorted((path for path in self.path.iterdir() if (path / "vis_data").is_dir()), key=_place)
+
+    def files(self) -> list[Path]:
+        """What the run has written, which no output may replace."""
+        own = [path for start in self.starts for path in start.rglob("*")]
+        return [*own, *self.path.glob("*.pth"), *self.path.glob("*.py"), self.path / "last_checkpoint"]
 
     def log(self) -> RunLog:
         """Read the scalars of all starts; where a resumed one repeats steps of an earlier one, the later counts.
@@ -73,13 +86,12 @@ class RunFolder:
         Raises:
             UserInputError: If there was none, or its file is damaged.
         """
-        paths = [start / f"{start.name}.json" for start in self.starts]
+        # Named by the time, as the folder was, which may have been renamed since.
+        paths = [path for start in self.starts for path in sorted(start.glob("*.json")) if path.name != START_FILE]
         path = _newest(paths, f"{self.path} has no test run (tools/test.py).")
-        try:
-            metrics = json.loads(path.read_text(encoding="utf-8"))
+        metrics = read_json(path, "test again.")
+        with refuse_unreadable(path, "a list of metrics", "test again."):
             return path.parent.name, {key: float(value) for key, value in metrics.items() if key not in _NO_METRICS}
-        except (ValueError, TypeError, AttributeError) as error:
-            raise UserInputError(f"{path} is no readable list of metrics ({error}); test again.") from error
 
     def class_table(self) -> tuple[Path, ClassTable]:
         """Read the per-class accuracies of the newest evaluation.
@@ -116,17 +128,31 @@ class RunFolder:
         """
         paths = [start / "vis_data" / "config.py" for start in self.starts]
         path = _newest(paths, f"{self.path} has no config (*/vis_data/config.py).")
-        try:
+        with refuse_unreadable(path, "a config", "put back the one that training wrote."):
             text = path.read_text(encoding="utf-8")
-            statements = ast.parse(text).body
-        except (SyntaxError, ValueError) as error:
-            raise UserInputError(f"{path} is no readable config ({error}).") from error
-        values = {
-            statement.targets[0].id: _literal(statement.value)
-            for statement in statements
-            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
-        }
+            values = {
+                statement.targets[0].id: _literal(statement.value)
+                for statement in ast.parse(text).body
+                if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
+            }
         return text, values
+
+    def setting(self, key: str, kind: type[Value]) -> Value:
+        """Read a value of the config of the newest start.
+
+        Args:
+            key (str): Dotted key, such as ``train_cfg.max_epochs``.
+            kind (type): What the value must be.
+
+        Raises:
+            UserInputError: If the config has no such value.
+        """
+        value: Any = self.config()[1]
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if not isinstance(value, kind):
+            raise UserInputError(f"the config of {self.path} has {key}={value!r:.80}, expected {kind.__name__}.")
+        return value
 
     def _newest_evaluation(self, name: str) -> Path:
         missing = f"{self.path} has no {name} yet; ShotAccuracy writes it on each evaluation."
@@ -138,7 +164,7 @@ _NO_METRICS = ("data_time", "time", "step", "epoch", "iter")
 
 
 def _newest(paths: list[Path], missing: str) -> Path:
-    """The last of the paths that exists; the starts' names sort by time."""
+    """The last of the paths that exists; the starts are in order."""
     for path in reversed(paths):
         if path.is_file():
             return path
@@ -149,15 +175,41 @@ def _read_rows(path: Path) -> tuple[list[Row], int]:
     """Parse one JSON object a line, and count the lines that are none."""
     rows, num_damaged = [], 0
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if isinstance(row, dict) and all(isinstance(value, int | float) for value in row.values()) and "step" in row:
-            rows.append(row)
-        else:
+        row = _parse_row(line)
+        if row is None:
             num_damaged += 1
+        else:
+            rows.append(row)
     return rows, num_damaged
+
+
+def _parse_row(line: str) -> Row | None:
+    """Numbers by name, of which those that count steps are finite; None for anything else."""
+    try:
+        row = json.loads(line)
+        if "step" not in row or any(type(value) not in (int, float) for value in row.values()):
+            return None
+        floats = {key: float(value) for key, value in row.items()}  # an integer that none holds is no measurement
+        return row if all(math.isfinite(floats.get(counter, 0)) for counter in ("step", "epoch", "iter")) else None
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
+
+
+def _place(start: Path) -> tuple[int, float, str]:
+    """Where a start belongs among those of its run."""
+    number = start_number(start)
+    if number is not None:
+        return number, 0, start.name
+    return 0, _first_iteration(start / "vis_data" / "scalars.json"), start.name
+
+
+def _first_iteration(scalars: Path) -> float:
+    """The iteration that a log begins with; infinite for a start that did not get that far."""
+    if not scalars.is_file():
+        return math.inf
+    with scalars.open(encoding="utf-8", errors="replace") as lines:
+        rows: Iterable[Row | None] = map(_parse_row, lines)
+        return next((row["iter"] for row in rows if row is not None and "iter" in row), math.inf)
 
 
 def _append(log: RunLog, rows: list[Row], num_damaged: int) -> RunLog:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
+from mmpretrain.registry import MODELS
 from torch import nn
 
-from lt_plugins.engine import check_checkpoint_fit, find_last_checkpoint, guard_pickles, load_checkpoint
+from lt_plugins.engine import (
+    check_checkpoint_fit,
+    find_last_checkpoint,
+    guard_pickles,
+    load_checkpoint,
+    write_backbone,
+)
+from lt_plugins.engine.checkpoint import find_resume_problem
+from lt_plugins.engine.safetensors_file import pack_safetensors
 from lt_plugins.errors import UserInputError
 from lt_plugins.structures import ClassDistribution
 
@@ -169,3 +181,150 @@ def test_initialising_needs_the_backbone_only() -> None:
         check_checkpoint_fit(_model(), {"fc.weight": torch.zeros(3, 4)}, "a.pth", "initialise")
     with pytest.raises(UserInputError, match="same backbone"):
         check_checkpoint_fit(_model(), _model(width=8).state_dict(), "a.pth", "initialise")
+
+
+WRONG = {
+    "state_dict is a list": ({"state_dict": [torch.ones(1)]}, "has a list as state_dict"),
+    "state_dict is None": ({"state_dict": None}, "has a NoneType as state_dict"),
+    "a tensor alone": (torch.ones(3), "holds a Tensor"),
+    "an int": (3, "holds a int"),
+    "nothing": ({}, "holds no state_dict"),
+    "other entries": ({"model": {"a": torch.ones(1)}, "args": 3}, r"holds no state_dict \(it has: model, args\)"),
+    "a number": ({"state_dict": {"backbone.a": 3}}, "has a int as 'backbone.a'"),
+    "nested": ({"state_dict": {"backbone": {"a": torch.ones(1)}}}, "has a dict as 'backbone'"),
+    "nested alone": ({"a": torch.ones(1), "b": [1]}, "has a list as 'b'"),
+    "numbers as keys": ({"state_dict": {0: torch.ones(1)}}, "has the key '0'"),
+    "sparse": ({"state_dict": {"a": torch.ones(2, 2).to_sparse()}}, "tensor a in .* has a sparse"),
+    "without data": ({"state_dict": {"a": torch.ones(2, device="meta")}}, "tensor a in .* has no data"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_checkpoint_of_the_wrong_shape_is_one_line(case: str, tmp_path: Path) -> None:
+    content, message = WRONG[case]
+    torch.save(content, tmp_path / "a.pth")
+    with pytest.raises(UserInputError, match=message) as caught:
+        load_checkpoint(tmp_path / "a.pth")
+    assert "\n" not in str(caught.value) and str(tmp_path / "a.pth") in str(caught.value)
+
+
+def test_foreign_entries_that_nobody_reads_do_not_matter(tmp_path: Path) -> None:
+    weights = {"a": torch.ones(1)}
+    for content in (
+        {"state_dict": weights, "meta": "notes", "optimizer": 3},
+        {"state_dict": weights, "meta": {"epoch": "last", "iter": None}},
+        weights,
+    ):
+        torch.save(content, tmp_path / "a.pth")
+        loaded = load_checkpoint(tmp_path / "a.pth")
+        assert "epoch" not in loaded.get("meta", {})
+        assert find_resume_problem(loaded) is not None
+
+
+BYTES = {
+    "a sentence": b"A plain text file, which is no checkpoint.\n",
+    "a list": b"train/a.jpg 0\ntrain/b.jpg 1\n",
+    "Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+    "a web page": b"<!DOCTYPE html><html></html>",
+    "JSON": b'{"state_dict": {}}',
+    "zeros": bytes(1000),
+    "an image": b"\x89PNG\r\n\x1a\n" + bytes(100),
+    "an empty archive": b"PK\x05\x06" + bytes(18),
+    "gzip": b"\x1f\x8b\x08\x00" + bytes(50),
+    "one byte": b".",
+    "a pickle's end": b"\x80\x02.",
+}
+
+
+@pytest.mark.parametrize("kind", BYTES)
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ""])
+def test_a_file_of_another_kind_is_one_line(kind: str, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(BYTES[kind])
+    for allow_pickle in (False, True):
+        with pytest.raises(UserInputError) as caught:
+            load_checkpoint(path, allow_pickle=allow_pickle)
+        assert "\n" not in str(caught.value) and str(path) in str(caught.value) and len(str(caught.value)) < 500
+
+
+def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path, message in {tmp_path: "is a folder", tmp_path / "fifo": "is no regular file"}.items():
+        with pytest.raises(UserInputError, match=message):
+            load_checkpoint(path)
+
+
+def test_the_tar_format_of_2016(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.pth", "w") as archive:
+        archive.add(__file__, "storages")
+    with pytest.raises(UserInputError, match="tar format of 2016"):
+        load_checkpoint(tmp_path / "a.pth")
+
+
+@pytest.mark.usefixtures("guarded")
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("ftp://host/a.pth", "no loader for ftp://"),
+        ("hf://owner/a.pth", "no loader for hf://"),
+        ("gs+x://a.pth", r"no loader for gs\+x://"),
+        ("s3://bucket/a.pth", "could not be fetched"),
+        ("pavi://a", "could not be fetched"),
+        ("torchvision://no_such_model", "could not be fetched"),
+        ("open-mmlab://no_such_model", "could not be fetched"),
+        ("http://127.0.0.1:9/a.pth", "could not be fetched"),
+        ("http://[broken/a.pth", "could not be fetched"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_one_line(address: str, message: str) -> None:
+    for load in (load_checkpoint, lambda name: CheckpointLoader.load_checkpoint(name, "cpu")):
+        with pytest.raises(UserInputError, match=message) as caught:
+            load(address)
+        assert "\n" not in str(caught.value) and address in str(caught.value)
+
+
+def test_safetensors_are_read_by_mmengine_and_verified(tmp_path: Path) -> None:
+    path, weights = tmp_path / "a.safetensors", {"backbone.a": torch.arange(100.0), "backbone.b": torch.ones(2, 2)}
+    path.write_bytes(pack_safetensors(weights))
+    for loaded in (load_checkpoint(path), CheckpointLoader.load_checkpoint(str(path), "cpu")):
+        assert all(torch.equal(loaded["state_dict"][key], value) for key, value in weights.items())
+    assert all(torch.equal(safetensors.torch.load_file(path)[key], value) for key, value in weights.items())
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserInputError, match="checksum does not match"):
+        load_checkpoint(path)
+    safetensors.torch.save_file(weights, path)  # by others, without a checksum
+    assert torch.equal(load_checkpoint(path)["state_dict"]["backbone.a"], weights["backbone.a"])
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_initialisation_is_checked_as_load_from_is(suffix: str, tmp_path: Path) -> None:
+    """A ResNet-34 finds more than half of its tensors in a ResNet-18."""
+    path = tmp_path / f"resnet18{suffix}"
+    write_backbone(MODELS.build({"type": "ResNet", "depth": 18}).state_dict(), path)
+    init_cfg = {"type": "Pretrained", "checkpoint": str(path), "prefix": "backbone."}
+
+    def build(depth: int, **options: Any) -> Any:
+        model = MODELS.build({"type": "ResNet", "depth": depth, "init_cfg": {**init_cfg, **options}})
+        model.init_weights()
+        return model
+
+    assert torch.equal(build(18).conv1.weight, load_checkpoint(path)["state_dict"]["backbone.conv1.weight"])
+    with pytest.raises(UserInputError, match=r"only \d+ of the \d+ tensors of the ResNet are in .*resnet18"):
+        build(34)
+    with pytest.raises(UserInputError, match=r"nothing under the prefix 'encoder\.' \(it has backbone\)"):
+        build(18, prefix="encoder")
+    with pytest.raises(UserInputError, match=r"only 0 of the"):
+        build(18, prefix=None)
+    build(34, min_fraction=0.5)
+    whole = nn.ModuleDict({"backbone": MODELS.build({"type": "ResNet", "depth": 34})})
+    state = load_checkpoint(path)["state_dict"]
+    with pytest.raises(UserInputError, match=r"only \d+ of the \d+ tensors of the backbone"):
+        check_checkpoint_fit(whole, state, "a.pth", "initialise")
+
+
+def test_a_transformer_may_resize_its_position_embedding() -> None:
+    small, large = (MODELS.build({"type": "VisionTransformer", "arch": "deit-t", "img_size": s}) for s in (32, 64))
+    assert small.pos_embed.shape != large.pos_embed.shape
+    check_checkpoint_fit(large, small.state_dict(), "a.pth", "initialise")

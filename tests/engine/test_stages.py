@@ -159,7 +159,7 @@ def write_run(stage: Stage, epoch: int | None) -> None:
     if epoch is not None:
         folder = Path(stage.cfg.work_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        torch.save({"meta": {"epoch": epoch}}, folder / f"epoch_{epoch}.pth")
+        torch.save({"meta": {"epoch": epoch}, "state_dict": {"a": torch.zeros(1)}}, folder / f"epoch_{epoch}.pth")
         (folder / "last_checkpoint").write_text(str(folder / f"epoch_{epoch}.pth"))
 
 
@@ -195,7 +195,7 @@ def test_resume_finds_the_stage(situation: str, three: list[Stage]) -> None:
     index, checkpoint, _ = choose_start(three, "auto")
     assert index == expected
     assert checkpoint == (expected_epoch and f"{three[index].cfg.work_dir}/epoch_{expected_epoch}.pth")
-    assert choose_start(three, None)[:2] == (0, None), "without --resume everything starts anew"
+    assert choose_start(three, None)[:2] == (0, None), "without --resume everything starts from scratch"
     assert choose_start(three, "some.pth") == (2, "some.pth", "the last stage goes on from some.pth")
 
 
@@ -215,7 +215,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
     """Training without work: what it would start from, and its last checkpoint."""
     calls: Trained = []
 
-    def train(cfg: Config, notes: list[str]) -> None:
+    def train(cfg: Config, notes: list[str], overwrite: bool) -> None:
         calls.append((Path(cfg.work_dir).name, cfg.resume, cfg.load_from and Path(cfg.load_from).name))
         if cfg.get("fails"):
             raise KeyboardInterrupt
@@ -241,9 +241,12 @@ def test_later_stages_of_an_older_run_do_not_count(three: list[Stage], trained: 
     """Stage 1 is trained anew over a finished run, and stage 2 killed before its first checkpoint."""
     for stage, epoch in zip(three, (3, 4, 4), strict=True):
         write_run(stage, epoch)
+    with pytest.raises(UserInputError, match=r"stage1 holds epoch_3.pth of an earlier run.* --resume.* --overwrite"):
+        train_stages(three, None)
+    assert not trained
     three[1].cfg.fails = True
     with pytest.raises(KeyboardInterrupt):
-        train_stages(three, None)
+        train_stages(three, None, overwrite=True)
     three[1].cfg.pop("fails")
     trained.clear()
     train_stages(three, "auto")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from lt_plugins.engine import trained_model
+from lt_plugins.engine import run_checkpoints
 from lt_plugins.engine.cli import load_config
 from lt_plugins.engine.trained_model import build_model, build_plain_dataset, find_test_pipeline, load_trained_model
 from lt_plugins.errors import UserInputError
@@ -54,7 +54,7 @@ def test_checkpoint_replaced_while_it_is_read(cfg: Config, tmp_path: Path, monke
     """The run finishes an epoch and removes the old checkpoint between our reading its name and its content."""
     _save(cfg, tmp_path / "epoch_1.pth", 1)
     (tmp_path / "last_checkpoint").write_text("/elsewhere/epoch_1.pth")
-    load = trained_model.load_checkpoint
+    load = run_checkpoints.load_checkpoint
 
     def load_late(path: str, **options: Any) -> dict:
         if Path(path).name == "epoch_1.pth":
@@ -63,7 +63,7 @@ def test_checkpoint_replaced_while_it_is_read(cfg: Config, tmp_path: Path, monke
             (tmp_path / "epoch_1.pth").unlink()
         return load(path, **options)
 
-    monkeypatch.setattr(trained_model, "load_checkpoint", load_late)
+    monkeypatch.setattr(run_checkpoints, "load_checkpoint", load_late)
     loaded = load_trained_model(cfg, tmp_path)
     assert (loaded.checkpoint, loaded.epoch) == (tmp_path / "epoch_2.pth", 2)
 

@@ -50,5 +50,5 @@ def test_csv_is_what_a_spreadsheet_reads(tmp_path: Path) -> None:
 def test_damaged_file(tmp_path: Path, content: str) -> None:
     path = tmp_path / "per_class.csv"
     path.write_text(content)
-    with pytest.raises(UserInputError, match=r"per_class\.csv is no readable table"):
+    with pytest.raises(UserInputError, match=r"per_class\.csv cannot be read as a table of classes"):
         ClassTable.load(path)

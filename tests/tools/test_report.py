@@ -11,6 +11,7 @@ import torch
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation import RunFolder, ShotAccuracy
+from lt_plugins.evaluation.run_start import next_start_number, record_start
 from tests.evaluation.samples import feed, make_scores
 from tests.visualization.test_html import Reader
 from tools.analysis import report
@@ -100,12 +101,72 @@ def test_whole_report(work_dir: Path, capsys: pytest.CaptureFixture[str], tmp_pa
     assert "no test run" in notes[1]
 
 
+def test_the_order_of_starts_is_in_their_contents(tmp_path: Path) -> None:
+    """The clock was set back after the first start, and a folder was renamed."""
+    run = tmp_path / "run"
+    write_start(run, "20261025_023000", [train_row(1, 10, 3.0), val_row(1, 20.0)])
+    write_start(run, "20261025_021000", [train_row(2, 20, 2.0), val_row(2, 30.0)])
+    assert [row["step"] for row in RunFolder(run).log().metrics] == [1, 2], "of runs without numbers: by iteration"
+    for number, name in enumerate(["20261025_023000", "20261025_021000"], start=1):
+        assert next_start_number(run / name) == number
+        record_start(run / name, number)
+        (run / name / f"{name}.json").write_text(json.dumps({"shot/few": number}))
+    # Trained again from the first epoch on, by a clock that is far behind.
+    write_start(run, "19700101_000000", [train_row(1, 10, 9.0), val_row(1, 5.0)])
+    record_start(run / "19700101_000000", next_start_number(run / "19700101_000000"))
+    (run / "20261025_021000").rename(run / "another name")
+    folder = RunFolder(run)
+    assert [start.name for start in folder.starts] == ["20261025_023000", "another name", "19700101_000000"]
+    assert [row["shot/balanced"] for row in folder.log().metrics] == [5.0]
+    assert folder.test_metrics() == ("another name", {"shot/few": 2.0})
+
+
+FOREIGN_ROWS = [
+    *("[1]", "3", "null", '"step"', '{"step": "x"}', '{"loss": 1}', '{"step": true}', '{"step": NaN}'),
+    *('{"iter": Infinity, "step": 1}', '{"step": 1, "loss": [1]}', '{"step": 1, "loss": 1' + "0" * 400 + "}"),
+    *("[" * 100_000, "\ufffd\0", '{"step": ' + "9" * 5000 + "}"),
+]
+
+
+@pytest.mark.parametrize("line", FOREIGN_ROWS, ids=range(len(FOREIGN_ROWS)))
+def test_foreign_lines_of_a_log_are_counted(line: str, tmp_path: Path) -> None:
+    write_start(tmp_path, "20240101_000000", [train_row(1, 10, 3.0)], tail=line + "\n")
+    log = RunFolder(tmp_path).log()
+    assert (len(log.train), log.num_damaged) == (1, 1)
+
+
+@pytest.mark.parametrize("text", ["{", "[1, 2]", "null", '{"few": [1]}', "[" * 100_000, "\0", ""], ids=range(7))
+def test_foreign_metrics_of_a_test_run(text: str, tmp_path: Path) -> None:
+    start = write_start(tmp_path, "20240101_000000", [])
+    (start / "a.json").write_text(text)
+    with pytest.raises(UserInputError, match=r"a\.json cannot be read as .*; test again\.$") as caught:
+        RunFolder(tmp_path).test_metrics()
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "text", ["a = (", "\0", "a = " + "(" * 5000, "a = {[]: 1}", "a = " + "-" * 100_000 + "1"], ids=range(5)
+)
+def test_foreign_configs(text: str, tmp_path: Path) -> None:
+    start = write_start(tmp_path, "20240101_000000", [])
+    (start / "vis_data" / "config.py").write_text(text)
+    with pytest.raises(UserInputError, match=r"config\.py cannot be read as a config"):
+        RunFolder(tmp_path).config()
+    (start / "vis_data" / "config.py").write_text("train_cfg = dict(max_epochs='many')\n")
+    with pytest.raises(UserInputError, match=r"train_cfg\.max_epochs='many', expected int"):
+        RunFolder(tmp_path).setting("train_cfg.max_epochs", int)
+    with pytest.raises(UserInputError, match=r"train_cfg\.max_epochs\.x=None, expected dict"):
+        RunFolder(tmp_path).setting("train_cfg.max_epochs.x", dict)
+
+
 def test_starts_are_merged_by_step(work_dir: Path) -> None:
     log = RunFolder(work_dir).log()
     assert [row["iter"] for row in log.train] == [10, 20, 25, 30]
     assert [row["step"] for row in log.metrics] == [1, 2, 3]
-    again = [train_row(2, 15, 9.0), train_row(2, 20, 8.0)]
+    again = [train_row(2, 15, 9.0), train_row(2, 20, 8.0)]  # resumed from an older checkpoint
     write_start(work_dir, "20240103_000000", again)
+    for number, start in enumerate(sorted(work_dir.glob("2024*_000000")), start=1):
+        record_start(start, number)
     log = RunFolder(work_dir).log()
     assert [(row["iter"], row["loss"]) for row in log.train] == [(10, 3.0), (15, 9.0), (20, 8.0)]
     assert [row["step"] for row in log.metrics] == [1]

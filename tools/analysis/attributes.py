@@ -182,7 +182,7 @@ def write_page(args: argparse.Namespace) -> None:
     names = all_class_names(dataset, model.head.num_classes)
     classes = [find_class(query, names, model.head) for query in args.classes]
     queries = [(path, load_image(path, dataset)) for path in args.images]
-    page = open_page(f"Pseudo-attributes: {Path(args.config).stem}", "attributes", trained, args.out)
+    page = open_page(f"Pseudo-attributes: {Path(args.config).stem}", "attributes", trained, args.out, args.images)
     loader = cfg[f"{args.split}_dataloader"]
     # One more than shown: a query may be among the retrieved and is left out.
     retrieval = retrieve_attributes(

@@ -201,7 +201,7 @@ def write_page(args: argparse.Namespace) -> None:
     names, labels = all_class_names(dataset, model.head.num_classes), get_labels(dataset)
     classes = [find_class(query, names, labels) for query in args.classes]
     queries = [(path, load_image(path, dataset)) for path in args.images]
-    page = open_page(f"Latent categories: {Path(args.config).stem}", "latents", trained, args.out)
+    page = open_page(f"Latent categories: {Path(args.config).stem}", "latents", trained, args.out, args.images)
     loader = cfg[f"{args.split}_dataloader"]
     measured = measure_latents(
         model,

@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lt_plugins.atomic_write import atomic_write
+from lt_plugins.atomic_write import atomic_write, check_output
 from lt_plugins.engine.cli import ToolParser, user_errors
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation import RunFolder, RunLog, reliability_bins
@@ -246,6 +246,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         args = parser.parse_args(argv)
         report = RunReport(RunFolder(args.work_dir), Path(args.png) if args.png else None)
         out = Path(args.out or Path(args.work_dir, "report.html"))
+        check_output(out, report.run.files())
         report.build().save(out)
         print(f"wrote {out}")
 

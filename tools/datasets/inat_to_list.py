@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from lt_plugins.atomic_write import atomic_write
+from lt_plugins.atomic_write import atomic_write, check_output
 from lt_plugins.datasets.text_file import displayable, excerpt
 from lt_plugins.engine.cli import ToolParser, user_errors
 from lt_plugins.errors import UserInputError
@@ -87,6 +87,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Convert a file."""
     with user_errors():
         args = parse_args(argv)
+        check_output(args.list, [args.json])
         if args.json.exists() and not args.json.is_file():
             raise UserInputError(f"{args.json} is no regular file; give train2018.json or val2018.json")
         try:

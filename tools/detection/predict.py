@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from lt_plugins.atomic_write import atomic_write
+from lt_plugins.atomic_write import atomic_write, check_output
 from lt_plugins.compat import check_detection
 from lt_plugins.datasets.class_names import check_same_classes
 from lt_plugins.datasets.image_file import DEFAULT_MAX_PIXELS, check_max_pixels
@@ -61,6 +61,8 @@ def predict(args: argparse.Namespace) -> None:
     names = [image.stem for image in images]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserInputError(f"two images are called {twice[0]}; predict them into different folders.")
+    for image in images:
+        check_output(args.out / f"{image.stem}.png", images)
     cfg = load_config(args.config, args.cfg_options)
     trained = load_trained_model(cfg, args.checkpoint, args.device, args.allow_pickle)
     predictor = Predictor(cfg, trained.model, args.score_threshold)

@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.compat import check_detection
 from lt_plugins.engine.backbone import RANDOM_BACKBONE, read_backbone
@@ -21,7 +19,7 @@ from lt_plugins.engine.checkpoint import guard_pickles
 from lt_plugins.engine.cli import ToolParser, add_pickle_argument, load_config, user_errors
 from lt_plugins.engine.trained_model import build_model
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation import markdown_table, transfer_rows
+from lt_plugins.evaluation import markdown_table, published_results, transfer_rows
 from lt_plugins.evaluation.transfer_table import NUMERIC_COLUMNS, TRANSFER_HEADER
 from lt_plugins.visualization import HtmlReport
 
@@ -50,9 +48,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def published_numbers() -> Mapping[str, Mapping[str, float]]:
     """The numbers of the paper by method, from the metafile of the detection configs."""
-    metafile = (ROOT / PAPER_CONFIG).with_name("metafile.yml")
-    models = yaml.safe_load(metafile.read_text(encoding="utf-8"))["Models"]
-    return next(model["Results"][0]["Published"] for model in models if model["Config"] == PAPER_CONFIG)
+    found = published_results((ROOT / PAPER_CONFIG).with_name("metafile.yml"))
+    return next(numbers for config, numbers in found if config == PAPER_CONFIG)
 
 
 def write_table(transfers: Sequence[Any], config: str, out: Path) -> str:
@@ -89,7 +86,7 @@ def transfer(args: argparse.Namespace) -> None:
     from lt_plugins.detection import load_backbone
     from lt_plugins.detection.transfer import Transfer, parse_backbone
 
-    backbones = [parse_backbone(text) for text in args.backbones]
+    backbones = [parse_backbone(text, args.allow_pickle) for text in args.backbones]
     names = [backbone.name for backbone in backbones]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserInputError(f"--backbones has two that are called {twice[0]!r}; name them, NAME=FILE.")

@@ -5,18 +5,17 @@ docs/contributing.md describes the metafile and the results files.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from lt_plugins.atomic_write import atomic_write
 from lt_plugins.engine.cli import ToolParser, user_errors
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation import TransferRun, markdown_table, mean_and_spread, transfer_rows
 from lt_plugins.evaluation.transfer_table import NUMERIC_COLUMNS, TRANSFER_HEADER
+from lt_plugins.unreadable import read_json, read_yaml, refuse_unreadable
 
 ROOT = Path(__file__).resolve().parents[2]
 BEGIN = "<!-- begin results: written by `make results-table` -->"
@@ -31,6 +30,7 @@ DETECTION = "Object Detection"
 DETECTION_NOTE = """\
 Percent, after the last iteration, by the 11-point metric of VOC 2007; ± is the standard deviation over seeds.
 Published: SBCL, Tab. 3, pre-training on ImageNet-LT. Configs with other data or schedules do not compare with them."""
+ADVICE = "docs/contributing.md describes what it must hold."
 MODEL_KEYS = {"Name", "In Collection", "Config", "Results"}
 RESULT_KEYS = {"Task", "Dataset"}
 OPTIONAL_RESULT_KEYS = {"Published", "Ours"}
@@ -49,7 +49,13 @@ class Method:
     def __init__(self, metafile: Path) -> None:
         self.metafile = metafile
         self.readme = metafile.with_name("README.md")
-        content = yaml.safe_load(metafile.read_text(encoding="utf-8"))
+        content = read_yaml(metafile, ADVICE)
+        with refuse_unreadable(metafile, "a metafile", ADVICE):
+            self._read(content)
+
+    def _read(self, content: dict[str, Any]) -> None:
+        """Check the content against the schema, and read the results that it names."""
+        metafile = self.metafile
         collections = {collection["Name"] for collection in content["Collections"]}
         self.models: list[dict[str, Any]] = content["Models"]
         for model in self.models:
@@ -95,7 +101,7 @@ class Method:
 
     def _load(self, path: str, config: str) -> dict[str, Any]:
         self._require((ROOT / path).is_file(), f"{path} does not exist")
-        run = json.loads((ROOT / path).read_text(encoding="utf-8"))
+        run = read_json(ROOT / path, "write it again with tools/dev/record_result.py.")
         self._require(run["config"] == config, f"{path} is a run of {run['config']}, not of {config}")
         return {**run, "path": path}
 
@@ -159,11 +165,12 @@ def fill(page: Path, content: str) -> tuple[str, str]:
 
 def pages(methods: Sequence[Method]) -> list[tuple[Path, str]]:
     """Each page with its table: the methods' own, and what we have run in the main README."""
-    own = [
-        (method.readme, detection_table(found) if (found := method.detection_rows()) else table(method.rows()))
-        for method in methods
-    ]
-    run = [row for method in methods for row in method.rows_with_runs()]
+    own, run = [], []
+    for method in methods:
+        with refuse_unreadable(method.metafile, "a metafile with its results", ADVICE):
+            found = method.detection_rows()
+            own.append((method.readme, detection_table(found) if found else table(method.rows())))
+            run += method.rows_with_runs()
     return [*own, (ROOT / "README.md", table(run))]
 
 
@@ -190,7 +197,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             if old != new and args.check:
                 raise UserInputError(f"the table of {page.relative_to(ROOT)} is out of date; run: make results-table")
             if old != new:
-                page.write_text(new, encoding="utf-8")
+                atomic_write(page, new.encode())
                 print(f"wrote {page.relative_to(ROOT)}")
 
 

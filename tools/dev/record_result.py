@@ -13,10 +13,11 @@ from typing import Any
 
 from mmengine.config import Config
 
-from lt_plugins.atomic_write import atomic_write
+from lt_plugins.atomic_write import atomic_write, check_output
 from lt_plugins.engine.cli import ToolParser, user_errors
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation import RunFolder, detection_metrics
+from lt_plugins.unreadable import read_json, refuse_unreadable
 
 ROOT = Path(__file__).resolve().parents[2]
 METRICS = {
@@ -72,11 +73,16 @@ def read_logs(run: RunFolder) -> tuple[datetime, float, str]:
     seconds, header, first = 0.0, "", None
     for start in run.starts:
         stamps = []
-        with (start / f"{start.name}.log").open(encoding="utf-8") as file:
+        logs = sorted(start.glob("*.log"))
+        if not logs:
+            raise UserInputError(f"{start} has no log (*.log).")
+        with logs[0].open(encoding="utf-8", errors="replace") as file:
             for number, line in enumerate(file):
                 header += line if number < 100 else ""
                 if match := TIME_STAMP.match(line):
                     stamps.append(datetime.strptime(match[1], "%Y/%m/%d %H:%M:%S"))
+        if not stamps:
+            continue  # stopped before its first line
         first = first or stamps[0]
         seconds += (stamps[-1] - stamps[0]).total_seconds()
     if first is None:
@@ -132,7 +138,7 @@ def describe_previous(run: RunFolder, trained: dict[str, Any]) -> dict[str, Any]
         described = {
             "previous_stage": {
                 "config": find_config(earlier, config)[0],
-                "epochs": config["train_cfg"]["max_epochs"],
+                "epochs": earlier.setting("train_cfg.max_epochs", int),
                 "time_s": seconds,
                 "commit": commit_at(started),
                 **described,
@@ -157,7 +163,7 @@ def collect(run: RunFolder) -> dict[str, Any]:
     """
     _, trained = run.config()
     log = run.log()
-    epochs = trained["train_cfg"]["max_epochs"]
+    epochs = run.setting("train_cfg.max_epochs", int)
     evaluated = [row for row in log.metrics if "shot/accuracy_top1" in row]
     done = evaluated[-1]["step"] if evaluated else 0
     if done != epochs:
@@ -173,7 +179,7 @@ def collect(run: RunFolder) -> dict[str, Any]:
     return {
         "config": config,
         "command": f"python tools/train.py {config}" + (f" --cfg-options{options}" if changed else ""),
-        "seed": trained["randomness"]["seed"],
+        "seed": run.setting("randomness.seed", int),
         "dataset": name[2],
         "epochs": epochs,
         "schedule": "short" if shortened else "full",
@@ -199,11 +205,11 @@ def collect_transfer(run: RunFolder) -> dict[str, Any]:
     """
     _, trained = run.config()
     log = run.log()
-    iterations = trained["train_cfg"]["max_iters"]
+    iterations = run.setting("train_cfg.max_iters", int)
     last = [row for row in log.metrics if row["step"] == iterations]
     if not last:
         raise UserInputError(f"{run.path} is not evaluated after iteration {iterations}; finish it with transfer.py.")
-    transfer = json.loads((run.path / "transfer.json").read_text(encoding="utf-8"))
+    transfer = read_json(run.path / "transfer.json", "give the folder of a run of transfer.py.")
     config, changed = find_config(run, trained)
     changed = {key: value for key, value in changed.items() if not key.startswith("custom_hooks.")}
     started, seconds, header = read_logs(run)
@@ -212,7 +218,7 @@ def collect_transfer(run: RunFolder) -> dict[str, Any]:
         "config": config,
         "command": f"python tools/train.py {config} --backbone {transfer['checkpoint']}"
         + (f" --cfg-options{options}" if changed else ""),
-        "seed": trained["randomness"]["seed"],
+        "seed": run.setting("randomness.seed", int),
         "backbone": {"name": transfer["backbone"], "checkpoint": transfer["checkpoint"], "sha256": transfer["sha256"]},
         "iterations": iterations,
         "starts": len(run.starts),
@@ -234,7 +240,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.add_argument("out", type=Path, help="like results/lpa/paco_r32_cifar100-lt100_folder_20e_seed0.json")
         args = parser.parse_args(argv)
         run = RunFolder(args.work_dir)
-        result = collect_transfer(run) if (run.path / "transfer.json").is_file() else collect(run)
+        check_output(args.out, run.files())
+        with refuse_unreadable(run.path, "a finished run", "give the work dir of a run that is."):
+            result = collect_transfer(run) if (run.path / "transfer.json").is_file() else collect(run)
         atomic_write(args.out, (json.dumps(result, indent=2) + "\n").encode())
         print(f"{args.out}: {result['metrics']}")
 

@@ -8,6 +8,7 @@ default_hooks = dict(
     ),
     memory=dict(type="mmpretrain.PeakMemoryHook"),
     finite=dict(type="mmpretrain.FiniteTrainingHook"),
+    run_log=dict(type="mmpretrain.RunLogHook"),
 )
 
 # A config that adds a hook repeats these: custom_hooks = [*_base_.custom_hooks, dict(type='...')].

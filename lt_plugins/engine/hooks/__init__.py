@@ -9,6 +9,7 @@ from lt_plugins.engine.hooks.finite_training_hook import FiniteTrainingHook
 from lt_plugins.engine.hooks.peak_memory_hook import PeakMemoryHook
 from lt_plugins.engine.hooks.preflight_hook import PreflightHook
 from lt_plugins.engine.hooks.recluster_hook import ReclusterHook
+from lt_plugins.engine.hooks.run_log_hook import RunLogHook
 from lt_plugins.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from lt_plugins.engine.hooks.sync_batch_norm_hook import SyncBatchNormHook
 from lt_plugins.engine.hooks.temperature_hook import TemperatureHook
@@ -23,6 +24,7 @@ __all__ = [
     "PeakMemoryHook",
     "PreflightHook",
     "ReclusterHook",
+    "RunLogHook",
     "SafeCheckpointHook",
     "SyncBatchNormHook",
     "TemperatureHook",

@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 from mmpretrain.registry import HOOKS
 
+from lt_plugins.engine.checkpoint import find_resume_problem
 from lt_plugins.engine.checkpoint_fit import Purpose, check_checkpoint_fit, is_frozen
 from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
@@ -21,6 +22,10 @@ class CheckpointFitHook(Hook):
     resume starts from random weights. A model that names ``initialised_parts``, such as
     :class:`~lt_plugins.models.FrozenBackboneClassifier`, is initialised by those parts of a checkpoint only.
 
+    Args:
+        min_backbone_fraction (float): How many of the backbone's tensors ``load_from`` must fill; the rest stays
+            random. A frozen backbone and ``initialised_parts`` always need all. Defaults to 1.0.
+
     Config::
 
         custom_hooks = [dict(type='CheckpointFitHook')]
@@ -33,7 +38,8 @@ class CheckpointFitHook(Hook):
     # The first to see the checkpoint: an EMAHook exchanges weights in it.
     priority = "VERY_HIGH"
 
-    def __init__(self) -> None:
+    def __init__(self, min_backbone_fraction: float = 1.0) -> None:
+        self.min_backbone_fraction = min_backbone_fraction
         self._has_loaded = False
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
@@ -48,10 +54,9 @@ class CheckpointFitHook(Hook):
         purpose: Purpose = "test"
         if runner._resume:
             purpose = "resume"
-            missing = [key for key in ("meta", "message_hub", "optimizer") if key not in checkpoint]
-            if missing:
+            if missing := find_resume_problem(checkpoint):
                 raise UserInputError(
-                    f"{source} holds no {', '.join(missing)}, so a run cannot go on from it; resume an epoch_*.pth, "
+                    f"{source} holds no {missing}, so a run cannot go on from it; resume an epoch_*.pth, "
                     "or start a new run from its weights with --cfg-options load_from=PATH."
                 )
         elif isinstance(runner._train_loop, BaseLoop):  # built: this is a training run
@@ -59,7 +64,11 @@ class CheckpointFitHook(Hook):
         model = unwrap_model(runner.model)
         state_dict = checkpoint.get("state_dict", checkpoint)
         check_checkpoint_fit(
-            model, {key.removeprefix("module."): value for key, value in state_dict.items()}, source, purpose
+            model,
+            {key.removeprefix("module."): value for key, value in state_dict.items()},
+            source,
+            purpose,
+            self.min_backbone_fraction,
         )
         parts = getattr(model, "initialised_parts", None)
         if purpose == "initialise" and parts is not None:

@@ -23,6 +23,7 @@ EVERY_RUN = (
     "FiniteTrainingHook",
     "PeakMemoryHook",
     "PreflightHook",
+    "RunLogHook",
     "SafeCheckpointHook",
     "SyncBatchNormHook",
 )

@@ -12,7 +12,9 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from lt_plugins.atomic_write import TEMPORARY_SUFFIX, atomic_write
+from lt_plugins.engine.checkpoint import LAST_CHECKPOINT
 from lt_plugins.engine.finite import check_finite_checkpoint
+from lt_plugins.engine.run_checkpoints import refuse_overwriting, remove_results
 from lt_plugins.errors import UserInputError
 
 
@@ -59,7 +61,12 @@ class SafeCheckpointHook(CheckpointHook):
     removed at the next start. Files outside the folder of the run are never deleted, although a checkpoint that came
     from another run may name one as its best.
 
+    A run that starts from its beginning refuses a folder that holds checkpoints of an earlier one, unless it is told to
+    replace them.
+
     Args:
+        overwrite (bool): Remove the checkpoints of an earlier run in the folder, where a new one starts. Defaults to
+            False.
         **kwargs: As for :class:`mmengine.hooks.CheckpointHook`; ``out_dir`` must be a local folder.
 
     Config::
@@ -67,23 +74,32 @@ class SafeCheckpointHook(CheckpointHook):
         default_hooks = dict(checkpoint=dict(type='SafeCheckpointHook', interval=1, max_keep_ckpts=2))
 
     Raises:
-        UserInputError: If a checkpoint cannot be written, for example because the disk is full.
+        UserInputError: If a checkpoint cannot be written, for example because the disk is full, or a new run would
+            overwrite those of an earlier one.
     """
 
     file_backend: _DeferredRemoval
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, overwrite: bool = False, **kwargs: Any) -> None:
         if kwargs.get("backend_args") is not None or kwargs.get("file_client_args") is not None:
             raise UserInputError("SafeCheckpointHook writes to local folders only; remove backend_args.")
         super().__init__(backend_args={"backend": "atomic_local"}, **kwargs)
+        self.overwrite = overwrite
 
     def before_train(self, runner: Runner) -> None:
         """Find the folder of the checkpoints and remove what interrupted saves left there.
 
         Args:
             runner (Runner): The runner of the training process.
+
+        Raises:
+            UserInputError: If the run would overwrite the checkpoints of an earlier one.
         """
         super().before_train(runner)
+        folders = {Path(self.out_dir).resolve(), Path(runner.work_dir).resolve()}
+        source = runner._load_from if runner._resume else None
+        if not runner._resume or (source is not None and Path(source).resolve().parent not in folders):
+            self._make_room(folders)
         self.file_backend = _DeferredRemoval()
         if is_main_process():
             for folder in {Path(self.out_dir), Path(runner.work_dir)}:
@@ -98,6 +114,14 @@ class SafeCheckpointHook(CheckpointHook):
             checkpoint (dict): What is about to be written.
         """
         check_finite_checkpoint(checkpoint, "the checkpoint that was to be written")
+
+    def _make_room(self, folders: set[Path]) -> None:
+        """Refuse or remove the checkpoints of an earlier run; the last of all checks before training."""
+        for folder in folders:
+            if not self.overwrite:
+                refuse_overwriting(folder)
+            elif is_main_process():
+                remove_results(folder)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         outdated = self._next_keep_ids(runner, step)
@@ -133,7 +157,7 @@ class SafeCheckpointHook(CheckpointHook):
                 **self.args,
             )
             if is_main_process():
-                atomic_write(Path(runner.work_dir, "last_checkpoint"), str(self.last_ckpt).encode())
+                atomic_write(Path(runner.work_dir, LAST_CHECKPOINT), str(self.last_ckpt).encode())
         except OSError as error:
             raise UserInputError(
                 f"checkpoint {name} could not be written to {self.out_dir} ({error.strerror or error}); "

@@ -71,7 +71,8 @@ def test_resume_on_other_data_is_refused(make_runner: MakeRunner) -> None:
         UserInputError, match=rf"trained on {number} images of 10 classes.* first at class 0 \(8 and 9\)"
     ):
         make_runner(resume=True, **options).train()
-    make_runner(resume=False, **options).train()  # a new run from the same weights is fine
+    # A new run from the same weights is fine.
+    make_runner(resume=False, **options, work_dir=f"{first.work_dir}_2").train()
 
 
 def test_find_num_classes() -> None:

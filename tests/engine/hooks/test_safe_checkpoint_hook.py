@@ -52,7 +52,7 @@ def test_kill_during_a_write_leaves_a_complete_file(delay: float, tmp_path: Path
     atomic_write(path, bytes(size))
     process = multiprocessing.get_context("forkserver").Process(target=_write_again_and_again, args=(path, size))
     process.start()
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    temporary = path.with_name(f"{path.name}.{process.pid}{TEMPORARY_SUFFIX}")
     while not temporary.exists():
         assert process.is_alive()
     time.sleep(delay)

@@ -1,0 +1,86 @@
+"""Tensors in a ``.safetensors`` file, with a checksum."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lt_plugins.errors import UserInputError
+from lt_plugins.unreadable import refuse_unreadable, require
+
+SAFETENSORS_SUFFIX = ".safetensors"
+_CHECKSUM = "lt_plugins.crc32"
+_LENGTH_BYTES = 8
+
+
+def is_safetensors(path: str | Path) -> bool:
+    """Whether a file is one of safetensors by its name.
+
+    Args:
+        path (str | Path): The file.
+    """
+    return Path(path).suffix == SAFETENSORS_SUFFIX
+
+
+def pack_safetensors(tensors: Mapping[str, Tensor]) -> bytes:
+    """The content of a file. Its metadata hold a checksum, which the format itself has not.
+
+    Args:
+        tensors (Mapping[str, Tensor]): Tensors by name, contiguous, on the CPU, none sharing memory with another.
+
+    Raises:
+        UserInputError: If safetensors is not installed.
+    """
+    library = _safetensors()
+    checksum = _checksum(*_split(library.save(dict(tensors))))
+    return library.save(dict(tensors), metadata={"format": "pt", _CHECKSUM: checksum})
+
+
+def read_safetensors(path: str | Path) -> dict[str, Tensor]:
+    """Read a file; one with a checksum is verified.
+
+    Args:
+        path (str | Path): The file, which exists.
+
+    Returns:
+        dict[str, Tensor]: Tensors by name, on the CPU.
+
+    Raises:
+        UserInputError: If it is no such file or damaged, or safetensors is not installed.
+    """
+    library = _safetensors()
+    data = Path(path).read_bytes()
+    with refuse_unreadable(
+        path, "a file of safetensors", "it is damaged, or something else: export or fetch it again."
+    ):
+        tensors: dict[str, Tensor] = library.load(data)
+        header, content = _split(data)
+        checksum = header.get("__metadata__", {}).get(_CHECKSUM)
+        require(checksum in (None, _checksum(header, content)), "its checksum does not match")
+    return tensors
+
+
+def _split(data: bytes) -> tuple[dict[str, Any], memoryview]:
+    """Header and tensor bytes of a file."""
+    end = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
+    return json.loads(data[_LENGTH_BYTES:end]), memoryview(data)[end:]
+
+
+def _checksum(header: Mapping[str, Any], content: memoryview) -> str:
+    places = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    return f"{zlib.crc32(content, zlib.crc32(json.dumps(places, sort_keys=True).encode())):08x}"
+
+
+def _safetensors() -> Any:
+    try:
+        return importlib.import_module("safetensors.torch")
+    except ImportError as error:
+        raise UserInputError(
+            f"{SAFETENSORS_SUFFIX} files need safetensors ({error}); run: pip install safetensors, or use a .pth file."
+        ) from error
