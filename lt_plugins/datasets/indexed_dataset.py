@@ -29,17 +29,26 @@ class IndexedDataset(Dataset):
     Args:
         dataset (Any): Data set, or its config. All data sets at the end of the chain must be mmpretrain ones.
         indices (Sequence[int] | np.ndarray | None): Which samples to keep, in this order. Defaults to all.
+        pipeline (Sequence[dict] | None): Transforms in place of those of the data set, as mmpretrain's k-fold
+            cross-validation gives them. Defaults to its own.
 
     Examples:
         >>> train_dataloader = dict(dataset=dict(type='IndexedDataset', dataset=dict(
         ...     type='ConcatDataset', datasets=[dict(type='CIFAR10', ...), dict(type='CustomDataset', ...)])))
     """
 
-    def __init__(self, dataset: Any, indices: Sequence[int] | np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        indices: Sequence[int] | np.ndarray | None = None,
+        pipeline: Sequence[dict] | None = None,
+    ) -> None:
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         self.dataset.full_init()
         self.indices = np.arange(len(self.dataset)) if indices is None else np.asarray(indices, dtype=np.int64)
         self._table = build_leaf_table(self)
+        if pipeline is not None:
+            self.pipeline = pipeline
 
     def full_init(self) -> None:
         """Load the annotations; they already are, but mmengine's wrappers and runner ask."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ class LongTailDataset(IndexedDataset):
             that already is long-tailed can be cut to a higher imbalance factor.
         seed (int): Which images are kept. Defaults to 0, the field's draw.
         pareto_alpha (float): Power value of ``'pareto'``. Defaults to 6.
+        pipeline (Sequence[dict] | None): Transforms in place of those of the data set. Defaults to its own.
 
     Raises:
         UserInputError: If a class has no images, or fewer than the profile asks for, or an argument is out of range.
@@ -48,6 +50,7 @@ class LongTailDataset(IndexedDataset):
         max_count: int | None = None,
         seed: int = 0,
         pareto_alpha: float = 6.0,
+        pipeline: Sequence[dict] | None = None,
     ) -> None:
         super().__init__(dataset)
         labels, names = get_labels(self.dataset), get_class_names(self.dataset)
@@ -56,7 +59,7 @@ class LongTailDataset(IndexedDataset):
         largest = int(available.max(initial=0)) if max_count is None else max_count
         wanted = class_profile(len(available), largest, imbalance_factor, profile, pareto_alpha)
         _check_enough(names, available, wanted, largest)
-        super().__init__(self.dataset, _draw(labels, wanted, seed))
+        super().__init__(self.dataset, _draw(labels, wanted, seed), pipeline)
 
     @property
     def class_counts(self) -> torch.Tensor:

@@ -68,6 +68,7 @@ class ResNetCIFAR32(BaseModule):
     """
 
     depths = (20, 32, 44, 56)
+    out_indices = (2,)  # the last of three stages, as mmpretrain's backbones say it for its tools
 
     def __init__(self, depth: int = 32, shortcut: str = "A", init_cfg: dict | list[dict] | None = None) -> None:
         if depth not in self.depths:
