@@ -12,6 +12,7 @@ from lt_plugins.terminal import printable
 MAX_LINE_LENGTH = 16_384  # four times the longest path of Linux
 EXCERPT_LENGTH = 60
 MAX_PATH_SHOWN = 400
+_HEAD = 2**20
 _UTF16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 
@@ -32,9 +33,11 @@ def read_lines(path: str | Path, what: str, hint: str) -> list[str]:
             :data:`MAX_LINE_LENGTH` characters; it names the line, and shows no more of it than an excerpt.
     """
     name = show_path(path) or "''"
-    if "://" not in str(path):
+    if "://" in str(path):
+        data = get(str(path))
+    else:
         _require_regular_file(Path(path), what, name, hint)
-    data = get(str(path))
+        data = _read_text(Path(path))
     if data.startswith(_UTF16_OR_32):
         raise UserInputError(f"{what} {name} is UTF-16 or UTF-32; save it as UTF-8")
     if (nul := data.find(b"\0")) >= 0:
@@ -143,6 +146,13 @@ def _require_regular_file(path: Path, what: str, name: str, hint: str) -> None:
         raise UserInputError(f"{what} {name} not found; {hint}")
     kind = "a folder" if path.is_dir() else "a device, pipe or socket"
     raise UserInputError(f"{what} {name} is {kind}, expected a text file; {hint}")
+
+
+def _read_text(path: Path) -> bytes:
+    """The content; only its beginning if that is binary already, since such a file may have any size."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+        return head if b"\0" in head else head + file.read()
 
 
 def _line_at(data: bytes, position: int) -> tuple[int, str]:

@@ -56,6 +56,13 @@ def test_refused_by_a_short_line(tmp_path: Path, data: bytes, message: str) -> N
     assert "\n" not in str(caught.value)
 
 
+def test_a_huge_binary_file_is_not_read_whole(tmp_path: Path) -> None:
+    with (tmp_path / "x.txt").open("wb") as file:
+        file.truncate(10**13)
+    with pytest.raises(UserInputError, match=r"x.txt, line 1: .* holds a NUL byte"):
+        read_lines(tmp_path / "x.txt", "list file", "")
+
+
 @pytest.mark.parametrize(("kind", "message"), [("pipe", "a device, pipe or socket"), ("folder", "a folder")])
 def test_only_regular_files(tmp_path: Path, kind: str, message: str) -> None:
     path = tmp_path / "x.txt"

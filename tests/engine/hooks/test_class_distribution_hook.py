@@ -10,7 +10,7 @@ from mmengine.evaluator import BaseMetric
 from torch import Tensor, nn
 
 from lt_plugins.engine import load_checkpoint
-from lt_plugins.engine.hooks.class_distribution_hook import find_num_classes
+from lt_plugins.engine.hooks.class_distribution_hook import ClassDistributionHook, find_num_classes
 from lt_plugins.errors import UserInputError
 from lt_plugins.structures import ClassDistribution
 from tests.engine.conftest import MakeRunner
@@ -55,6 +55,18 @@ def test_counts_from_training_to_testing(make_runner: MakeRunner) -> None:
     tester.test()
     assert metric.counts is not None
     assert torch.equal(metric.counts, expected)
+
+
+def test_repeated_images_count_once(make_runner: MakeRunner) -> None:
+    digits = {"type": "DigitsDataset", "pipeline": [{"type": "LoadImage"}, {"type": "PackInputs"}]}
+    repeated = {"type": "RepeatDataset", "times": 10, "dataset": digits}
+    runner = make_runner(**{"train_dataloader.dataset": {"_delete_": True, **repeated}})
+    assert len(runner.train_loop.dataloader.dataset) == 12970
+    hook = ClassDistributionHook()
+    hook.before_run(runner)
+    hook.before_train(runner)
+    assert runner.model.class_distribution.num_samples == 1297
+    assert runner.model.class_distribution.counts.tolist() == [128, 132, 127, 133, 131, 132, 131, 129, 124, 130]
 
 
 def test_dataset_and_head_must_agree(make_runner: MakeRunner) -> None:
