@@ -63,6 +63,8 @@ _MACHINE = {
     r"DefaultCPUAllocator|[Cc]an(no|')t allocate memory|std::bad_alloc|Failed to allocate \d+ bytes": _MEMORY_ADVICE,
     r"CUDA out of memory|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED": "lower train_dataloader.batch_size, or "
     "train with --amp",
+    r"stack expects each tensor to be equal size": "images reach the model in different sizes: add "
+    "dict(type='Resize', scale=(W, H)) or a crop to the pipeline",
     r"can't start new thread": _ADVICE[errno.EAGAIN],
     r"No CUDA GPUs are available|CUDA driver version is insufficient|NVIDIA driver on your system is too old"
     r"|no kernel image is available": "python -m lt_plugins shows what torch can use here",

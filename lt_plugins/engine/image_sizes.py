@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from PIL import Image
@@ -37,7 +37,7 @@ class Passage(NamedTuple):
     is_resized: bool = False
 
 
-def check_image_sizes(datasets: dict[str, Any], allow_small_crops: bool) -> None:
+def check_image_sizes(datasets: dict[str, Any], allow_small_crops: bool, one_by_one: Collection[str] = ()) -> None:
     """Refuse photographs in pipelines for images of a fixed small size, by the first and last image of each data set.
 
     A pipeline that crops 32 x 32 pixels and does not resize, as those of CIFAR, sees the corner of a photograph.
@@ -45,6 +45,7 @@ def check_image_sizes(datasets: dict[str, Any], allow_small_crops: bool) -> None
     Args:
         datasets (dict[str, Any]): Data sets by the name of their split; training first, if it is among them.
         allow_small_crops (bool): Whether small parts of large images are wanted, as for textures.
+        one_by_one (Collection[str]): Splits whose batches hold one image, so that sizes may differ. Defaults to none.
 
     Raises:
         UserInputError: If a crop shows little of an image, images of a split reach the model in different sizes, or
@@ -58,7 +59,7 @@ def check_image_sizes(datasets: dict[str, Any], allow_small_crops: bool) -> None
                 _check_crop(split, passage)
         unchanged = [p for p in passages if p.final and p.cropped is None and not p.is_resized]
         finals = sorted({p.final for p in unchanged if p.final})
-        if len(finals) > 1:
+        if len(finals) > 1 and split not in one_by_one:
             raise UserInputError(
                 f"images of the {split} data set have different sizes, like {_shown(finals[0])} and "
                 f"{_shown(finals[-1])}, and its pipeline neither resizes nor crops; add dict(type='Resize', "

@@ -114,7 +114,9 @@ def check_data(
                 ) from error
     if not allowed.renamed_classes:
         check_same_classes(named)
-    check_image_sizes({split: loader.dataset for split, loader in loaders.items()}, allowed.small_crops)
+    datasets = {split: loader.dataset for split, loader in loaders.items()}
+    one_by_one = [split for split, loader in loaders.items() if loader.batch_size == 1]
+    check_image_sizes(datasets, allowed.small_crops, one_by_one)
 
 
 def check_batches(split: str, loader: DataLoader[Any]) -> None:

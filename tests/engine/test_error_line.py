@@ -31,6 +31,12 @@ from tests.test_errors import Broken
         (OSError(errno.EMFILE, "Too many open files", "x"), "Too many open files: x; allow more open files (ulimit"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "Cannot allocate memory; lower batch_size or num_workers"),
         (OSError("cannot identify image file 'a.jpg'"), "cannot identify image file 'a.jpg'"),
+        (
+            RuntimeError(
+                "stack expects each tensor to be equal size, but got [3, 9, 8] at entry 0 and [3, 8, 9] at entry"
+            ),
+            "stack expects each tensor to be equal size, but got [3, 9, 8] at entry 0 and [3, 8, 9] at entry; images reach",
+        ),
         (URLError("no route to host"), "download failed (no route to host); put the file where docs/data.md"),
         (pickle.UnpicklingError("no pickles"), "no pickles; if you trust the file, allow its pickles with --allow-p"),
         (torch.OutOfMemoryError("CUDA out of memory."), "CUDA out of memory. Lower train_dataloader.batch_size"),

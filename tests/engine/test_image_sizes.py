@@ -88,8 +88,10 @@ def test_crops_of_torchvision_are_seen(tmp_path: Path) -> None:
 
 
 def test_images_of_different_sizes_without_resizing(tmp_path: Path) -> None:
+    data = {"test": folder(tmp_path, [LOAD, PACK], PHOTO, PHOTO[::-1])}
     with pytest.raises(UserInputError, match="different sizes, like 120 x 90 and 90 x 120, and its pipeline neither"):
-        check_image_sizes({"test": folder(tmp_path, [LOAD, PACK], PHOTO, PHOTO[::-1])}, allow_small_crops=False)
+        check_image_sizes(data, allow_small_crops=False)
+    check_image_sizes(data, allow_small_crops=False, one_by_one=["test"])
 
 
 def test_test_images_much_larger_than_those_of_training(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ class DeferredReweightHook(Hook):
             class_weight.fill_(1.0)
             return
         weights = unwrap_model(runner.model).class_distribution.class_balanced_weights(self.beta)
+        weights = weights.to(class_weight)
         if not torch.equal(class_weight, weights):
             runner.logger.info(f"Class weights from {weights.min():.3g} to {weights.max():.3g} from this epoch on.")
         class_weight.copy_(weights)
