@@ -35,7 +35,7 @@ from tests.test_errors import Broken
             RuntimeError(
                 "stack expects each tensor to be equal size, but got [3, 9, 8] at entry 0 and [3, 8, 9] at entry"
             ),
-            "stack expects each tensor to be equal size, but got [3, 9, 8] at entry 0 and [3, 8, 9] at entry; images reach",
+            "stack expects each tensor to be equal size, but got [3, 9, 8] at entry 0 and [3, 8, 9] at entry; images",
         ),
         (URLError("no route to host"), "download failed (no route to host); put the file where docs/data.md"),
         (pickle.UnpicklingError("no pickles"), "no pickles; if you trust the file, allow its pickles with --allow-p"),
