@@ -43,9 +43,14 @@ class Allowed:
         Args:
             cfg (Mapping[str, Any]): The config.
         """
-        hooks = [hook for hook in cfg.get("custom_hooks") or [] if hook.get("type") == "PreflightHook"]
+        hooks = [hook for hook in cfg.get("custom_hooks") or [] if _last_name(hook.get("type")) == "PreflightHook"]
         options = {field.name: hook.get(f"allow_{field.name}", False) for hook in hooks for field in fields(cls)}
         return cls(**options)
+
+
+def _last_name(component: Any) -> str:
+    """Name of a type in a config without its scope."""
+    return str(component).rpartition(".")[2]
 
 
 def check_setup(runner: Runner, allowed: Allowed, trained_classes: Sequence[str] | None = None) -> None:

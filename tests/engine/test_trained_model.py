@@ -75,6 +75,22 @@ def test_data_through_the_test_pipeline(cfg: Config) -> None:
     assert train[5]["data_samples"].sample_idx == 5
 
 
+def test_data_of_other_classes_is_not_looked_at(cfg: Config, tmp_path: Path) -> None:
+    names = [str(digit) for digit in range(10)]
+    meta = {"epoch": 1, "dataset_meta": {"classes": tuple(names)}}
+    torch.save({"state_dict": build_model(cfg).state_dict(), "meta": meta}, tmp_path / "epoch_1.pth")
+    trained = load_trained_model(cfg, tmp_path / "epoch_1.pth")
+    assert trained.classes == tuple(names)
+    assert len(build_plain_dataset(cfg, "test", trained)) == 500
+    cfg.test_dataloader.dataset.classes = ["1", "0", *names[2:]]
+    with pytest.raises(UserInputError, match=r"label 0 is '0' in .*epoch_1.pth and '1' in the test data set"):
+        build_plain_dataset(cfg, "test", trained)
+    for hook in cfg.custom_hooks:
+        if hook["type"] == "PreflightHook":
+            hook.allow_renamed_classes = True
+    assert len(build_plain_dataset(cfg, "test", trained)) == 500
+
+
 def test_pipeline_of_a_wrapped_data_set(cfg: Config) -> None:
     pipeline = cfg.test_dataloader.dataset.pipeline
     assert find_test_pipeline(cfg) == pipeline

@@ -58,7 +58,7 @@ class LoadImage(LoadImageFromFile):
             The same dict with ``img``, ``img_shape``, ``ori_shape`` and ``channel_order='bgr'``.
         """
         if "img" in results:
-            held_by_dataset = "sample_idx" in results and "img_path" not in results
+            held_by_dataset = "sample_idx" in results and results.get("img_path") is None
             order = results.get("channel_order", "rgb" if held_by_dataset else "bgr")
             # A copy: later steps may write into it.
             image = three_channels(results["img"], "the array img")[..., :: -1 if order == "rgb" else 1].copy()
