@@ -95,7 +95,7 @@ def sweep(args: argparse.Namespace) -> None:
     if args.gpus < 1:
         raise UserInputError(f"--gpus {args.gpus} must be 1 or more.")
     for config in args.configs:  # all of them, before the first one trains for hours
-        cfg = load_config(str(config), parse_overrides(args.cfg_options))
+        cfg = load_config(str(config), parse_overrides(args.cfg_options), needs=["train"])
         cfg.work_dir = str(args.work_dir)
         check_stages(find_stages(cfg))
         published(config)

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with user_errors():
         args = parse_args(argv)
         guard_pickles(args.allow_pickle)
-        cfg = load_config(args.config, args.cfg_options)
+        cfg = load_config(args.config, args.cfg_options, needs=["test"])
         cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs", Path(args.config).stem))
         checkpoint = resolve_checkpoint(args.checkpoint, args.allow_pickle)
         if args.out:

@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with user_errors("the same command with --resume continues from its last checkpoint"):
         args = parse_args(argv)
         guard_pickles(args.allow_pickle)
-        cfg = load_config(args.config, args.cfg_options)
+        cfg = load_config(args.config, args.cfg_options, needs=["train"])
         cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs", Path(args.config).stem))
         stages = find_stages(cfg)
         check_stages(stages)

@@ -16,31 +16,17 @@ A tool is a thin ``main``::
 from __future__ import annotations
 
 import argparse
-import inspect
 import re
 import textwrap
 from collections.abc import Sequence
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, NoReturn
 
-from mmengine.config import Config, DictAction
-from mmengine.config.utils import ConfigParsingError
-from mmengine.runner import Runner
+from mmengine.config import DictAction
 
-from lt_plugins.compat import check_detection
 from lt_plugins.engine.checkpoint import ALLOW_PICKLE_OPTION
+from lt_plugins.engine.config import load_config
 from lt_plugins.engine.user_errors import user_errors
 from lt_plugins.errors import UserInputError
-
-# Keys that mmengine's runner reads and a config need not have.
-RUNNER_KEYS = {*inspect.signature(Runner).parameters} | {
-    "activation_checkpointing",
-    "compile",
-    "custom_imports",
-    "find_unused_parameters",
-    "model_wrapper_cfg",
-}
 
 __all__ = [
     "OverrideAction",
@@ -88,8 +74,11 @@ class OverrideAction(DictAction):
                 raise UserInputError(f"{option_string} {value!r} is not key=value, like randomness.seed=1.")
         try:
             super().__call__(parser, namespace, values, option_string)
-        except (ValueError, AssertionError, IndexError) as error:
-            raise UserInputError(f"{option_string} {' '.join(values)!r} cannot be parsed: {error}") from error
+        except (ValueError, AssertionError, IndexError, RecursionError) as error:
+            raise UserInputError(
+                f"{option_string} {textwrap.shorten(' '.join(values), 200)!r} cannot be parsed "
+                f"({textwrap.shorten(str(error), 100)}); a dict in a list goes into a config file."
+            ) from error
 
 
 def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
@@ -136,50 +125,3 @@ def add_pickle_argument(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run the pickles in checkpoints: they can do anything, so only for files from a source you trust",
     )
-
-
-def load_config(path: str, overrides: dict[str, Any] | None = None) -> Config:
-    """Read a config file and merge overrides into it.
-
-    Args:
-        path (str): The config file.
-        overrides (dict | None): Dotted keys and values, as ``--cfg-options`` gives them.
-
-    Returns:
-        Config: The config.
-
-    Raises:
-        UserInputError: If the file is missing or not a config, or an override does not fit it.
-    """
-    if not Path(path).is_file():
-        raise UserInputError(f"config {path} does not exist; the ready ones are listed by: find configs -name '*.py'")
-    try:
-        cfg = Config.fromfile(path)
-    except (
-        OSError,
-        ImportError,
-        SyntaxError,
-        NameError,
-        LookupError,
-        AttributeError,
-        TypeError,
-        ConfigParsingError,
-    ) as error:
-        if isinstance(error, ImportError) and "mmdet" in str(error):
-            check_detection()  # says what is missing, and the command that installs it
-        reason = (str(error).splitlines() or [""])[0]
-        raise UserInputError(f"config {path} cannot be read: {type(error).__name__}: {reason}") from error
-    for key in overrides or {}:
-        top = key.split(".")[0]
-        if top not in cfg and top not in RUNNER_KEYS:
-            near = get_close_matches(top, {*cfg.keys(), *RUNNER_KEYS}, n=1)
-            raise UserInputError(
-                f"--cfg-options {key}: the config has no {top!r}"
-                + (f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(sorted(cfg.keys()))}.")
-            )
-    try:
-        cfg.merge_from_dict(overrides or {})
-    except (KeyError, TypeError, IndexError, AssertionError, ValueError) as error:
-        reason = textwrap.shorten(str(error), 200)  # mmengine prints the whole list that an index exceeds
-        raise UserInputError(f"--cfg-options {overrides} does not fit {path}: {reason}") from error
-    return cfg

@@ -13,6 +13,7 @@ from urllib.error import URLError
 
 import torch
 
+from lt_plugins.engine.build_errors import explain_build_error
 from lt_plugins.engine.checkpoint import ALLOW_PICKLE_OPTION
 from lt_plugins.errors import UserInputError, split_report
 
@@ -71,7 +72,7 @@ _MACHINE = {
     r"EADDRINUSE|[Aa]ddress already in use": _ADVICE[errno.EADDRINUSE],
 }
 
-# How mmengine, python and torch word a mistake in a config, once the components are built from it.
+# How mmengine, python and torch word a mistake in a config that shows after the components are built from it.
 _CONFIG_MISTAKE = re.compile(
     r"is not in the .* registry|unexpected keyword argument|missing \d+ required (positional|keyword-only) argument"
     r"|loaded state dict .* (parameter groups|match the size)"
@@ -105,6 +106,8 @@ def error_line(error: BaseException) -> str | None:
     for pattern, advice in _MACHINE.items():
         if match := re.search(pattern, text, re.DOTALL):
             return f"{_sentence_at(match.start(), text)}; {advice}."
+    if isinstance(error, Exception) and (line := explain_build_error(error)) is not None:
+        return line
     if isinstance(error, KeyError | TypeError | ValueError) and _CONFIG_MISTAKE.search(text):
         return f"the config does not fit the code: {text}"
     return None

@@ -15,6 +15,9 @@ from torch.utils.data import DataLoader
 from lt_plugins.datasets import build_leaf_table, get_class_counts
 from lt_plugins.datasets.class_names import check_same_classes, leaf_classes, named_classes
 from lt_plugins.engine.image_sizes import check_image_sizes
+from lt_plugins.engine.metric_check import check_metrics
+from lt_plugins.engine.mixed_labels import check_mixed_labels
+from lt_plugins.engine.part_sizes import check_part_sizes
 from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
 from lt_plugins.structures import ClassDistribution
@@ -73,6 +76,9 @@ def check_setup(runner: Runner, allowed: Allowed, trained_classes: Sequence[str]
     if runner.val_loop is not None:
         loaders["val"] = runner.val_dataloader
     check_data(loaders, distribution.num_classes, allowed, trained_classes)
+    check_part_sizes(model, runner.train_dataloader, runner.train_dataloader.dataset[0], runner.world_size)
+    check_mixed_labels(model)
+    check_metrics(runner, distribution.counts.cpu())
 
 
 def check_data(

@@ -22,7 +22,7 @@ from mmengine.visualization import Visualizer
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from lt_plugins.engine.cli import load_config
+from lt_plugins.engine.config import load_config
 from lt_plugins.engine.hooks import SafeCheckpointHook
 from lt_plugins.engine.preflight import check_batches
 from lt_plugins.engine.quiet_runner import QuietRunner
@@ -214,7 +214,7 @@ def _load_previous(chain: list[Config]) -> Config:
         raise UserInputError(f"previous_stage goes round in a circle: {' <- '.join(map(_shown, circle))}.")
     options = dict(link.get("cfg_options") or {})
     randomness = {**later.get("randomness", {}), **options.pop("randomness", {})}
-    return load_config(str(path), {"randomness": randomness, **options})
+    return load_config(str(path), {"randomness": randomness, **options}, needs=["train"])
 
 
 def _tensor_shapes(backbone: dict | None) -> dict[str, tuple[int, ...]]:

@@ -27,6 +27,7 @@ class PredictionMetric(BaseMetric):
         prefix (str | None): Prefix of the metric's keys in the log. Defaults to the class's own.
     """
 
+    is_trial = False  # True on a copy that is tried with made-up predictions: it says and writes nothing
     results: list[Predictions]
 
     def __init__(self, prefix: str | None = None) -> None:

@@ -117,7 +117,7 @@ class ShotAccuracy(PredictionMetric):
         table = ClassTable.from_hits(predictions.label, predictions.correct, names, distribution)
         if num_untested := int((table.test_counts == 0).sum()):
             self._warn_once(f"{num_untested} of {num_classes} classes have no test images; the means leave them out.")
-        if is_main_process() and (folder := self._folder()) is not None:
+        if not self.is_trial and is_main_process() and (folder := self._folder()) is not None:
             table.save(folder / "per_class.csv")
             predictions.save(folder / "predictions.npz")
         hits = {f"accuracy_top{k}": float(100 * (predictions.label_rank < k).mean()) for k in self.topk}
@@ -131,6 +131,6 @@ class ShotAccuracy(PredictionMetric):
         return None if log_file is None else Path(log_file).parent
 
     def _warn_once(self, message: str) -> None:
-        if message not in self._warned:
+        if not self.is_trial and message not in self._warned:
             self._warned.add(message)
             print_log(f"{type(self).__name__}: {message}", logger="current", level=logging.WARNING)

@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
+from lt_plugins.engine.config_check import check_config
 from lt_plugins.engine.stages import check_stages, find_stages
 from tests.miniatures import config_nodes, miniature_cfg
 from tools.dev import readme_tables
@@ -102,6 +103,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
 def test_one_step_and_test(path: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_config(read(path), needs=["train", "val", "test"])
     cfg = copy.deepcopy(read(path)).to_dict()
     cfg.pop("previous_stage", None)
     shrink(cfg["model"]["head"])

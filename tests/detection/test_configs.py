@@ -10,6 +10,7 @@ import yaml
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from lt_plugins.engine.config_check import check_config
 from lt_plugins.evaluation import detection_metrics
 from tests.detection.voc import small_cfg
 
@@ -37,6 +38,7 @@ def test_one_step_and_test(path: Path, devkit: Path, classifiers: dict[int, Path
 def test_recipe(path: Path) -> None:
     """RGB as in the pre-training, every layer trained with its own statistics over all processes."""
     cfg = Config.fromfile(path)
+    check_config(cfg, needs=["train", "val", "test"])
     preprocessor, backbone = cfg.model.data_preprocessor, cfg.model.backbone
     assert (preprocessor.mean, preprocessor.std) == ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
     assert preprocessor.bgr_to_rgb

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import pytest
 
@@ -37,26 +36,3 @@ def test_malformed_overrides(values: list[str]) -> None:
     parser.add_argument("--cfg-options", nargs="+", action=OverrideAction)
     with pytest.raises(UserInputError, match="--cfg-options"):
         parser.parse_args(["--cfg-options", *values])
-
-
-def test_overrides_that_do_not_fit() -> None:
-    with pytest.raises(UserInputError, match="no 'modle'; did you mean 'model'"):
-        load_config(CONFIG, {"modle.head.num_classes": 3})
-    with pytest.raises(UserInputError, match="the config has no 'q'; it has"):
-        load_config(CONFIG, {"q": 3})
-    for overrides in ({"custom_hooks.17.start": 3}, {"log_level.a": 3}):
-        with pytest.raises(UserInputError, match="does not fit"):
-            load_config(CONFIG, overrides)
-
-
-def test_broken_configs(tmp_path: Path) -> None:
-    with pytest.raises(UserInputError, match="does not exist"):
-        load_config(str(tmp_path / "none.py"))
-    for number, text in enumerate(
-        ["a = ", "_base_ = './none.py'", "a = b", "a = dict()['b']", "custom_imports = {'imports': ['none']}"]
-    ):
-        path = tmp_path / f"broken{number}.py"
-        path.write_text(text)
-        with pytest.raises(UserInputError, match=r"cannot be read") as caught:
-            load_config(str(path))
-        assert "\n" not in str(caught.value)

@@ -35,7 +35,7 @@ class MomentumClassifier(TwoViewClassifier):
         backbone (dict): Config of the backbone.
         projector (dict): Config of the projector, see :class:`TwoViewClassifier`.
         head (dict): Config of a head whose ``loss`` takes ``contrast``.
-        neck (dict, optional): Config of the neck. Defaults to global average pooling.
+        neck (dict | list, optional): Config of the neck; ``[]`` for none. Defaults to global average pooling.
         projection_dim (int): Length ``D`` of the projections. Defaults to 128.
         queue_size (int): Places of the queue. Defaults to 8192.
         momentum (float): Share of the old key weights that stays in each step, ``m``. Defaults to 0.999.
@@ -60,7 +60,7 @@ class MomentumClassifier(TwoViewClassifier):
         backbone: dict,
         projector: dict,
         head: dict,
-        neck: dict | None = None,
+        neck: dict | list | None = None,
         projection_dim: int = 128,
         queue_size: int = 8192,
         momentum: float = 0.999,

@@ -34,11 +34,14 @@ class TwoViewClassifier(ImageClassifier):
         projector (dict): Config of the projector from the pooled feature to the contrast space, such as mmpretrain's
             ``NonLinearNeck(with_avg_pool=False)``.
         head (dict): Config of a head whose ``loss`` takes ``contrast``.
-        neck (dict, optional): Config of the neck. Defaults to global average pooling.
+        neck (dict | list, optional): Config of the neck; ``[]`` for none. Defaults to global average pooling.
         projection_dim (int): Length ``D`` of the projections. Defaults to 128.
         queue_size (int): Places of the queue; 0 for none. Defaults to 0.
-        data_preprocessor (dict, optional): Arguments of :class:`TwoViewDataPreprocessor`.
+        data_preprocessor (dict, optional): Arguments of :class:`TwoViewDataPreprocessor`, without ``batch_augments``.
         init_cfg (dict, optional): Initialisation.
+
+    Raises:
+        UserInputError: If the data preprocessor mixes images, whose labels the contrast cannot use.
 
     Examples:
         >>> model = dict(type='TwoViewClassifier', backbone=dict(type='ResNetCIFAR32'),
@@ -54,7 +57,7 @@ class TwoViewClassifier(ImageClassifier):
         backbone: dict,
         projector: dict,
         head: dict,
-        neck: dict | None = None,
+        neck: dict | list | None = None,
         projection_dim: int = 128,
         queue_size: int = 0,
         data_preprocessor: dict | None = None,
@@ -62,11 +65,16 @@ class TwoViewClassifier(ImageClassifier):
     ) -> None:
         super().__init__(
             backbone=backbone,
-            neck=neck or {"type": "GlobalAveragePooling"},
+            neck={"type": "GlobalAveragePooling"} if neck is None else neck,
             head=head,
             data_preprocessor={"type": "TwoViewDataPreprocessor", **(data_preprocessor or {})},
             init_cfg=init_cfg,
         )
+        if self.data_preprocessor.batch_augments is not None:
+            raise UserInputError(
+                f"{type(self).__name__} compares images by their one label; remove Mixup and CutMix "
+                "(data_preprocessor.batch_augments)."
+            )
         self.projector = MODELS.build(projector)
         self.queue = LabelledQueue(queue_size, projection_dim)
 

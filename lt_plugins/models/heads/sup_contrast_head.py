@@ -33,6 +33,8 @@ class SupContrastHead(LinearClsHead):
         ...             warmup_loss=dict(type='SupConLoss', temperature=0.1))
     """
 
+    single_row_safe = ("standardise",)  # which pre_logits leaves out for a batch of one
+
     def __init__(
         self,
         num_classes: int,

@@ -45,6 +45,7 @@ class ISDALoss(SemanticAugmentation):
         >>> value = loss(features, labels, fc.weight, fc.bias)
     """
 
+    needs_one_label = True
     group = "class"
     class_count: Tensor
     class_mean: Tensor

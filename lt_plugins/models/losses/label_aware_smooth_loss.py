@@ -73,6 +73,8 @@ class LabelAwareSmoothLoss(nn.Module):
         >>> value = loss(logits, labels)
     """
 
+    needs_one_label = True
+
     def __init__(
         self,
         num_classes: int,

@@ -60,6 +60,7 @@ class LDAMLoss(nn.Module):
         >>> value = loss(30 * cosines, labels)
     """
 
+    needs_one_label = True
     class_weight: Tensor
 
     def __init__(self, num_classes: int, max_margin: float = 0.5, scale: float = 30.0) -> None:
