@@ -365,11 +365,22 @@ HOOKS: dict[str, Entry] = {
 }
 TASKS: dict[str, Entry] = {"AttributeClustering": Entry(), "SubclassClustering": Entry()}
 METRICS: dict[str, Entry] = {"CalibrationError": Entry(), "ShotAccuracy": Entry()}
-TRANSFORMS: dict[str, Entry] = {"LoadImage": Entry()}
+_LEVELS = {"magnitude_range": (0, 0.4), "magnitude_std": 0.5, "prob": 1.0}
+TRANSFORMS: dict[str, Entry] = {
+    "ClippedCutout": Entry(small=lambda folder: {"size": 4}),
+    "FloorPosterize": Entry(small=lambda folder: {**_LEVELS, "magnitude_range": (0, 4)}),
+    "LoadImage": Entry(),
+    "RandomInterpolationRotate": Entry(small=lambda folder: {**_LEVELS, "magnitude_range": (0, 30)}),
+    "RandomInterpolationShear": Entry(small=lambda folder: _LEVELS),
+    "RandomInterpolationTranslate": Entry(small=lambda folder: _LEVELS),
+}
 FUNCTIONS: dict[str, Entry] = {"epoch_worker_init": Entry()}
 
 VISBACKENDS = {"LocalVisBackend": Entry(lambda folder: {"save_dir": str(folder)})}
-INITIALIZERS = {"Pretrained": Entry(lambda folder: {"checkpoint": str(folder / "epoch_1.pth")})}
+INITIALIZERS = {
+    "Pretrained": Entry(lambda folder: {"checkpoint": str(folder / "epoch_1.pth")}),
+    "TorchDefaultInit": Entry(),
+}
 
 TABLES: dict[str, dict[str, Any]] = {
     "MODELS": MODULES,

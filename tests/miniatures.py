@@ -3,10 +3,10 @@
     cfg = miniature_cfg('configs/lpa/paco_r50_inat.py', tmp_path)
 
 returns the config with every data set in it pointed at a miniature below ``tmp_path``, which is written on the way,
-with small batches, no workers, and classes without images allowed. Everything else (model, number of classes,
-pipelines, schedule, hooks) is the config's own. The CIFAR pickles carry the original names and keys but not the
-original checksums, so their type becomes ``MiniatureCIFAR10`` or ``MiniatureCIFAR100``, which this module registers (in
-a subprocess ``cfg.custom_imports`` does so if the repository root is on its path).
+with small batches at the same learning rate, no workers, and classes without images allowed. Everything else (model,
+number of classes, pipelines, schedule, hooks) is the config's own. The CIFAR pickles carry the original names and keys
+but not the original checksums, so their type becomes ``MiniatureCIFAR10`` or ``MiniatureCIFAR100``, which this module
+registers (in a subprocess ``cfg.custom_imports`` does so if the repository root is on its path).
 
 ``make_miniature('data/places', tmp_path / 'places')`` writes a single one.
 """
@@ -74,6 +74,8 @@ def miniature_cfg(path: str | Path, root: Path) -> Config:
     for hook in cfg.get("custom_hooks", []):
         if hook["type"] == "PreflightHook":
             hook["allow_empty_classes"] = True
+    if cfg.get("auto_scale_lr"):
+        cfg.auto_scale_lr.enable = False  # keep the learning rate at the small batch
     if cfg.get("custom_imports"):
         cfg.custom_imports.imports = [*cfg.custom_imports.imports, "tests.miniatures"]
     return cfg

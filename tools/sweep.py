@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.engine.cli import ToolParser, load_config, parse_overrides, user_errors
+from lt_plugins.engine.global_batch import check_global_batch
 from lt_plugins.engine.recorded_run import RecordedRun
 from lt_plugins.engine.stages import check_stages, find_stages
 from lt_plugins.errors import UserInputError
@@ -97,7 +98,10 @@ def sweep(args: argparse.Namespace) -> None:
     for config in args.configs:  # all of them, before the first one trains for hours
         cfg = load_config(str(config), parse_overrides(args.cfg_options), needs=["train"])
         cfg.work_dir = str(args.work_dir)
-        check_stages(find_stages(cfg))
+        stages = find_stages(cfg)
+        check_stages(stages)
+        for stage in stages:
+            check_global_batch(stage.cfg, args.gpus)
         published(config)
     runs = [
         RecordedRun(

@@ -13,7 +13,8 @@ from mmengine.config import Config
 from lt_plugins.engine.backbone import set_backbone
 from lt_plugins.engine.checkpoint import guard_pickles
 from lt_plugins.engine.cli import ToolParser, add_config_arguments, add_pickle_argument, load_config, user_errors
-from lt_plugins.engine.launch import add_launcher_argument, launch_rank, prepare_launch
+from lt_plugins.engine.global_batch import accumulative_counts, check_global_batch
+from lt_plugins.engine.launch import add_launcher_argument, launch_rank, launch_size, prepare_launch
 from lt_plugins.engine.run_checkpoints import OVERWRITE_OPTION
 from lt_plugins.engine.run_lock import lock_run
 from lt_plugins.engine.stages import check_stages, find_stages, train_stages
@@ -42,8 +43,16 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--amp", action="store_true", help="mixed precision (CUDA)")
     parser.add_argument("--no-validate", action="store_true", help="no evaluation during training")
-    parser.add_argument(
-        "--auto-scale-lr", action="store_true", help="scale the learning rate with the batch size of all processes"
+    learning_rate = parser.add_mutually_exclusive_group()
+    learning_rate.add_argument(
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the learning rate with the images of a step (batch x processes x accumulated batches)",
+    )
+    learning_rate.add_argument(
+        "--keep-lr",
+        action="store_true",
+        help="train a recipe with another number of images a step, at its learning rate",
     )
     add_launcher_argument(parser)
     add_pickle_argument(parser)
@@ -60,11 +69,16 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
         cfg.optim_wrapper.type = "AmpOptimWrapper"
         cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
     if args.auto_scale_lr:
-        if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
+        if "base_batch_size" not in (cfg.get("auto_scale_lr") or {}):
             raise UserInputError(
                 f"--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in the config {cfg.filename}."
             )
         cfg.auto_scale_lr.enable = True
+    if args.keep_lr and cfg.get("auto_scale_lr"):
+        cfg.auto_scale_lr.enable = False
+    if (cfg.get("auto_scale_lr") or {}).get("enable"):
+        # mmengine counts the images of one forward pass, not those of a step.
+        cfg.auto_scale_lr.base_batch_size /= accumulative_counts(cfg)
     if cfg.get("randomness", {}).get("deterministic"):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
 
@@ -81,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for stage in stages:
             merge_args(stage.cfg, args)
             prepare_launch(stage.cfg, args.launcher)
+            check_global_batch(stage.cfg, launch_size(args.launcher))
         in_config = (cfg.get("load_from") or "auto") if cfg.get("resume") else None
         with lock_run(cfg.work_dir) if launch_rank(args.launcher) == 0 else nullcontext():
             train_stages(stages, args.resume or in_config, args.overwrite, args.allow_pickle)

@@ -1,5 +1,6 @@
-# The first half is KCL; the learning rate starts anew with SBCL.
-_base_ = "../baselines/kcl/kcl_r50_imagenet-lt_stage1.py"
+# The first half is KCL; the learning rate starts again with SBCL. Both halves see the views of MoCo v2.
+_base_ = ["../baselines/kcl/kcl_r50_imagenet-lt_stage1.py", "../_base_/pipelines/moco_imagenet.py"]
+train_dataloader = dict(dataset=dict(pipeline=_base_.moco_train_pipeline))
 model = dict(
     head=dict(
         loss=dict(_delete_=True, type="SBCLLoss", temperature=0.07, beta=0.2),

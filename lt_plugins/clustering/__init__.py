@@ -4,7 +4,7 @@ from .balanced_assignment import balanced_assignment
 from .class_temperatures import class_temperatures
 from .kmeans import KMeansResult, check_backend, kmeans
 from .local_attributes import ClassAttributeTable, class_balanced_sample, match_prototypes
-from .subclass_clusters import SubclassClusters, subclass_clusters
+from .subclass_clusters import SubclassClusters, check_subclass_options, subclass_clusters
 from .subclass_distances import SubclassDistances, subclass_distances, tail_sizes
 from .subclass_sizes import SubclassSizes, subclass_sizes
 
@@ -16,6 +16,7 @@ __all__ = [
     "SubclassSizes",
     "balanced_assignment",
     "check_backend",
+    "check_subclass_options",
     "class_balanced_sample",
     "class_temperatures",
     "kmeans",

@@ -43,6 +43,8 @@ def subclass_clusters(
     max_iters: int = 50,
     seed: int = 0,
     balanced: bool = True,
+    rounding: str = "up",
+    start: str = "farthest",
 ) -> SubclassClusters:
     """Cluster each class into subclasses of at most ``M`` samples, all classes at once.
 
@@ -64,31 +66,42 @@ def subclass_clusters(
         seed (int): Seed of the first centre of each class. Defaults to 0.
         balanced (bool): If False, each sample goes to its most similar centre: plain k-means, as in the public code,
             whose subclasses differ in size. Defaults to True.
+        rounding (str): ``"up"`` for ``ceil(n / M)`` centres, ``"down"`` for ``max(1, floor(n / M))``, as in the public
+            code; those cannot hold a class within the capacity, so only without ``balanced``. Defaults to ``"up"``.
+        start (str): ``"farthest"`` for centres far from each other, as in the paper, ``"random"`` for distinct random
+            samples, as in the public code. Defaults to ``"farthest"``.
 
     Returns:
         SubclassClusters: Subclass of each sample, class of each subclass, and how well it went.
 
     Raises:
-        UserInputError: If shapes do not fit, there are no samples, labels are negative, features are not finite, or
-            ``min_size`` or ``max_iters`` is less than 1.
+        UserInputError: If shapes do not fit, there are no samples, labels are negative, features are not finite,
+            ``min_size`` or ``max_iters`` is less than 1, or ``rounding`` or ``start`` is unknown or does not fit.
     """
+    check_subclass_options(balanced, rounding, start)
     _check(features, labels, min_size, max_iters)
     labels = labels.to(features.device)
     counts = torch.bincount(labels)
     capacity = max(int(counts[counts > 0].min()), min_size)
-    num_centres = -(-counts // capacity)
-    # One draw for each class, on the CPU: neither the grouping nor the device matters.
-    draw = torch.rand(len(counts), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    first = (draw.to(counts.device) * counts).long()
-    by_class, start = labels.argsort(stable=True), counts.cumsum(0) - counts
+    num_centres = -(-counts // capacity) if rounding == "up" else (counts // capacity).maximum(counts.clamp(max=1))
+    # Drawn for all classes at once, on the CPU: neither the grouping nor the device matters.
+    generator = torch.Generator().manual_seed(seed)
+    number = len(counts) if start == "farthest" else len(labels)
+    draw = torch.rand(number, dtype=torch.float64, generator=generator).to(counts.device)
+    by_class, offset = labels.argsort(stable=True), counts.cumsum(0) - counts
     centre = torch.zeros_like(labels)
     length, num_iters, num_unsettled = 0.0, 0, 0
     for group in _groups(counts, num_centres, features.shape[1]):
         position = torch.arange(int(counts[group].max()), device=labels.device)
         present = position < counts[group, None]  # (B, n)
-        member = by_class[(start[group, None] + position).clamp(max=len(labels) - 1)]
+        member = by_class[(offset[group, None] + position).clamp(max=len(labels) - 1)]
         unit = _directions(features[member]) * present[..., None]  # (B, n, D)
-        seeds = _farthest_first(unit, present, first[group], int(num_centres[group].max()))
+        most = int(num_centres[group].max())
+        if start == "farthest":
+            seeds = _farthest_first(unit, present, (draw[group] * counts[group]).long(), most)
+        else:
+            chosen = draw[member].where(present, torch.inf).topk(most, dim=1, largest=False).indices
+            seeds = unit.take_along_dim(chosen[..., None], dim=1)
         exists = torch.arange(seeds.shape[1], device=labels.device) < num_centres[group, None]
         assignment, iters, unsettled = _iterate(unit, present, seeds, exists, capacity if balanced else None, max_iters)
         centre[member[present]] = assignment[present]
@@ -100,6 +113,27 @@ def subclass_clusters(
     used, subclass = ((num_centres.cumsum(0) - num_centres)[labels] + centre).unique(return_inverse=True)
     owner = torch.arange(len(counts), device=labels.device).repeat_interleave(num_centres)
     return SubclassClusters(subclass, owner[used], length / split if split else 1.0, num_iters, num_unsettled)
+
+
+def check_subclass_options(balanced: bool, rounding: str, start: str) -> None:
+    """Refuse options of :func:`subclass_clusters` that it does not know or that exclude each other.
+
+    Args:
+        balanced (bool): Whether a subclass has a capacity.
+        rounding (str): How the number of centres is rounded.
+        start (str): How the first centres are chosen.
+
+    Raises:
+        UserInputError: If one is unknown, or centres rounded down have a capacity.
+    """
+    for name, value, known in (("rounding", rounding, ("up", "down")), ("start", start, ("farthest", "random"))):
+        if value not in known:
+            raise UserInputError(f"{name}={value!r} must be one of {known}.")
+    if balanced and rounding == "down":
+        raise UserInputError(
+            "rounding='down' gives a class fewer subclasses than hold its samples within the capacity; set "
+            "balanced=False (plain k-means) or rounding='up'."
+        )
 
 
 def _check(features: Tensor, labels: Tensor, min_size: int, max_iters: int) -> None:

@@ -11,6 +11,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from lt_plugins.datasets.class_names import check_same_classes, checkpoint_classes, leaf_classes
+from lt_plugins.engine.global_batch import check_global_batch
 from lt_plugins.engine.preflight import describe_device
 from lt_plugins.engine.training_settings import check_work_left
 from lt_plugins.engine.unwrap import unwrap_model
@@ -26,8 +27,8 @@ class DetectionPreflightHook(Hook):
         custom_hooks = [dict(type='DetectionPreflightHook')]
 
     Raises:
-        UserInputError: If a head has another number of classes than the training set, or data sets and a checkpoint
-            that is tested or resumed name them differently.
+        UserInputError: If a head has another number of classes than the training set, data sets and a checkpoint that
+            is tested or resumed name them differently, or the images of a step are not the recipe's.
     """
 
     # After LoadBackboneHook.
@@ -66,6 +67,7 @@ class DetectionPreflightHook(Hook):
         Args:
             runner (Runner): The runner of the training process.
         """
+        check_global_batch(runner.cfg, runner.world_size)
         check_work_left(runner)
         model, loader = unwrap_model(runner.model), runner.train_dataloader
         classes = loader.dataset.metainfo["classes"]

@@ -36,6 +36,16 @@ def launch_rank(launcher: str) -> int:
     return int(os.environ.get(variable, 0))
 
 
+def launch_size(launcher: str) -> int:
+    """Number of processes that the launcher started.
+
+    Args:
+        launcher (str): ``none``, ``pytorch`` (torchrun) or ``slurm``.
+    """
+    variable = {"pytorch": "WORLD_SIZE", "slurm": "SLURM_NTASKS"}.get(launcher, "")
+    return int(os.environ.get(variable, 1))
+
+
 def prepare_launch(cfg: Config, launcher: str) -> None:
     """Set what a config needs for the launcher and the devices of this machine.
 

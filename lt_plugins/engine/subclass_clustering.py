@@ -11,7 +11,7 @@ from mmpretrain.registry import TASK_UTILS
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lt_plugins.clustering import subclass_clusters, subclass_sizes
+from lt_plugins.clustering import check_subclass_options, subclass_clusters, subclass_sizes
 from lt_plugins.datasets import get_labels
 from lt_plugins.engine.clustering_task import ClusteringTask, FeaturePass
 from lt_plugins.engine.unwrap import unwrap_model
@@ -31,20 +31,33 @@ class SubclassClustering(ClusteringTask):
         min_size (int): Capacity of a subclass if the smallest class has fewer images, ``delta``. Defaults to 10.
         max_iters (int): Iterations at most. Defaults to 50.
         balanced (bool): Whether a subclass has a capacity; False is plain k-means. Defaults to True.
+        rounding (str): Whether the number of subclasses of a class, ``n / M``, is rounded ``"up"`` or ``"down"``.
+            Defaults to ``"up"``.
+        start (str): First centres: ``"farthest"`` from each other or ``"random"`` samples. Defaults to ``"farthest"``.
 
     Raises:
-        UserInputError: If an argument is not positive.
+        UserInputError: If a number is not positive, an option is unknown, or they exclude each other.
 
     Examples:
         >>> hook = dict(type='ReclusterHook', start=10, clustering=dict(type='SubclassClustering', min_size=10))
     """
 
-    def __init__(self, min_size: int = 10, max_iters: int = 50, balanced: bool = True) -> None:
+    def __init__(
+        self,
+        min_size: int = 10,
+        max_iters: int = 50,
+        balanced: bool = True,
+        rounding: str = "up",
+        start: str = "farthest",
+    ) -> None:
         if min(min_size, max_iters) <= 0:
             raise UserInputError(f"min_size={min_size} and max_iters={max_iters} must be positive.")
+        check_subclass_options(balanced, rounding, start)
         self.min_size = min_size
         self.max_iters = max_iters
         self.balanced = balanced
+        self.rounding = rounding
+        self.start = start
 
     @classmethod
     def fits(cls, model: Any) -> bool:
@@ -101,7 +114,14 @@ class SubclassClustering(ClusteringTask):
         figures = torch.zeros(3, device=device)
         if is_main_process():
             found = subclass_clusters(
-                features, labels, self.min_size, self.max_iters, runner.seed + runner.epoch, self.balanced
+                features,
+                labels,
+                self.min_size,
+                self.max_iters,
+                runner.seed + runner.epoch,
+                self.balanced,
+                self.rounding,
+                self.start,
             )
             subclass.copy_(found.subclass)
             figures.copy_(torch.tensor([found.mean_cosine, found.num_iters, found.num_unsettled]))

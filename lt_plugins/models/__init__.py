@@ -3,6 +3,7 @@
 from .backbones import LastBlockResNet, ResNetCIFAR32
 from .classifiers import FrozenBackboneClassifier, MomentumClassifier, TwoViewClassifier, TwoViewDataPreprocessor
 from .heads import CosineClsHead, ISDAHead, LCRegHead, LPAHead, LWSClsHead, PaCoHead, SupContrastHead
+from .initializers import TorchDefaultInit
 from .losses import (
     ISDALoss,
     KCLLoss,
@@ -38,6 +39,7 @@ __all__ = [
     "SBCLLoss",
     "SupConLoss",
     "SupContrastHead",
+    "TorchDefaultInit",
     "TwoViewClassifier",
     "TwoViewDataPreprocessor",
 ]

@@ -41,10 +41,9 @@ def assign(unit: list[Vector], centres: list[Vector], capacity: int | None) -> l
 
 
 def cluster_class(
-    unit: list[Vector], k: int, first: int, capacity: int | None, max_iters: int
+    unit: list[Vector], k: int, chosen: list[int], capacity: int | None, max_iters: int
 ) -> tuple[list[int], int, bool]:
     """Algorithm 1 for one class: assignment, how many were made, and whether the last one changed nothing."""
-    chosen = [first]
     while len(chosen) < k:
         rest = [i for i in range(len(unit)) if i not in chosen]
         chosen.append(min(rest, key=lambda i: max(cosine(unit[i], unit[j]) for j in chosen)))
@@ -62,9 +61,17 @@ def cluster_class(
 
 
 def reference(
-    features: torch.Tensor, labels: list[int], min_size: int, max_iters: int, seed: int, balanced: bool
+    features: torch.Tensor,
+    labels: list[int],
+    min_size: int,
+    max_iters: int,
+    seed: int,
+    balanced: bool,
+    rounding: str = "up",
+    start: str = "farthest",
 ) -> SubclassClusters:
-    draw = torch.rand(max(labels) + 1, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).tolist()
+    number = max(labels) + 1 if start == "farthest" else len(labels)
+    draw = torch.rand(number, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).tolist()
     capacity = max(min_size, min(labels.count(c) for c in labels))
     subclass, num_iters, num_unsettled = [-1] * len(labels), 0, 0
     owner: list[int] = []
@@ -72,11 +79,14 @@ def reference(
     for c in sorted(set(labels)):
         positions = [i for i, label in enumerate(labels) if label == c]
         unit = [normalise(features[i].tolist()) for i in positions]
-        k = math.ceil(len(unit) / capacity)
+        k = math.ceil(len(unit) / capacity) if rounding == "up" else max(1, len(unit) // capacity)
         assignment = [0] * len(unit)
         if k > 1:
-            first = math.floor(draw[c] * len(unit))
-            assignment, iters, settled = cluster_class(unit, k, first, capacity if balanced else None, max_iters)
+            if start == "farthest":
+                chosen = [math.floor(draw[c] * len(unit))]
+            else:  # the images in a random order, of which the first k
+                chosen = sorted(range(len(unit)), key=lambda i: draw[positions[i]])[:k]
+            assignment, iters, settled = cluster_class(unit, k, chosen, capacity if balanced else None, max_iters)
             num_iters, num_unsettled = max(num_iters, iters), num_unsettled + (not settled)
         for j in sorted(set(assignment)):
             members = [i for i, a in enumerate(assignment) if a == j]
@@ -112,6 +122,35 @@ def test_result_is_algorithm_1(labels: list[int], min_size: int, max_iters: int,
     assert actual.subclass_to_class.tolist() == expected.subclass_to_class.tolist()
     assert actual.mean_cosine == pytest.approx(expected.mean_cosine, abs=1e-9)
     assert actual[3:] == expected[3:]
+
+
+@given(
+    labels=st.lists(st.sampled_from([0, 0, 0, 1, 1, 2, 4]), min_size=1, max_size=40),
+    min_size=st.integers(1, 8),
+    max_iters=st.integers(1, 12),
+    seed=st.integers(0, 10_000),
+    rounding=st.sampled_from(["up", "down"]),
+    start=st.sampled_from(["farthest", "random"]),
+)
+@settings(max_examples=100, deadline=None)
+def test_plain_kmeans_of_the_released_code(
+    labels: list[int], min_size: int, max_iters: int, seed: int, rounding: str, start: str
+) -> None:
+    features = random_features(len(labels), seed)
+    expected = reference(features, labels, min_size, max_iters, seed, False, rounding, start)
+    actual = subclass_clusters(features, torch.tensor(labels), min_size, max_iters, seed, False, rounding, start)
+    assert actual.subclass.tolist() == expected.subclass.tolist()
+    assert actual.mean_cosine == pytest.approx(expected.mean_cosine, abs=1e-9)
+    assert actual[3:] == expected[3:]
+
+
+def test_number_of_subclasses_of_the_released_code() -> None:
+    """1,051 on CIFAR-100-LT, imbalance factor 100, as counted there; 70 classes are split."""
+    counts = torch.tensor([int(500 * 0.01 ** (c / 99)) for c in range(100)])
+    labels = torch.arange(100).repeat_interleave(counts)
+    features = torch.randn(len(labels), 16, generator=torch.Generator().manual_seed(0))
+    result = subclass_clusters(features, labels, 10, 1, balanced=False, rounding="down", start="random")
+    assert len(result.subclass_to_class) == int((counts // 10).clamp(min=1).sum())
 
 
 def long_tail(dim: int = 16, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -252,6 +291,9 @@ def test_float32_settles_like_float64() -> None:
         (dict(features=torch.full((6, 2), -math.inf)), "not finite"),
         (dict(min_size=0), "min_size=0 and max_iters=50 must be at least 1"),
         (dict(max_iters=0), "max_iters=0 must be at least 1"),
+        (dict(rounding="floor"), "rounding='floor' must be one of"),
+        (dict(start="kmeans++"), r"start='kmeans\+\+' must be one of"),
+        (dict(rounding="down"), "set balanced=False"),
     ],
 )
 def test_what_cannot_be_is_refused(change: dict, message: str) -> None:

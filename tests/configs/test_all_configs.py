@@ -57,6 +57,7 @@ def _tiny_cfg(path: Path, root: Path, work_dir: Path) -> Config:
             node["indices"] = 20
     train = cfg.train_dataloader
     train.dataset = {"type": "IndexedDataset", "dataset": train.dataset, "indices": [0, 1, 2, 3]}
+    train.sampler.pop("full_length", None)  # an epoch is one step
     if cfg.model.backbone.get("init_cfg"):
         cfg.model.backbone.init_cfg = None
     shrink(cfg.model.head)

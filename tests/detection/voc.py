@@ -92,6 +92,7 @@ def small_cfg(path: str | Path, devkit: Path, work_dir: Path, backbone: str = "r
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.update(num_workers=0, persistent_workers=False)
     cfg.train_dataloader.batch_size = 2
+    cfg.auto_scale_lr.enable = False  # keep the learning rate at the small batch
     if "roi_head" in cfg.model:
         cfg.model.train_cfg.rpn_proposal.update(nms_pre=50, max_per_img=20)
         cfg.model.train_cfg.rcnn.sampler.num = 8
@@ -99,6 +100,7 @@ def small_cfg(path: str | Path, devkit: Path, work_dir: Path, backbone: str = "r
     cfg.train_cfg.update(max_iters=1, val_interval=1)
     cfg.default_hooks.logger.interval = 1
     cfg.default_hooks.checkpoint.update(interval=-1, save_last=False)
+    cfg.default_hooks.precise_bn.update(num_samples=4, interval=1)
     cfg.work_dir, cfg.log_level = str(work_dir), "ERROR"
     cfg.experiment_name = cfg.visualizer.name = f"{Path(path).stem}_{work_dir.name}"
     set_backbone(cfg, backbone)

@@ -96,8 +96,8 @@ def supcon(contrast, weight_of, temperature):
     return total / len(contrast.anchors)
 
 
-def sbcl(contrast, subclass, tau1, tau2, beta):
-    """SBCL's Eq. 4, one anchor after the other, with sets as the paper writes them."""
+def sbcl(contrast, subclass, tau1, tau2, beta, base=None):
+    """SBCL's Eq. 4, one anchor after the other, with sets as the paper writes them; ``base``: of the released code."""
     total = 0.0
     for i in range(len(contrast.anchors)):
         sibling = int(contrast.sibling_positions[i])
@@ -113,6 +113,6 @@ def sbcl(contrast, subclass, tau1, tau2, beta):
             denominator = sum(math.exp(similarity(contrast, i, a, temperature)) for a in compared)
             return sum(math.log(math.exp(similarity(contrast, i, j, temperature)) / denominator) for j in positives)
 
-        total -= term(m_tilde, v_tilde, tau1) / len(m_tilde)
+        total -= (tau1 / (base or tau1)) * term(m_tilde, v_tilde, tau1) / len(m_tilde)
         total -= beta * term(p_tilde - m, v_tilde - m, tau2[label]) / (len(p_tilde) - len(m))
     return total / len(contrast.anchors)

@@ -231,3 +231,31 @@ def test_projections_are_unit_vectors_of_the_encoder_that_is_clustered_with(kind
     assert torch.allclose(projections.norm(dim=1), torch.ones(4))
     queries = model.project(model.extract_feat(images))
     assert torch.equal(projections, queries) == (kind == "TwoViewClassifier")
+
+
+def test_separate_passes_normalise_each_view_by_itself():
+    """What the released code of GPaCo computes: first one view, then the other, with statistics of their own."""
+    model, twin = (build("TwoViewClassifier", separate_passes=True).double() for _ in range(2))
+    views, samples, _ = batch()
+    views = [views[0].double(), 3 + 2 * views[1].double()]
+    seen = []
+    original = model.head.loss
+    model.head.loss = lambda feats, *args, **kwargs: (
+        seen.append((feats, kwargs["contrast"])) or original(feats, *args, **kwargs)
+    )
+    loss = model.loss(views, samples)["loss_paco"]
+    pooled = [twin.extract_feat(view)[-1] for view in views]
+    projected = [twin.project((feats,)) for feats in pooled]
+    (feats, contrast) = seen[0]
+    torch.testing.assert_close(feats[-1], torch.cat(pooled), rtol=1e-12, atol=0)
+    torch.testing.assert_close(contrast.anchors, torch.cat(projected), rtol=1e-10, atol=0)
+    assert torch.equal(contrast.candidates[:8], contrast.anchors)
+    # Running statistics have moved twice, first by the first view.
+    for mine, other in zip(model.backbone.buffers(), twin.backbone.buffers(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-12, atol=0)
+    assert int(model.backbone.bn1.num_batches_tracked) == 2
+
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    together = build("TwoViewClassifier").double()
+    assert together.loss(views, samples)["loss_paco"].item() != pytest.approx(loss.item(), rel=1e-3)

@@ -34,6 +34,31 @@ def test_equals_the_formula(seed, parts):
     assert float(loss(contrast)) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("base", [0.07, 0.15, 0.3])
+def test_base_temperature_weighs_the_subclass_term_as_the_released_code(base):
+    contrast = two_view_contrast(num_images=9, num_classes=CLASSES, queue=9, seed=5)
+    loss = with_subclasses(contrast, 2, temperature=0.15, beta=0.3, base_temperature=base)
+    tau2 = [0.2, 0.15, 0.5]
+    loss.set_class_temperatures(torch.tensor(tau2, dtype=torch.float64))
+    assert float(loss(contrast)) == pytest.approx(sbcl(contrast, loss.subclass, 0.15, tau2, 0.3, base), rel=1e-9)
+    paper = sbcl(contrast, loss.subclass, 0.15, tau2, 0.3)
+    assert (float(loss(contrast)) == pytest.approx(paper, rel=1e-9)) is (base == 0.15)
+
+
+def test_fixed_class_temperature_of_imagenet_lt_as_released():
+    contrast = two_view_contrast(num_images=9, num_classes=CLASSES, queue=9, seed=6)
+    loss = with_subclasses(contrast, 2, temperature=0.07, beta=0.2, class_temperature=0.12)
+    assert float(loss(contrast)) == pytest.approx(
+        sbcl(contrast, loss.subclass, 0.07, [0.12] * CLASSES, 0.2), rel=1e-6
+    )  # the default is kept in float32
+
+
+@pytest.mark.parametrize("name", ["temperature", "class_temperature", "base_temperature"])
+def test_temperatures_must_be_positive(name):
+    with pytest.raises(UserInputError, match=f"{name}=0"):
+        SBCLLoss(**{name: 0})
+
+
 def test_one_subclass_a_class_and_no_class_term_give_supcon():
     contrast = two_view_contrast(num_images=9, num_classes=CLASSES)
     loss = with_subclasses(contrast, 1, beta=0.0)

@@ -25,11 +25,14 @@ HEADER = ("Config", "Data", "Schedule", "Published", "Ours", "Many", "Medium", "
 NOTE = """\
 Top-1 accuracy and expected calibration error in percent. *Published*: overall (many / medium / few). *Ours*: after the
 last epoch, never the best epoch on the test set; ± is the standard deviation over seeds. A *short* schedule is not
-comparable with published numbers."""
+comparable with published numbers. † trained by an earlier recipe: the `note` of the file says what changed since."""
 DETECTION = "Object Detection"
 DETECTION_NOTE = """\
 Percent, after the last iteration, by the 11-point metric of VOC 2007; ± is the standard deviation over seeds.
-Published: SBCL, Tab. 3, pre-training on ImageNet-LT. Configs with other data or schedules do not compare with them."""
+Published: SBCL, Tab. 3, pre-training on ImageNet-LT. Configs with other data or schedules do not compare with them.
+† trained by an earlier recipe: the `note` of the results says what has changed since."""
+EARLIER_RECIPE = "Earlier recipe:"
+"""How the note of a run begins that says what of its recipe has changed since."""
 ADVICE = "docs/contributing.md describes what it must hold."
 MODEL_KEYS = {"Name", "In Collection", "Config", "Results"}
 RESULT_KEYS = {"Task", "Dataset"}
@@ -92,7 +95,11 @@ class Method:
             runs = [TransferRun(run["backbone"]["name"], run["seed"], run["metrics"]) for run in result["runs"]]
             methods = [key for key in published if key != "source"]
             names = methods + [name for name in dict.fromkeys(run.backbone for run in runs) if name not in methods]
-            rows += [(f"[{config.stem}]({config.name})", *row) for row in transfer_rows(names, runs, published)]
+            marked = {run["backbone"]["name"] for run in result["runs"] if _mark(run)}
+            rows += [
+                (f"[{config.stem}]({config.name})", *row, seeds + ("†" if name in marked else ""))
+                for name, (*row, seeds) in zip(names, transfer_rows(names, runs, published), strict=True)
+            ]
         return rows
 
     def _results(self, task: str, wanted: bool) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -125,8 +132,14 @@ def _row(name: str, model: dict[str, Any], result: dict[str, Any], folder: Path)
             mean_and_spread([run["metrics"][name] for run in runs if name in run["metrics"]])
             for name in ("overall", *GROUPS, "ece")
         ),
-        ", ".join(f"[seed {run['seed']}]({os.path.relpath(ROOT / run['path'], folder)})" for run in runs) or "-",
+        ", ".join(f"[seed {run['seed']}]({os.path.relpath(ROOT / run['path'], folder)}){_mark(run)}" for run in runs)
+        or "-",
     )
+
+
+def _mark(run: dict[str, Any]) -> str:
+    """A dagger where the recipe has changed since."""
+    return "†" if EARLIER_RECIPE in run.get("note", "") else ""
 
 
 def _epochs(run: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 # Linear stage on frozen features of ImageNet-sized sets: plain classifier, batch norms in training mode (Kang et al.).
 model = dict(
     type="FrozenBackboneClassifier",
-    backbone=dict(type="ResNet", depth=50, num_stages=4, out_indices=(3,), style="pytorch"),
+    backbone=dict(type="ResNet", depth=50, num_stages=4, out_indices=(3,), style="pytorch", zero_init_residual=False),
     neck=dict(type="GlobalAveragePooling"),
     live_batch_norm=True,
     head=dict(

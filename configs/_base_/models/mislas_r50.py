@@ -1,7 +1,7 @@
 # MiSLAS's second stage on ImageNet-sized sets.
 model = dict(
     type="FrozenBackboneClassifier",
-    backbone=dict(type="ResNet", depth=50, num_stages=4, out_indices=(3,), style="pytorch"),
+    backbone=dict(type="ResNet", depth=50, num_stages=4, out_indices=(3,), style="pytorch", zero_init_residual=False),
     neck=dict(type="GlobalAveragePooling"),
     live_batch_norm=True,
     reuse_head=True,

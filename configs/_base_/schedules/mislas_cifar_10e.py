@@ -7,4 +7,5 @@ param_scheduler = [dict(type="CosineAnnealingLR", by_epoch=True, T_max=10)]
 train_cfg = dict(by_epoch=True, max_epochs=10, val_interval=1)
 val_cfg = dict()
 test_cfg = dict()
+num_processes = 1
 auto_scale_lr = dict(base_batch_size=128)

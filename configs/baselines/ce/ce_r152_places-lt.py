@@ -11,4 +11,5 @@ model = dict(
     head=dict(num_classes=365),
 )
 optim_wrapper = dict(optimizer=dict(lr=0.1), paramwise_cfg=dict(custom_keys={"backbone": dict(lr_mult=0.1)}))
+num_processes = 4
 auto_scale_lr = dict(base_batch_size=256)

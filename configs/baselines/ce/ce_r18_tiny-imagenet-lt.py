@@ -4,4 +4,5 @@ _base_ = [
     "../../_base_/schedules/cosine_90e.py",
     "../../_base_/default_runtime.py",
 ]
+num_processes = 4
 model = dict(backbone=dict(depth=18), head=dict(num_classes=200, in_channels=512))

@@ -10,4 +10,4 @@ model = dict(
     backbone=dict(type="LastBlockResNet", depth=152),
     head=dict(num_classes=365, loss=dict(num_classes=365, smooth_head=0.4, smooth_tail=0.1)),
 )
-train_dataloader = dict(batch_size=32, sampler=dict(_delete_=True, type="ClassAwareSampler"))  # 8 GPUs
+train_dataloader = dict(batch_size=32, sampler=dict(_delete_=True, type="ClassAwareSampler"))

@@ -13,4 +13,4 @@ model = dict(
 )
 param_scheduler = [dict(type="CosineAnnealingLR", by_epoch=True, T_max=90)]
 train_cfg = dict(max_epochs=90)
-train_dataloader = dict(batch_size=32)  # 8 GPUs
+train_dataloader = dict(batch_size=32)

@@ -7,3 +7,5 @@ _base_ = [
 previous_stage = dict(config="./mislas_r32_digits_stage1.py")
 model = dict(head=dict(num_classes=10, loss=dict(num_classes=10)))
 train_dataloader = dict(sampler=dict(_delete_=True, type="ClassAwareSampler"))
+num_processes = None  # of no published recipe, so with any batch
+auto_scale_lr = dict(base_batch_size=64)

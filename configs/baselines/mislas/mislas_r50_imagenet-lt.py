@@ -5,4 +5,4 @@ _base_ = [
     "../../_base_/default_runtime.py",
 ]
 previous_stage = dict(config="./mislas_r50_imagenet-lt_stage1.py")
-train_dataloader = dict(batch_size=32, sampler=dict(_delete_=True, type="ClassAwareSampler"))  # 8 GPUs
+train_dataloader = dict(batch_size=32, sampler=dict(_delete_=True, type="ClassAwareSampler"))

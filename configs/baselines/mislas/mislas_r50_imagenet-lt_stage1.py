@@ -4,4 +4,4 @@ _base_ = [
     "../../_base_/schedules/mixup_imagenet_180e.py",
     "../../_base_/default_runtime.py",
 ]
-train_dataloader = dict(batch_size=32)  # 8 GPUs
+train_dataloader = dict(batch_size=32)

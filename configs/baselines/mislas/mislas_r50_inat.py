@@ -7,4 +7,4 @@ _base_ = [
 previous_stage = dict(config="./mislas_r50_inat_stage1.py")
 model = dict(head=dict(num_classes=8142, loss=dict(num_classes=8142)))
 optim_wrapper = dict(optimizer=dict(weight_decay=1e-4))
-train_dataloader = dict(batch_size=32, sampler=dict(_delete_=True, type="ClassAwareSampler"))  # 8 GPUs
+train_dataloader = dict(batch_size=32, sampler=dict(_delete_=True, type="ClassAwareSampler"))

@@ -8,4 +8,4 @@ model = dict(head=dict(num_classes=8142))
 optim_wrapper = dict(optimizer=dict(weight_decay=1e-4))
 param_scheduler = [dict(type="CosineAnnealingLR", by_epoch=True, T_max=200)]
 train_cfg = dict(max_epochs=200)
-train_dataloader = dict(batch_size=32)  # 8 GPUs
+train_dataloader = dict(batch_size=32)

@@ -28,4 +28,4 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", by_epoch=True, begin=5, end=30, T_max=25, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=30)
-train_dataloader = dict(drop_last=True, dataset=dict(pipeline=_base_.paco_places_train_pipeline))
+train_dataloader = dict(batch_size=32, drop_last=True, dataset=dict(pipeline=_base_.paco_places_train_pipeline))

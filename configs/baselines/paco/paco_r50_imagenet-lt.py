@@ -5,4 +5,4 @@ _base_ = [
     "../../_base_/schedules/cosine_400e_paco.py",
     "../../_base_/default_runtime.py",
 ]
-train_dataloader = dict(drop_last=True, dataset=dict(pipeline=_base_.paco_train_pipeline))
+train_dataloader = dict(batch_size=32, drop_last=True, dataset=dict(pipeline=_base_.paco_train_pipeline))

@@ -7,4 +7,4 @@ _base_ = [
 ]
 model = dict(head=dict(num_classes=8142))
 optim_wrapper = dict(optimizer=dict(weight_decay=1e-4))
-train_dataloader = dict(drop_last=True, dataset=dict(pipeline=_base_.paco_train_pipeline))
+train_dataloader = dict(batch_size=32, drop_last=True, dataset=dict(pipeline=_base_.paco_train_pipeline))

@@ -5,4 +5,5 @@ _base_ = [
     "../../_base_/default_runtime.py",
 ]
 previous_stage = dict(config="./scl_r32_cifar100-lt100_stage1.py")
-train_dataloader = dict(sampler=dict(_delete_=True, type="ClassAwareSampler"))
+# An epoch has 500 x 100 images.
+train_dataloader = dict(sampler=dict(_delete_=True, type="ClassAwareSampler", full_length=True))

@@ -5,5 +5,4 @@ _base_ = [
     "../../_base_/default_runtime.py",
 ]
 previous_stage = dict(config="./scl_r50_imagenet-lt_stage1.py")
-# 8 GPUs
 train_dataloader = dict(batch_size=256, sampler=dict(_delete_=True, type="ClassAwareSampler"))

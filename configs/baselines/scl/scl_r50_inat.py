@@ -6,5 +6,4 @@ _base_ = [
 ]
 previous_stage = dict(config="./scl_r50_inat_stage1.py")
 model = dict(head=dict(num_classes=8142))
-# 8 GPUs
 train_dataloader = dict(batch_size=256, sampler=dict(_delete_=True, type="ClassAwareSampler"))

@@ -7,7 +7,7 @@ norm = dict(norm_cfg=dict(type="BN", requires_grad=True), norm_eval=False)
 model = dict(
     # RGB as in the pre-training, and torchvision's ResNet: the 3x3 convolution of a block has the stride.
     data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True),
-    backbone=dict(style="pytorch", frozen_stages=-1, init_cfg=None, **norm),
+    backbone=dict(style="pytorch", frozen_stages=-1, zero_init_residual=False, init_cfg=None, **norm),
     roi_head=dict(
         shared_head=dict(type="ResLayerExtraNorm", style="pytorch", init_cfg=None, **norm),
         bbox_head=dict(num_classes=20),

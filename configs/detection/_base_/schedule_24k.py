@@ -11,4 +11,5 @@ param_scheduler = [
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=24000, val_interval=24000)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
-auto_scale_lr = dict(enable=False, base_batch_size=16)
+num_processes = 8
+auto_scale_lr = dict(base_batch_size=16)

@@ -6,3 +6,4 @@ param_scheduler = [
     dict(type="MultiStepLR", by_epoch=False, begin=0, end=2000, milestones=[1500, 1833], gamma=0.1),
 ]
 train_cfg = dict(max_iters=2000, val_interval=2000)
+num_processes = 1

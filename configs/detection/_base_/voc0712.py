@@ -30,7 +30,7 @@ voc2007 = dict(
 voc2012 = dict(voc2007, ann_file="VOC2012/ImageSets/Main/trainval.txt", data_prefix=dict(sub_data_root="VOC2012/"))
 
 train_dataloader = dict(
-    batch_size=2,  # 8 GPUs
+    batch_size=2,
     num_workers=2,
     sampler=dict(type="SeededInfiniteSampler", shuffle=True),
     # Without it a resumed run finds its place without loading what it has seen; batches are padded a little more.

@@ -24,28 +24,41 @@ class ClassAwareSampler(Sampler[int]):
     images are left out. The order follows from seed and epoch; the ranks take turns in it.
 
     Source: Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition" (ICLR 2020), with an
-    epoch of as many images as the data set has, like their training loop.
+    epoch of as many images as the data set has, like their training loop; or, with ``full_length``, of as many as their
+    sampler yields where no loop cuts it short, as in the linear stage of SBCL on CIFAR.
 
     Args:
         dataset: An mmpretrain data set, or one in any nesting of wrappers.
         samples_per_class (int): Images of a class in a row. Defaults to 4.
         num_samples (int, optional): Images an epoch, of all ranks together; rounded up so that each rank has the same
             number. Defaults to the size of the data set.
+        full_length (bool): Whether an epoch is so long that the largest class comes as a whole: its images times the
+            number of classes with images. Defaults to False.
         seed (int, optional): The same on all ranks. Defaults to a random one.
 
     Raises:
-        UserInputError: If a number is not positive or the data set is empty.
+        UserInputError: If a number is not positive, both ``num_samples`` and ``full_length`` are given, or the data set
+            is empty.
 
     Examples:
         >>> train_dataloader = dict(sampler=dict(type='ClassAwareSampler', samples_per_class=4))
     """
 
     def __init__(
-        self, dataset: Any, samples_per_class: int = 4, num_samples: int | None = None, seed: int | None = None
+        self,
+        dataset: Any,
+        samples_per_class: int = 4,
+        num_samples: int | None = None,
+        full_length: bool = False,
+        seed: int | None = None,
     ) -> None:
         if samples_per_class <= 0 or (num_samples is not None and num_samples <= 0):
             raise UserInputError(
                 f"samples_per_class={samples_per_class} and num_samples={num_samples} must be positive."
+            )
+        if num_samples is not None and full_length:
+            raise UserInputError(
+                f"num_samples={num_samples} and full_length=True exclude each other; drop one of them from the sampler."
             )
         labels = get_labels(dataset)
         if not len(labels):
@@ -55,6 +68,8 @@ class ClassAwareSampler(Sampler[int]):
         self.images = np.split(by_class, np.flatnonzero(np.diff(labels[by_class])) + 1)
         self.rank, self.world_size = get_dist_info()
         self.samples_per_class = samples_per_class
+        if full_length:
+            num_samples = max(map(len, self.images)) * len(self.images)
         self.total_size = math.ceil((num_samples or len(labels)) / self.world_size) * self.world_size
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = 0

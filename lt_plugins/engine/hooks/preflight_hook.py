@@ -11,6 +11,7 @@ from mmpretrain.registry import HOOKS
 from torch.utils.data import DataLoader
 
 from lt_plugins.datasets.class_names import checkpoint_classes
+from lt_plugins.engine.global_batch import check_global_batch
 from lt_plugins.engine.preflight import Allowed, check_data, check_setup, describe_device, preflight_summary
 from lt_plugins.engine.training_settings import check_work_left
 from lt_plugins.engine.unwrap import unwrap_model
@@ -46,8 +47,8 @@ class PreflightHook(Hook):
 
     Raises:
         UserInputError: If a class has no image, the classes of a data set do not fit the head, the checkpoint or the
-            other data set, the first or last image cannot be read or is much larger than what the model sees of it, or
-            ClassDistributionHook is missing.
+            other data set, the first or last image cannot be read or is much larger than what the model sees of it, the
+            images of a step are not the recipe's, or ClassDistributionHook is missing.
     """
 
     # After ClassDistributionHook (counts), before the hooks that start to compute.
@@ -83,6 +84,7 @@ class PreflightHook(Hook):
         model = unwrap_model(runner.model)
         if not hasattr(model, "class_distribution"):
             raise UserInputError("PreflightHook needs dict(type='ClassDistributionHook') in custom_hooks as well.")
+        check_global_batch(runner.cfg, runner.world_size)
         check_work_left(runner)
         check_setup(runner, self.allowed, self._trained_classes)
         loader = runner.train_dataloader

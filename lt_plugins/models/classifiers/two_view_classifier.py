@@ -24,7 +24,7 @@ class TwoViewClassifier(ImageClassifier):
 
     Both views pass through the same encoder with gradient, so a batch of ``B`` images has ``2B`` anchors. They are
     compared with both views of all ranks and, if there is one, with a queue of earlier second views. GPaCo is this
-    classifier with a queue and :class:`~lt_plugins.models.heads.PaCoHead`.
+    classifier with ``separate_passes``, a queue and :class:`~lt_plugins.models.heads.PaCoHead`.
 
     The contrast is gathered over the ranks *with* gradient: with synchronised batch norm, two processes with batch
     ``B`` take the same step as one with ``2B``.
@@ -37,6 +37,9 @@ class TwoViewClassifier(ImageClassifier):
         neck (dict | list, optional): Config of the neck; ``[]`` for none. Defaults to global average pooling.
         projection_dim (int): Length ``D`` of the projections. Defaults to 128.
         queue_size (int): Places of the queue; 0 for none. Defaults to 0.
+        separate_passes (bool): Whether the views pass one after the other, so that batch norm takes the statistics of
+            each view by itself, as in the released code of GPaCo. Defaults to False, one pass with the statistics of
+            both views together, as in SupCon's.
         data_preprocessor (dict, optional): Arguments of :class:`TwoViewDataPreprocessor`, without ``batch_augments``.
         init_cfg (dict, optional): Initialisation.
 
@@ -60,6 +63,7 @@ class TwoViewClassifier(ImageClassifier):
         neck: dict | list | None = None,
         projection_dim: int = 128,
         queue_size: int = 0,
+        separate_passes: bool = False,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -77,6 +81,7 @@ class TwoViewClassifier(ImageClassifier):
             )
         self.projector = MODELS.build(projector)
         self.queue = LabelledQueue(queue_size, projection_dim)
+        self.separate_passes = separate_passes
 
     def loss(self, inputs: Sequence[Tensor], data_samples: list[DataSample]) -> dict[str, Tensor]:
         """Compute the losses of a batch of image pairs and remember its second views.
@@ -92,14 +97,21 @@ class TwoViewClassifier(ImageClassifier):
             UserInputError: If there are not exactly two views.
         """
         first, second = self._split_views(inputs)
-        feats = self.extract_feat(torch.cat([first, second]))
-        views = list(self.project(feats).chunk(2))
+        feats, views = self._encode_views(first, second)
         labels = torch.cat([sample.gt_label for sample in data_samples])
         samples = sample_indices(data_samples).to(labels.device)
         contrast = self.build_contrast(views, labels, samples, num_anchor_views=2)
         losses = self.head.loss(feats, data_samples, contrast=contrast)
         self._remember(views[1], labels, samples)
         return losses
+
+    def _encode_views(self, first: Tensor, second: Tensor) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+        """Pooled features of both views together, each ``(2B, C)``, and the projections of each view, ``(B, D)``."""
+        if not self.separate_passes:
+            feats = self.extract_feat(torch.cat([first, second]))
+            return feats, list(self.project(feats).chunk(2))
+        encoded = [self.extract_feat(view) for view in (first, second)]
+        return tuple(map(torch.cat, zip(*encoded, strict=True))), [self.project(feats) for feats in encoded]
 
     def project(self, feats: tuple[Tensor, ...]) -> Tensor:
         """Project pooled features to the contrast space: ``(B, C)`` to unit rows ``(B, D)``.

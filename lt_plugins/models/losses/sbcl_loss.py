@@ -14,7 +14,12 @@ from lt_plugins.structures import ContrastBatch
 
 
 def sbcl_loss(
-    contrast: ContrastBatch, same_subclass: Tensor, temperature: float, class_temperature: Tensor | float, beta: float
+    contrast: ContrastBatch,
+    same_subclass: Tensor,
+    temperature: float,
+    class_temperature: Tensor | float,
+    beta: float,
+    subclass_weight: float = 1.0,
 ) -> Tensor:
     r"""Bi-granularity contrastive loss of each anchor.
 
@@ -34,6 +39,7 @@ def sbcl_loss(
         temperature (float): ``tau_1``.
         class_temperature (Tensor | float): ``tau_2``, or that of each anchor, shape ``(M,)``.
         beta (float): Weight of the class term.
+        subclass_weight (float): Factor of the first term, which Eq. 4 does not have. Defaults to 1.
 
     Returns:
         Tensor: Loss of each anchor, shape ``(M,)``.
@@ -42,7 +48,7 @@ def sbcl_loss(
     subclass_term = supcon_loss(contrast, others_of_subclass | contrast.sibling, temperature)
     positives = (contrast.same_class | contrast.sibling) & ~others_of_subclass
     class_term = supcon_loss(contrast, positives, class_temperature, contrast.valid & ~others_of_subclass)
-    return subclass_term + beta * class_term
+    return subclass_weight * subclass_term + beta * class_term
 
 
 @MODELS.register_module()
@@ -55,14 +61,16 @@ class SBCLLoss(nn.Module):
     in the checkpoint. Candidates are looked up by the index of their image, so that a queue is re-labelled at once.
     See :func:`sbcl_loss` for the formula.
 
-    Source: Hou et al., "Subclass-balancing Contrastive Learning for Long-tailed Recognition" (ICCV 2023), Eq. 4. The
-    released code also multiplies the first term by ``tau_1 / 0.07``; this follows the paper.
+    Source: Hou et al., "Subclass-balancing Contrastive Learning for Long-tailed Recognition" (ICCV 2023), Eq. 4; with
+    ``base_temperature=0.07`` the released code, which multiplies the first term by ``tau_1 / 0.07``.
 
     Args:
         temperature (float): Temperature of the subclass term ``tau_1``. Defaults to 0.1.
         beta (float): Weight of the class term. Defaults to 0.25.
         class_temperature (float, optional): ``tau_2`` of every class until ``TemperatureHook`` sets them. Defaults to
             ``e * tau_1``, what Eq. 5 gives to a class of average dispersion.
+        base_temperature (float, optional): Multiplies the subclass term by ``tau_1 / base_temperature``. Defaults to
+            ``tau_1``, which is the paper's formula.
 
     Raises:
         UserInputError: If a temperature is not positive or ``beta`` is negative.
@@ -76,17 +84,25 @@ class SBCLLoss(nn.Module):
     tau2: Tensor
     sized_by_data = ("subclass", "tau2")
 
-    def __init__(self, temperature: float = 0.1, beta: float = 0.25, class_temperature: float | None = None) -> None:
+    def __init__(
+        self,
+        temperature: float = 0.1,
+        beta: float = 0.25,
+        class_temperature: float | None = None,
+        base_temperature: float | None = None,
+    ) -> None:
         super().__init__()
         class_temperature = math.e * temperature if class_temperature is None else class_temperature
-        if min(temperature, class_temperature) <= 0 or beta < 0:
+        base_temperature = temperature if base_temperature is None else base_temperature
+        if min(temperature, class_temperature, base_temperature) <= 0 or beta < 0:
             raise UserInputError(
-                f"temperature={temperature} and class_temperature={class_temperature} must be positive, "
-                f"beta={beta} not negative."
+                f"temperature={temperature}, class_temperature={class_temperature} and base_temperature="
+                f"{base_temperature} must be positive, beta={beta} not negative."
             )
         self.temperature = temperature
         self.beta = beta
         self.class_temperature = class_temperature
+        self.base_temperature = base_temperature
         self.register_buffer("subclass", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("tau2", torch.zeros(0, dtype=torch.float64))
 
@@ -134,7 +150,8 @@ class SBCLLoss(nn.Module):
             contrast.candidate_samples
         )
         class_temperature = self.tau2[contrast.anchor_labels] if len(self.tau2) else self.class_temperature
-        return sbcl_loss(contrast, same_subclass, self.temperature, class_temperature, self.beta).mean()
+        weight = self.temperature / self.base_temperature
+        return sbcl_loss(contrast, same_subclass, self.temperature, class_temperature, self.beta, weight).mean()
 
     def _subclass_of(self, samples: Tensor) -> Tensor:
         """Subclass of images; unused places of a queue point to any, the contrast masks them."""

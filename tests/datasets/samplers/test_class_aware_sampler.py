@@ -70,6 +70,16 @@ def test_head_and_tail_come_equally_often() -> None:
     assert set(counts) == {0, 1, 5}
 
 
+def test_full_length_lets_the_largest_class_come_as_a_whole() -> None:
+    labels = [0] * 50 + [1] * 3 + [5] * 2
+    order = order_of(labels, full_length=True)
+    assert len(order) == 50 * 3, "the largest class times the classes with images"
+    counts = Counter(labels[image] for image in order)
+    assert max(counts.values()) - min(counts.values()) <= 4
+    with pytest.raises(UserInputError, match="exclude each other"):
+        order_of(labels, full_length=True, num_samples=7)
+
+
 def test_rounds_are_shuffled_anew() -> None:
     labels = list(range(8)) * 2
     order = order_of(labels, samples_per_class=1, num_samples=80)

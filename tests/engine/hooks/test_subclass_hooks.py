@@ -166,6 +166,18 @@ def test_samples_that_do_not_say_which_image_they_are_are_refused(tmp_path: Path
         SubclassClustering().check(runner.model, replace_pipeline(dataset, [dict(type="LoadImage"), pack]))
 
 
+def test_clustering_of_the_released_code_is_an_option(tmp_path: Path) -> None:
+    released = {"balanced": False, "rounding": "down", "start": "random", "max_iters": 35}
+    settings = {f"custom_hooks.5.clustering.{key}": value for key, value in released.items()}
+    runner = recluster_once(tmp_path, **settings)
+    features, labels = slow_projections(runner)
+    expected = subclass_clusters(features, labels, min_size=4, seed=0, **released).subclass
+    assert torch.equal(tables(runner)["subclass"], expected)
+    assert (subclass_sizes(expected, labels, 10).num_parts <= (torch.bincount(labels) // 4).clamp(min=1)).all()
+    with pytest.raises(UserInputError, match="set balanced=False"):
+        SubclassClustering(rounding="down")
+
+
 @pytest.mark.parametrize("bad", [dict(alpha=0), dict(mode="log")])
 def test_settings_without_meaning_are_refused(bad: dict[str, Any]) -> None:
     ((name, value),) = bad.items()

@@ -1,0 +1,55 @@
+"""PyTorch's own initialisation, by name."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.model import BaseModule, update_init_info
+from mmengine.model.weight_init import BaseInit
+from mmengine.registry import WEIGHT_INITIALIZERS
+from torch import nn
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class TorchDefaultInit(BaseInit):
+    r"""Linear layers and convolutions as PyTorch makes them: uniform within :math:`\pm 1/\sqrt{fan_{in}}`, bias too.
+
+    The released codes of the field leave most classifiers at that, where mmpretrain's heads draw small weights and set
+    the bias to zero. With ``kaiming_weight`` the weights are Kaiming-normal, :math:`N(0, 2/fan_{in})`, and the bias
+    stays PyTorch's; that is the classifier of the LDAM recipe. Its deviation depends on the features alone, not, as
+    that of mmengine's ``Kaiming`` (``mode='fan_out'``, bias 0), on the number of classes.
+
+    Source: He et al., "Delving Deep into Rectifiers" (ICCV 2015), as in the released code of Cao et al., "Learning
+    Imbalanced Datasets with Label-Distribution-Aware Margin Loss" (NeurIPS 2019).
+
+    Args:
+        kaiming_weight (bool): Whether the weights are Kaiming-normal. Defaults to False.
+        layer (str | list[str], optional): Classes of the layers, like ``'Linear'``. Defaults to None; a layer can be
+            named by ``override`` then, as for mmengine's own initialisations.
+
+    Examples:
+        >>> head = dict(type='LinearClsHead', num_classes=100, in_channels=64,
+        ...             init_cfg=dict(type='TorchDefaultInit', kaiming_weight=True, layer='Linear'))
+    """
+
+    def __init__(self, kaiming_weight: bool = False, layer: str | list[str] | None = None) -> None:
+        super().__init__(layer=layer)
+        self.kaiming_weight = kaiming_weight
+
+    def __call__(self, module: nn.Module) -> None:
+        """Draw the parameters of the chosen layers again.
+
+        Args:
+            module (nn.Module): The layer itself (by ``override``) or a module that contains layers.
+        """
+        for part in module.modules():
+            names = {base.__name__ for base in type(part).__mro__}
+            if isinstance(part, (nn.Linear, nn.modules.conv._ConvNd)) and (self.wholemodule or names & {*self.layer}):
+                self._reset(part)
+        if isinstance(module, BaseModule) or hasattr(module, "_params_init_info"):
+            update_init_info(module, init_info=f"TorchDefaultInit: kaiming_weight={self.kaiming_weight}")
+
+    @torch.no_grad()
+    def _reset(self, layer: nn.Linear | nn.modules.conv._ConvNd) -> None:
+        layer.reset_parameters()
+        if self.kaiming_weight:
+            nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
