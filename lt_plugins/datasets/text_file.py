@@ -160,4 +160,4 @@ def _line_at(data: bytes, position: int) -> tuple[int, str]:
     start = data.rfind(b"\n", 0, position) + 1
     start = max(start, position - EXCERPT_LENGTH // 2)
     piece = data[start : start + EXCERPT_LENGTH].split(b"\n")[0]
-    return data.count(b"\n", 0, position) + 1, excerpt(piece.decode("utf-8", "backslashreplace"))
+    return data.count(b"\n", 0, position) + 1, excerpt(piece.decode("utf-8", "surrogateescape"))
