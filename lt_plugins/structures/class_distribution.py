@@ -15,9 +15,9 @@ class ClassDistribution(nn.Module):
 
     The counts are a buffer of whatever module owns the instance, so they are saved in the checkpoint and testing needs
     no training data. They are of distinct images: wrappers and samplers that repeat some do not change them, nor the
-    priors and margins that follow from them. Until :meth:`set_counts` is called (``ClassDistributionHook`` does so before training, a
-    checkpoint before testing) all counts are zero, :attr:`is_set` is false, and what needs them raises: a loss without
-    its prior would silently be another one.
+    priors and margins that follow from them. Until :meth:`set_counts` is called (``ClassDistributionHook`` does so
+    before training, a checkpoint before testing) all counts are zero, :attr:`is_set` is false, and what needs them
+    raises: a loss without its prior would silently be another one.
 
     Args:
         num_classes (int): Number of classes ``C``.
