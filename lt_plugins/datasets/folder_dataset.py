@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class FolderDataset(LabelledDataset):
         data_prefix (str): Folder of the split, below the root. Defaults to ``''``.
         extensions (Sequence[str]): Endings of the files that are images, in any case.
         class_folder (str | None): Folder below the root whose sub-folders are the classes, for the splits beside the
-            training set: ``'train'``. Defaults to the folder of the split itself.
+            training set: ``'train'``. Defaults to the split's own folder, which also serves where it is missing.
         **kwargs: ``classes`` (folder names in label order, or a file with one a line; instead of ``class_folder``),
             ``pipeline`` and the other arguments of mmpretrain's ``BaseDataset``.
 
@@ -61,10 +61,7 @@ class FolderDataset(LabelledDataset):
         root = Path(self.img_prefix)
         folders = self._class_folders(root, self.skipped)
         if self.CLASSES is None:
-            named = (
-                folders if self.class_folder is None else self._class_folders(Path(self.data_root, self.class_folder))
-            )
-            self._metainfo["classes"] = tuple(named)
+            self._metainfo["classes"] = tuple(self._class_names(folders))
         self._check_classes(root, folders)
         samples = [
             {"img_path": f"{root / folders[name]}/{path}", "gt_label": label}
@@ -82,6 +79,20 @@ class FolderDataset(LabelledDataset):
         if left_out:
             print_log(f"{shown}: {left_out}", logger="current", level=logging.WARNING)
         return samples
+
+    def _class_names(self, folders: dict[str, str]) -> Iterable[str]:
+        if self.class_folder is None:
+            return folders
+        root = Path(self.data_root, self.class_folder)
+        if root.is_dir():
+            return self._class_folders(root)
+        # Testing needs no training data; names that are not those of the checkpoint are refused elsewhere.
+        print_log(
+            f"{show_path(root)} is not here, so the classes are the folders of {show_path(self.img_prefix)}",
+            logger="current",
+            level=logging.WARNING,
+        )
+        return folders
 
     def _class_folders(self, root: Path, skipped: SkippedFiles | None = None) -> dict[str, str]:
         """Sorted folders by the name of their class, which is valid Unicode where that of the folder is not."""
