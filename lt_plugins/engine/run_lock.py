@@ -23,8 +23,10 @@ def lock_run(folder: str | Path) -> Iterator[None]:
         folder (str | Path): The work dir, made if it is missing.
 
     Raises:
-        UserInputError: If another process holds it.
+        UserInputError: If another process holds it, or it is a file.
     """
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise UserInputError(f"work dir {folder} is a file; give the path of a folder, which is made if missing.")
     Path(folder).mkdir(parents=True, exist_ok=True)
     lock = FileLock(Path(folder, LOCK_FILE), blocking=False)
     try:

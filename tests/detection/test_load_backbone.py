@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lt_plugins.detection import LoadBackboneHook, load_backbone
 from lt_plugins.engine import load_checkpoint
-from lt_plugins.engine.backbone import Backbone, read_backbone
+from lt_plugins.engine.backbone import Backbone, read_backbone, write_backbone
 from lt_plugins.engine.trained_model import build_model
 from lt_plugins.errors import UserInputError
 from tests.detection.voc import build_classifier, small_cfg
@@ -129,3 +129,26 @@ def test_weights_of_a_detector_are_kept(state: dict[str, Any]) -> None:
     runner = SimpleNamespace(**state, logger=SimpleNamespace(info=lines.append), model=None)
     LoadBackboneHook(checkpoint="no_such_file.pth").before_train(runner)
     assert re.match("Backbone: as in (the checkpoint that is resumed|det.pth)", lines[0])
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("prefix", ["backbone.", ""])
+def test_mmdet_takes_an_export_as_init_cfg(
+    prefix: str, suffix: str, classifiers: dict[int, Path], tmp_path: Path
+) -> None:
+    """With the names of OpenMMLab, and with those of torchvision."""
+    path = tmp_path / f"out{suffix}"
+    weights = read_backbone(classifiers[18]).weights
+    write_backbone(weights, path, prefix)
+    init_cfg = {"type": "Pretrained", "checkpoint": str(path), **({"prefix": prefix} if prefix else {})}
+    cfg = Config.fromfile("configs/detection/retinanet_r50-fpn_24k_voc0712.py")
+    cfg.model.backbone.update(depth=18, init_cfg=init_cfg)
+    cfg.model.neck.in_channels = [64, 128, 256, 512]
+    detector = build_model(cfg)
+    detector.init_weights()
+    expected = {key: value for key, value in weights.items() if key in detector.backbone.state_dict()}
+    assert len(expected) > 100
+    assert all(torch.equal(detector.backbone.state_dict()[key], value) for key, value in expected.items())
+    cfg.model.backbone.depth = 34
+    with pytest.raises(UserInputError, match="tensors of the ResNet are in"):
+        build_model(cfg).init_weights()

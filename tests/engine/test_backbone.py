@@ -13,6 +13,7 @@ from mmpretrain.registry import MODELS
 
 from lt_plugins.engine.backbone import find_torchvision_model, read_backbone, set_backbone, write_backbone
 from lt_plugins.errors import UserInputError
+from tests.engine.conftest import MakeRunner
 
 
 @pytest.fixture
@@ -54,13 +55,34 @@ def test_round_trip(suffix: str, prefix: str, checkpoint: Path, tmp_path: Path) 
     assert (tmp_path / f"out{suffix}").stat().st_size < 1.01 * 4 * sum(v.numel() for v in backbone.weights.values())
 
 
-def test_mmpretrain_takes_the_file(checkpoint: Path, resnet: torch.nn.Module, tmp_path: Path) -> None:
-    path = tmp_path / "out.pth"
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_mmpretrain_takes_the_file(suffix: str, checkpoint: Path, resnet: torch.nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / f"out{suffix}"
     write_backbone(read_backbone(checkpoint).weights, path)
     init_cfg = {"type": "Pretrained", "checkpoint": str(path), "prefix": "backbone."}
     other = MODELS.build({"type": "ResNet", "depth": 18, "style": "pytorch", "init_cfg": init_cfg})
     other.init_weights()
     assert all(value.equal(resnet.state_dict()[key]) for key, value in other.state_dict().items())
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_load_from_takes_the_file(suffix: str, make_runner: MakeRunner, tmp_path: Path) -> None:
+    first = make_runner()
+    write_backbone(first.model.backbone.state_dict(), tmp_path / f"out{suffix}")
+    other = make_runner(load_from=str(tmp_path / f"out{suffix}"), **{"randomness.seed": 1})
+    assert not other.model.backbone.conv1.weight.equal(first.model.backbone.conv1.weight)
+    assert other.train_loop, "built, as in training"
+    other.load_or_resume()
+    expected = first.model.backbone.state_dict()
+    assert all(value.equal(expected[key]) for key, value in other.model.backbone.state_dict().items())
+
+
+def test_a_part_of_a_tensor_is_written_alone(tmp_path: Path) -> None:
+    """Not with the whole tensor that it is a view of, and a shared one twice."""
+    whole = torch.zeros(1_000_000)
+    for suffix in (".pth", ".safetensors"):
+        write_backbone({"a": whole[:10], "b": whole[:10]}, tmp_path / f"out{suffix}")
+        assert (tmp_path / f"out{suffix}").stat().st_size < 10_000
 
 
 @pytest.mark.parametrize(

@@ -30,3 +30,9 @@ def test_it_is_let_go(tmp_path: Path) -> None:
         pass
     with lock_run(tmp_path):
         pass
+
+
+def test_a_file_is_no_work_dir(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserInputError, match="file is a file; give the path of a folder"), lock_run(tmp_path / "file"):
+        pass

@@ -52,3 +52,23 @@ def test_damaged_file(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(UserInputError, match=r"per_class\.csv cannot be read as a table of classes"):
         ClassTable.load(path)
+
+
+HEADER = "class_id,name,train_count,group,test_count,accuracy\n"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        *("1,a,3,few,3,10", "0,a,3,few,-3,10", "0,a,-3,few,3,10", "0,a,3,rare,3,10", "0,a,3,few,3,101"),
+        *("0,a,3,few,3,nan", "0,a,3,few,3,", "0,a,3,few,x,10", "0,a,3,few,9" + "9" * 30 + ",10"),
+        *("0,a,3,few,9" + "9" * 5000 + ",10", "0,a\0,3,few,3,inf", '0,"a', "0," + "a" * 200_000 + ",3,few,3,10"),
+    ],
+    ids=range(13),
+)
+def test_foreign_values(row: str, tmp_path: Path) -> None:
+    path = tmp_path / "per_class.csv"
+    path.write_text(HEADER + row + "\n")
+    with pytest.raises(UserInputError, match=r"per_class\.csv cannot be read as a table of classes") as caught:
+        ClassTable.load(path)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -127,4 +128,41 @@ def test_a_file_of_invalid_predictions_is_refused(tmp_path: Path) -> None:
     scores[1] = float("nan")
     Predictions.from_scores(scores, label, range(3)).save(tmp_path / "predictions.npz")
     with pytest.raises(UserInputError, match=r"predictions\.npz .* not finite"):
+        Predictions.load(tmp_path / "predictions.npz")
+
+
+FOREIGN = {
+    "another length": {"label": np.zeros(2, np.int64)},
+    "another shape": {"label": np.zeros((3, 1), np.int64)},
+    "numbers as text": {"predicted": np.array(["0", "1", "2"])},
+    "fractions": {"predicted": np.zeros(3)},
+    "no such class": {"label": np.array([0, 1, 9])},
+    "a rank beyond the classes": {"label_rank": np.array([0, 1, 9])},
+    "a negative label": {"label": np.array([0, 1, -1])},
+    "no number of classes": {"num_classes": np.array([3, 4])},
+    "objects": {"confidence": np.array([{}, {}, {}])},
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_foreign_arrays_are_one_line(case: str, tmp_path: Path) -> None:
+    path = tmp_path / "predictions.npz"
+    arrays = {name: np.zeros(3, np.int64) for name in ("label", "predicted", "label_rank", "sample_idx")}
+    arrays |= {"confidence": np.ones(3, np.float32), "num_classes": np.array(4)}
+    np.savez(path, **arrays)
+    assert len(Predictions.load(path)) == 3
+    np.savez(path, **arrays | FOREIGN[case])
+    with pytest.raises(UserInputError, match=r"predictions\.npz cannot be read as predictions") as caught:
+        Predictions.load(path)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04", b"\x93NUMPY\x01\x00", b"PK\x05\x06" + bytes(18)])
+def test_foreign_files_are_one_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "predictions.npz").write_bytes(content)
+    with pytest.raises(UserInputError, match=r"predictions\.npz cannot be read as predictions"):
+        Predictions.load(tmp_path / "predictions.npz")
+    with (tmp_path / "predictions.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(UserInputError, match=r"predictions\.npz cannot be read as predictions"):
         Predictions.load(tmp_path / "predictions.npz")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,51 @@ def test_mistakes_are_named(
     with pytest.raises(SystemExit):
         readme_tables.main([])
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text", ["[", "[1]", "{}", "\0", '{"config": 3}', '{"config": ["a"], "metrics": 3}'], ids=range(6)
+)
+@pytest.mark.parametrize("file", ["results/a.json", "configs/m/metafile.yml"])
+def test_foreign_files_are_one_line(file: str, text: str, repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (repository / file).write_text(text)
+    with pytest.raises(SystemExit):
+        readme_tables.main(["--check"])
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and Path(file).parent.name in line
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda start: (start / "vis_data" / "config.py").write_text("a = ("),
+        lambda start: (start / "vis_data" / "config.py").write_text("train_cfg = 3"),
+        lambda start: (start / "vis_data" / "scalars.json").write_text("[1]"),
+        lambda start: next(start.glob("*.log")).unlink(),
+        lambda start: next(start.glob("*.log")).write_bytes(b"\xff\0"),
+        lambda start: next(start.glob("*.log")).write_text("9999/99/99 99:99:99 - a"),
+        lambda start: (start.parent / "transfer.json").write_text("[1]"),
+        lambda start: (start.parent / "transfer.json").write_text("{}"),
+    ],
+    ids=range(8),
+)
+def test_a_foreign_run_is_one_line(
+    harm: Callable[[Path], object], run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    harm(next(run.glob("2*/")))
+    with pytest.raises(SystemExit):
+        record_result.main([str(run), str(tmp_path / "result.json")])
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {run}") or str(run) in line
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_a_file_of_the_run_is_no_output(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = next(run.glob("*/*.log"))
+    with pytest.raises(SystemExit):
+        record_result.main([str(run), str(log)])
+    assert "is the same file as the input" in capsys.readouterr().err
+    assert log.read_text() == LOG
 
 
 def test_a_config_without_model_is_named(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,8 +108,10 @@ class Method:
 
     def _load(self, path: str, config: str) -> dict[str, Any]:
         self._require((ROOT / path).is_file(), f"{path} does not exist")
-        run = read_json(ROOT / path, "write it again with tools/dev/record_result.py.")
-        self._require(run["config"] == config, f"{path} is a run of {run['config']}, not of {config}")
+        advice = "write it again with tools/dev/record_result.py."
+        run = read_json(ROOT / path, advice)
+        with refuse_unreadable(ROOT / path, "a result", advice):
+            self._require(run["config"] == config, f"{path} is a run of {run['config']}, not of {config}")
         return {**run, "path": path}
 
     def _require(self, holds: bool, message: str) -> None:

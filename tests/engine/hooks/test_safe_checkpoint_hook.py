@@ -67,13 +67,13 @@ class _FillDisk(Hook):
 
     priority = "VERY_LOW"  # registered after the default hooks, so ``before_train_epoch`` comes last
 
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
+    def __init__(self, epoch: int, room: int = 200_000) -> None:
+        self.epoch, self.room = epoch, room
 
     def before_train_epoch(self, runner: Runner) -> None:
         if runner.epoch == self.epoch:
             _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self.room, hard))
 
 
 def test_training_stops_with_the_last_good_checkpoint_in_place(make_runner: MakeRunner) -> None:
