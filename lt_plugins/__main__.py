@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import platform
+import sys
+from contextlib import redirect_stdout
 from typing import NamedTuple
 
 from .compat import INSTALL_OPS, MMDET_REQUIREMENT, OPENMMLAB_VERSIONS
+from .terminal import PrintableStream
 from .version import __version__
 
 # Module -> pip requirement; the first group is needed always, the second for some uses.
@@ -99,11 +102,13 @@ def environment() -> list[Part]:
 def main() -> None:
     """Print the report: a line for each part, then the commands that install what is missing."""
     parts = environment()
-    for part in parts:
-        print(f"{part.name:<12} {part.state}")
-    for part in parts:
-        if part.mend is not None:
-            print(f"\nto install {part.name}:\n  {part.mend}")
+    with redirect_stdout(PrintableStream(sys.stdout)):  # type: ignore[type-var]
+        for part in parts:
+            print(f"{part.name:<12} {part.state}")
+        for part in parts:
+            if part.mend is not None:
+                print(f"\nto install {part.name}:\n  {part.mend}")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

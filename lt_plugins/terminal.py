@@ -88,7 +88,7 @@ class PrintableStream:
             self._give_up()
             if error.errno == errno.EPIPE:
                 raise OutputClosed from error
-            raise OSError(error.errno, error.strerror, getattr(self.raw, "name", "the output")) from error
+            raise OSError(error.errno, error.strerror, "the output") from error
 
     def _give_up(self) -> None:
         """Send what is still buffered nowhere: the interpreter would try it again at exit, and complain."""
@@ -101,9 +101,18 @@ class PrintableStream:
 
 
 def raw_stream(stream: Any) -> Any:
-    """The stream below a :class:`PrintableStream`, for what moves the cursor itself.
+    """The stream below a :class:`PrintableStream`.
 
     Args:
         stream: Any stream.
     """
     return stream.raw if isinstance(stream, PrintableStream) else stream
+
+
+def drawing_stream(stream: Any) -> Any:
+    """Where tables and progress bars go, which use escape codes: the raw stream of a terminal, else ``stream`` itself.
+
+    Args:
+        stream: Any stream.
+    """
+    return raw_stream(stream) if stream.isatty() else stream

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lt_plugins.terminal import OutputClosed, PrintableStream, one_line, printable, raw_stream
+from lt_plugins.terminal import OutputClosed, PrintableStream, drawing_stream, one_line, printable, raw_stream
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,9 @@ def test_stream_shows_control_characters() -> None:
     assert raw.getvalue() == "a\\x1b[2Jb\n\\rc\n"
     assert raw_stream(stream) is raw
     assert raw_stream(raw) is raw
-    assert not stream.isatty()
+    assert drawing_stream(stream) is stream
+    raw.isatty = lambda: True  # type: ignore[method-assign]
+    assert drawing_stream(stream) is raw
 
 
 def test_stream_of_an_old_encoding() -> None:
@@ -70,7 +72,7 @@ def test_output_to_a_full_disk_names_it() -> None:
     with Path("/dev/full").open("w") as raw:
         stream = PrintableStream(raw)
         stream.write("buffered")
-        with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
+        with pytest.raises(OSError, match=r"No space left on device: 'the output'"):
             stream.flush()
 
 

@@ -28,7 +28,7 @@ from lt_plugins.engine.cli import ToolParser, load_config, user_errors
 from lt_plugins.engine.launch import prepare_launch
 from lt_plugins.engine.quiet_runner import QuietRunner
 from lt_plugins.evaluation import RunFolder, mean_and_spread
-from lt_plugins.terminal import raw_stream
+from lt_plugins.terminal import drawing_stream
 from lt_plugins.visualization import draw_attribute_grid, figure_to_png, plot_class_accuracy, plot_confusion_matrix
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -160,7 +160,7 @@ def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     # Small batches gain little from more threads, and threads that wait for each other lose much on a busy machine.
     torch.set_num_threads(1)
-    console = Console(file=raw_stream(sys.stdout))
+    console = Console(file=drawing_stream(sys.stdout))
     progress = Progress(
         TextColumn("{task.description:<22}"),
         BarColumn(),

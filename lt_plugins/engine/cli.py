@@ -51,7 +51,7 @@ class ToolParser(argparse.ArgumentParser):
         Raises:
             UserInputError: Always.
         """
-        raise UserInputError(f"{message}; see {self.prog} --help")
+        raise UserInputError(f"{textwrap.shorten(message, 400)}; see {self.prog} --help")
 
 
 class OverrideAction(DictAction):

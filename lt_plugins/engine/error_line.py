@@ -13,6 +13,7 @@ from urllib.error import URLError
 
 import torch
 
+from lt_plugins.datasets.text_file import show_path
 from lt_plugins.engine.build_errors import explain_build_error
 from lt_plugins.engine.checkpoint import ALLOW_PICKLE_OPTION
 from lt_plugins.errors import UserInputError, split_report
@@ -122,7 +123,7 @@ def _system_error_line(error: OSError, text: str) -> str:
         return text or type(error).__name__
     if isinstance(path, bytes):
         path = path.decode(errors="surrogateescape")
-    where = f": {path}" if path not in (None, "") else ""
+    where = f": {show_path(path)}" if path not in (None, "") else ""
     if number in (errno.ENOSPC, errno.EDQUOT) and not where:
         where = f" (full: {full})" if (full := ", ".join(map(str, _full_folders()))) else ""
     return f"{reason}{where}" + (f"; {_ADVICE[number]}." if number in _ADVICE else "")

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.terminal import printable, raw_stream
+from lt_plugins.terminal import drawing_stream, printable
 
 Extract = Callable[[dict[str, Any]], Tensor]
 
@@ -136,7 +136,7 @@ def _positions(dataset: Dataset, indices: Sequence[int] | Tensor | None) -> Tens
 
 def _progress_bar() -> Progress:
     # On stderr and only on a terminal: a log file gets neither bars nor empty lines.
-    console = Console(file=raw_stream(sys.stderr))
+    console = Console(file=drawing_stream(sys.stderr))
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

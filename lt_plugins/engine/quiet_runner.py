@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+from functools import partial
 from typing import Any
 
 from mmengine.config import Config
@@ -41,4 +44,15 @@ class QuietRunner(Runner):
         """
         logger = super().build_logger(*args, **kwargs)
         show_on_console(logger)
+        for handler in logger.handlers:
+            if type(handler) is logging.FileHandler:
+                handler.handleError = partial(_refuse_log, handler)  # type: ignore[method-assign]
         return logger
+
+
+def _refuse_log(handler: logging.FileHandler, record: logging.LogRecord) -> None:  # noqa: ARG001 (logging's signature)
+    """Stop a run whose log cannot be begun, with the file's name; once it goes on, RunLogHook lets it do without."""
+    error = sys.exc_info()[1]
+    if isinstance(error, OSError):
+        raise OSError(error.errno, error.strerror, handler.baseFilename) from error
+    raise

@@ -22,7 +22,7 @@ from lt_plugins.atomic_write import atomic_write, check_output
 from lt_plugins.datasets.text_file import displayable, excerpt
 from lt_plugins.engine.cli import ToolParser, user_errors
 from lt_plugins.errors import UserInputError
-from lt_plugins.terminal import raw_stream
+from lt_plugins.terminal import drawing_stream
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -47,7 +47,7 @@ def list_lines(content: dict[str, Any], source: Path) -> Iterator[str]:
         UserInputError: If a key is missing or holds something else, a category is unknown, or an image has no or
             several annotations.
     """
-    console = Console(file=raw_stream(sys.stderr))
+    console = Console(file=drawing_stream(sys.stderr))
     try:
         num_categories = len(content["categories"])
         category_of: dict[Any, int] = {}
