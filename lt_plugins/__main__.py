@@ -102,7 +102,7 @@ def environment() -> list[Part]:
 def main() -> None:
     """Print the report: a line for each part, then the commands that install what is missing."""
     parts = environment()
-    with redirect_stdout(PrintableStream(sys.stdout)):  # type: ignore[type-var]
+    with redirect_stdout(PrintableStream(sys.stdout)):
         for part in parts:
             print(f"{part.name:<12} {part.state}")
         for part in parts:

@@ -43,7 +43,7 @@ def test_stream_shows_control_characters() -> None:
     assert raw_stream(stream) is raw
     assert raw_stream(raw) is raw
     assert drawing_stream(stream) is stream
-    raw.isatty = lambda: True  # type: ignore[method-assign]
+    raw.isatty = lambda: True
     assert drawing_stream(stream) is raw
 
 

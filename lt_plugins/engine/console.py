@@ -27,8 +27,6 @@ _SHOWN = {
     "after_val_epoch": ("",),
     "after_test_epoch": ("",),
     "resume": ("resumed epoch",),
-    "load_checkpoint": ("Load checkpoint from",),
-    "load_or_resume": ("Load checkpoint from",),
 }
 # Lines that the next one replaces on a terminal; those of evaluation only say that it is not yet done.
 _PROGRESS = ("after_train_iter", "after_val_iter", "after_test_iter")
@@ -111,7 +109,7 @@ def warnings_to_log() -> Iterator[None]:
             MMLogger.get_current_instance().warning(text, extra={"to_console": False})
 
     before = warnings.showwarning
-    warnings.showwarning = show  # type: ignore[assignment]
+    warnings.showwarning = show
     try:
         yield
     finally:

@@ -51,13 +51,14 @@ _SHARED_MEMORY_ADVICE = (
     "/dev/shm is too small for the data-loader workers: enlarge it (docker run --shm-size=8g), or lower num_workers "
     "(0 needs none) or batch_size of the data loaders"
 )
-_SHARED_MEMORY = r"unable to (open|allocate|write|resize|mmap|map).*(shared memory|/torch_)"
+_SHARED_MEMORY = Path("/dev/shm")
+_NO_SHARED_MEMORY = r"unable to (open|allocate|write|resize|mmap|map).*(shared memory|/torch_)"
 _WORKER_KILLED = r"DataLoader worker \(pid.*killed by signal: "
 
 # How torch, OpenCV and numpy word what the machine lacks, and what to do about it. The first that is found counts.
 _MACHINE = {
-    rf"{_SHARED_MEMORY}.*Too many open|received \d+ items of ancdata": _ADVICE[errno.EMFILE],
-    rf"{_SHARED_MEMORY}|DataLoader worker.*Bus error|insufficient shared memory": _SHARED_MEMORY_ADVICE,
+    rf"{_NO_SHARED_MEMORY}.*Too many open|received \d+ items of ancdata": _ADVICE[errno.EMFILE],
+    rf"{_NO_SHARED_MEMORY}|DataLoader worker.*Bus error|insufficient shared memory": _SHARED_MEMORY_ADVICE,
     rf"{_WORKER_KILLED}Killed|DataLoader worker \(pid.*exited unexpectedly": f"memory ran out? {_MEMORY_ADVICE}",
     rf"{_WORKER_KILLED}(Terminated|Interrupt|Hangup)": "somebody stopped it: start again",
     rf"{_WORKER_KILLED}": "a library crashed on an image: check the files with tools/datasets/check.py CONFIG",
@@ -125,14 +126,17 @@ def _system_error_line(error: OSError, text: str) -> str:
         path = path.decode(errors="surrogateescape")
     where = f": {show_path(path)}" if path not in (None, "") else ""
     if number in (errno.ENOSPC, errno.EDQUOT) and not where:
-        where = f" (full: {full})" if (full := ", ".join(map(str, _full_folders()))) else ""
+        full = _full_folders()
+        where = f" (full: {', '.join(map(str, full))})" if full else ""
+        if full == [_SHARED_MEMORY]:
+            return f"{reason}{where}; {_SHARED_MEMORY_ADVICE}."
     return f"{reason}{where}" + (f"; {_ADVICE[number]}." if number in _ADVICE else "")
 
 
 def _full_folders() -> list[Path]:
     """Where this command may write and has no room: the system does not say which file did not fit."""
     given = [Path(part.partition("=")[2] or part) for part in sys.argv[1:]]
-    candidates = [*given, Path.cwd(), Path(tempfile.gettempdir()), Path("/dev/shm")]
+    candidates = [*given, Path.cwd(), Path(tempfile.gettempdir()), _SHARED_MEMORY]
     full: dict[int, Path] = {}
     for path in candidates:
         try:

@@ -98,7 +98,8 @@ def count_table(datasets: dict[str, Any], num_classes: int) -> Table:
 def read_all(datasets: dict[str, Any], num_workers: int) -> dict[str, list[ImageReport]]:
     """Decode every image, with a progress bar."""
     reports: dict[str, list[ImageReport]] = {}
-    with Progress(console=Console(file=drawing_stream(sys.stderr))) as progress:
+    console = Console(file=drawing_stream(sys.stderr))
+    with Progress(console=console, disable=not console.is_terminal) as progress:
         for split, dataset in datasets.items():
             images = read_images(dataset, num_workers)
             total = sum(len(indices) for _, indices in build_leaf_table(dataset).distinct_images())
@@ -148,9 +149,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         cfg = load_config(args.config, args.cfg_options)
         datasets, unbuilt = build_datasets(cfg, args.split.split(","))
         num_classes = number_of_classes(cfg, datasets)
-        Console(file=drawing_stream(sys.stdout), soft_wrap=True, highlight=False).print(
-            count_table(datasets, num_classes)
-        )
+        console = Console(file=drawing_stream(sys.stdout), soft_wrap=True, highlight=False)
+        console.print(count_table(datasets, num_classes))
         problems = [[line] for line in unbuilt]
         problems += find_problems(datasets, read_all(datasets, args.workers), num_classes)
         for found in problems:
