@@ -27,6 +27,8 @@ from lt_plugins.datasets.image_file import (
 )
 from lt_plugins.datasets.leaf_table import build_leaf_table
 from lt_plugins.datasets.text_file import show_path
+from lt_plugins.datasets.transforms.load_image import three_channels
+from lt_plugins.errors import UserInputError
 
 # Whatever a decoder raises on a broken file.
 DECODE_ERRORS = (
@@ -168,13 +170,19 @@ class _ImageReader(Dataset):
         path = info.get("img_path", f"{type(leaf).__name__}[{index}]")
         name = show_path(path)
         try:
-            pixels = info["img"] if "img" in info else decode_image(path, self.max_pixels[position])
+            pixels = _rgb_array(info) if "img" in info else decode_image(path, self.max_pixels[position])
+        except UserInputError as error:
+            return ImageReport(name, info["gt_label"], problem=str(error))
         except DECODE_ERRORS as error:
             return ImageReport(name, info["gt_label"], problem=describe_decode_error(error))
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
-            return ImageReport(name, info["gt_label"], problem=f"{pixels.dtype} {pixels.shape} is no RGB image")
         content = repr(pixels.shape).encode() + pixels.tobytes()
         return ImageReport(name, info["gt_label"], hashlib.blake2b(content, digest_size=16).digest())
+
+
+def _rgb_array(info: dict[str, Any]) -> NDArray[np.uint8]:
+    """The array of an annotation as ``LoadImage`` takes it, in RGB."""
+    pixels = three_channels(info["img"], "the array")
+    return pixels[..., ::-1] if info.get("channel_order") == "bgr" else pixels
 
 
 def _max_pixels(leaf: Any) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,22 @@ def test_wrapped_sets_are_read_once_and_only_what_they_keep() -> None:
 def test_arrays_of_another_kind_are_named() -> None:
     report = next(read_images(ArrayDataset([3])))  # int64
     assert (report.name, report.label) == ("ArrayDataset[0]", 3)
-    assert report.problem == "int64 (2, 2, 3) is no RGB image"
+    assert report.problem.startswith("the array holds int64 values from 0 to 0, expected 8 bits a channel")
+
+
+@pytest.mark.parametrize(
+    ("change", "order"),
+    [(lambda rgb: rgb[..., ::-1], "bgr"), (lambda rgb: rgb, "rgb"), (lambda rgb: rgb[..., 0], "rgb")],
+    ids=["bgr", "rgb", "gray"],
+)
+def test_arrays_are_compared_as_training_sees_them(change: Callable[..., np.ndarray], order: str) -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    if order == "rgb":
+        rgb[:] = rgb[..., :1]  # gray: the same in one channel and three
+    one, other = ArrayDataset([0]), ArrayDataset([0])
+    one.data_list[0].update(img=rgb, channel_order="rgb")
+    other.data_list[0].update(img=change(rgb), channel_order=order)
+    assert find_duplicates(list(read_images(one)), list(read_images(other)))
 
 
 def test_renamed_class() -> None:
@@ -85,3 +101,9 @@ def test_renamed_class() -> None:
     assert find_renamed_class(one, ArrayDataset([0], num_classes=2)) == ""
     assert find_renamed_class(one, other) == "label 2 is no class in one and 'c2' in the other (2 and 3 classes)"
     assert find_renamed_class(one, ArrayDataset([0])) == ""
+
+
+def test_more_than_8_bits_are_named(root: Path) -> None:
+    Image.fromarray(np.full((6, 8), 4000, dtype=np.uint16)).save(root / "train/a/0.png")
+    problems = [report.problem for report in _read(root, "train") if report.problem]
+    assert problems == ["holds uint16 values, expected 8 bits a channel"]
