@@ -144,11 +144,12 @@ def test_mmdet_takes_an_export_as_init_cfg(
     cfg = Config.fromfile("configs/detection/retinanet_r50-fpn_24k_voc0712.py")
     cfg.model.backbone.update(depth=18, init_cfg=init_cfg)
     cfg.model.neck.in_channels = [64, 128, 256, 512]
-    detector = build_model(cfg)
+    detector: Any = build_model(cfg)
     detector.init_weights()
     expected = {key: value for key, value in weights.items() if key in detector.backbone.state_dict()}
     assert len(expected) > 100
     assert all(torch.equal(detector.backbone.state_dict()[key], value) for key, value in expected.items())
     cfg.model.backbone.depth = 34
+    deeper: Any = build_model(cfg)
     with pytest.raises(UserInputError, match="tensors of the ResNet are in"):
-        build_model(cfg).init_weights()
+        deeper.init_weights()

@@ -19,12 +19,12 @@ from lt_plugins.engine.run_checkpoints import (
 from lt_plugins.errors import UserInputError
 
 
-def write(path: Path, epoch: int, value: float = 1.5) -> Path:
+def write_checkpoint(path: Path, epoch: int) -> Path:
     """A checkpoint that a run can be resumed from."""
     torch.save(
         {
             "meta": {"epoch": epoch, "iter": 10 * epoch},
-            "state_dict": {"weight": torch.full((1000,), value)},
+            "state_dict": {"weight": torch.full((1000,), 1.5)},
             "message_hub": {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}},
             "optimizer": {"state": {}, "param_groups": []},
         },
@@ -45,7 +45,7 @@ def flip(path: Path) -> None:
 def run(tmp_path: Path) -> Path:
     """A run of 12 epochs, of which two checkpoints are kept; by name the older one would come last."""
     for epoch in (9, 12):
-        write(tmp_path / f"epoch_{epoch}.pth", epoch)
+        write_checkpoint(tmp_path / f"epoch_{epoch}.pth", epoch)
     torch.save({"state_dict": {"weight": torch.ones(1)}}, tmp_path / "pretrained.pth")
     (tmp_path / "last_checkpoint").write_text("/elsewhere/epoch_12.pth")
     return tmp_path

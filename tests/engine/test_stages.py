@@ -18,6 +18,7 @@ from lt_plugins.engine.stages import Stage, check_stages, choose_start, find_sta
 from lt_plugins.errors import UserInputError
 from tests.engine.test_distributed import free_port
 from tests.engine.test_resume import assert_identical
+from tests.engine.test_run_checkpoints import flip, write_checkpoint
 from tests.tool_process import ROOT, ToolProcess, run_ranks, run_tool, start_tool
 
 STAGE_1 = f"""
@@ -159,7 +160,7 @@ def write_run(stage: Stage, epoch: int | None) -> None:
     if epoch is not None:
         folder = Path(stage.cfg.work_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        torch.save({"meta": {"epoch": epoch}, "state_dict": {"a": torch.zeros(1)}}, folder / f"epoch_{epoch}.pth")
+        write_checkpoint(folder / f"epoch_{epoch}.pth", epoch)
         (folder / "last_checkpoint").write_text(str(folder / f"epoch_{epoch}.pth"))
 
 
@@ -199,6 +200,24 @@ def test_resume_finds_the_stage(situation: str, three: list[Stage]) -> None:
     assert choose_start(three, "some.pth") == (2, "some.pth", "the last stage goes on from some.pth")
 
 
+def test_a_damaged_checkpoint_is_trained_again_unless_the_next_stage_has_begun(
+    three: list[Stage], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(three[0].cfg.work_dir)
+    write_run(three[0], 2)
+    write_run(three[0], 3)
+    flip(folder / "epoch_3.pth")
+    assert choose_start(three, "auto")[:2] == (0, str(folder / "epoch_2.pth"))
+    assert "epoch_3.pth is damaged" in capsys.readouterr().err
+    write_run(three[1], 1)
+    assert choose_start(three, "auto")[:2] == (1, f"{three[1].cfg.work_dir}/epoch_1.pth")
+    (folder / "epoch_2.pth").unlink()
+    assert choose_start(three, "auto")[:2] == (1, f"{three[1].cfg.work_dir}/epoch_1.pth")
+    flip(Path(three[1].cfg.work_dir, "epoch_1.pth"))
+    with pytest.raises(UserInputError, match=r"epoch_1\.pth is damaged .* no other checkpoint in .*stage2"):
+        choose_start(three, "auto")
+
+
 @pytest.mark.parametrize("resume", [None, "auto"])
 def test_stages_before_given_weights_are_skipped(resume: str | None, three: list[Stage]) -> None:
     three[1].cfg.load_from = "given.pth"
@@ -228,6 +247,19 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
 def test_weights_are_handed_on(three: list[Stage], trained: Trained) -> None:
     train_stages(three, None)
     assert trained == [("stage1", False, None), ("stage2", False, "epoch_3.pth"), ("run", False, "epoch_4.pth")]
+
+
+def test_nothing_is_overwritten(three: list[Stage], trained: Trained, tmp_path: Path) -> None:
+    write_run(three[2], 4)
+    for resume in (None, str(write_checkpoint(tmp_path / "other.pth", 1))):
+        with pytest.raises(UserInputError, match=r"run holds epoch_4\.pth of an earlier run.* --overwrite"):
+            train_stages(three, resume)
+    write_run(three[0], 1)  # stopped in its first stage, over an older run
+    with pytest.raises(UserInputError, match=r"run holds epoch_4\.pth of an earlier run"):
+        train_stages(three, "auto")
+    assert not trained
+    train_stages(three, "auto", overwrite=True)
+    assert trained == [("stage1", True, "epoch_1.pth"), ("stage2", False, "epoch_3.pth"), ("run", False, "epoch_4.pth")]
 
 
 def test_only_what_is_missing_is_trained(three: list[Stage], trained: Trained) -> None:

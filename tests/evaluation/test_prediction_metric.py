@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,7 +132,7 @@ def test_a_file_of_invalid_predictions_is_refused(tmp_path: Path) -> None:
         Predictions.load(tmp_path / "predictions.npz")
 
 
-FOREIGN = {
+FOREIGN: dict[str, dict[str, Any]] = {
     "another length": {"label": np.zeros(2, np.int64)},
     "another shape": {"label": np.zeros((3, 1), np.int64)},
     "numbers as text": {"predicted": np.array(["0", "1", "2"])},
@@ -147,7 +148,9 @@ FOREIGN = {
 @pytest.mark.parametrize("case", FOREIGN)
 def test_foreign_arrays_are_one_line(case: str, tmp_path: Path) -> None:
     path = tmp_path / "predictions.npz"
-    arrays = {name: np.zeros(3, np.int64) for name in ("label", "predicted", "label_rank", "sample_idx")}
+    arrays: dict[str, Any] = {
+        name: np.zeros(3, np.int64) for name in ("label", "predicted", "label_rank", "sample_idx")
+    }
     arrays |= {"confidence": np.ones(3, np.float32), "num_classes": np.array(4)}
     np.savez(path, **arrays)
     assert len(Predictions.load(path)) == 3

@@ -49,7 +49,7 @@ def test_testing_needs_no_training_data(trained: Path) -> None:
     out = trained / "folder" / "metrics.json"
     options = [SMALL[0], "train_dataloader.dataset.dataset.type=NoSuchDataset"]
     done = run_tool(
-        "test.py", CONFIG, trained / "epoch_1.pth", "--out", out, "--work-dir", trained / "test", "--cfg-options",
+        "test.py", CONFIG, trained, "--out", out, "--work-dir", trained / "test", "--cfg-options",
         *options, logs=trained,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
@@ -95,6 +95,15 @@ MISTAKES = {
     "nothing to resume": ("train.py", [CONFIG, "--resume", "none.pth"], "checkpoint none.pth does not exist"),
     "no base batch": ("train.py", ["NO_BASE", "--auto-scale-lr"], "auto_scale_lr = dict(base_batch_size=...)"),
     "no checkpoint": ("test.py", [CONFIG, "none.pth"], "checkpoint none.pth does not exist"),
+    "no checkpoint yet": ("test.py", [CONFIG, "EMPTY"], "has no checkpoint yet"),
+    "output over input": ("test.py", [CONFIG, "TRAINED", "--out", "TRAINED"], "is the same file as the input"),
+    "over a finished run": ("train.py", [CONFIG, "--work-dir", "RUN"], "epoch_1.pth of an earlier run, which training"),
+    "over another run": (
+        "train.py",
+        [CONFIG, "--work-dir", "RUN", "--resume", "CUT_OFF"],
+        "or replace it with --overwr",
+    ),
+    "a file as work dir": ("train.py", [CONFIG, "--work-dir", "CUT_OFF"], "cut_off.pth is a file; give the path of"),
     "another model": ("test.py", [CONFIG, "TRAINED"], "checkpoint of another model"),
     "cut off": ("test.py", [CONFIG, "CUT_OFF"], "is cut off"),
 }
@@ -110,6 +119,8 @@ def test_a_mistake_is_one_line(mistake: str, trained: Path, tmp_path: Path) -> N
     (tmp_path / "no_base.py").write_text(f"_base_ = {CONFIG!r}\nauto_scale_lr = dict(_delete_=True)\n")
     stand_ins = {
         "TRAINED": str(trained / "epoch_1.pth"),  # of 20 layers, while the config has 32
+        "RUN": str(trained),
+        "EMPTY": str(tmp_path),
         "CUT_OFF": str(tmp_path / "cut_off.pth"),
         "NO_BASE": str(tmp_path / "no_base.py"),
     }

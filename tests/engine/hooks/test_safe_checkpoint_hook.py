@@ -99,6 +99,25 @@ def test_training_stops_with_the_last_good_checkpoint_in_place(make_runner: Make
     assert find_last_checkpoint(folder) == str(folder / "epoch_3.pth")
 
 
+def test_a_new_run_leaves_an_earlier_one_alone(make_runner: MakeRunner) -> None:
+    options = {"train_cfg.max_epochs": 2, "default_hooks.checkpoint.max_keep_ckpts": -1}
+    first = make_runner(**options)
+    first.train()
+    folder = Path(first.work_dir)
+    before = {path.name: path.read_bytes() for path in folder.glob("*.pth")}
+    with pytest.raises(UserInputError, match=r"holds epoch_1\.pth of an earlier run.* --resume.* --overwrite"):
+        make_runner(**options).train()
+    assert {path.name: path.read_bytes() for path in folder.glob("*.pth")} == before
+    options |= {"train_cfg.max_epochs": 1, "default_hooks.checkpoint.overwrite": True}
+    make_runner(**options).train()
+    assert [path.name for path in folder.glob("*.pth")] == ["epoch_1.pth"], "none of the earlier run is left"
+    elsewhere = {"resume": True, "load_from": str(folder / "epoch_1.pth"), "work_dir": str(folder / "other")}
+    (folder / "other").mkdir()
+    (folder / "other" / "epoch_7.pth").touch()
+    with pytest.raises(UserInputError, match=r"holds epoch_7\.pth of an earlier run"):
+        make_runner(**{"train_cfg.max_epochs": 2}, **elsewhere).train()
+
+
 def test_best_checkpoint_replaces_the_previous_best_of_its_own_run_only(
     make_runner: MakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
