@@ -130,7 +130,8 @@ def test_class_names_travel_and_a_resumed_run_keeps_them(make_runner: MakeRunner
     }
     with pytest.raises(UserInputError, match="label 0 is '0' in the checkpoint and '1' in the train data set"):
         make_runner(resume=True, **renamed).train()
-    make_runner(**renamed, **{"train_cfg.max_epochs": 1}).train()  # a new run from its weights learns them
+    elsewhere = {"work_dir": f"{first.work_dir}_2", "train_cfg.max_epochs": 1}
+    make_runner(**renamed, **elsewhere).train()  # a new run from its weights learns them
 
 
 def test_a_classifier_that_goes_on_keeps_its_classes(make_runner: MakeRunner, checkpoint: str) -> None:
