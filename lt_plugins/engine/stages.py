@@ -24,6 +24,7 @@ from torch import Tensor
 
 from lt_plugins.engine.config import load_config
 from lt_plugins.engine.hooks import SafeCheckpointHook
+from lt_plugins.engine.hooks.finite_training_hook import explain_failure
 from lt_plugins.engine.preflight import check_batches
 from lt_plugins.engine.quiet_runner import QuietRunner
 from lt_plugins.engine.run_checkpoints import (
@@ -264,7 +265,13 @@ def _train(cfg: Config, notes: list[str], overwrite: bool) -> None:
         runner.logger.info(note)
     # PreflightHook checks it too, but schedulers that count steps fail on an empty epoch before any hook runs.
     check_batches("train", runner.train_dataloader)
-    runner.train()
+    try:
+        runner.train()
+    except UserInputError:
+        raise
+    except (RuntimeError, ValueError, ArithmeticError, AssertionError, LookupError) as error:
+        explain_failure(runner, error)
+        raise
     _release(runner)
     del runner
     gc.collect()

@@ -45,7 +45,8 @@ def reliability_bins(confidence: ArrayLike, correct: ArrayLike, num_bins: int = 
         num_bins (int): Number of bins ``M``. Defaults to 15.
 
     Raises:
-        UserInputError: If there are no samples, ``num_bins`` is not positive or a confidence is not in [0, 1].
+        UserInputError: If there are no samples, ``num_bins`` is not positive, a confidence is not in [0, 1] or a hit
+            not 0 or 1.
     """
     confidence = np.asarray(confidence, dtype=np.float64)
     hits = np.asarray(correct, dtype=np.float64)
@@ -61,6 +62,8 @@ def reliability_bins(confidence: ArrayLike, correct: ArrayLike, num_bins: int = 
             f"confidences {confidence.min():.3g}..{confidence.max():.3g} are not probabilities; "
             "use a head whose pred_score is a softmax."
         )
+    if not np.isin(hits, (0, 1)).all():
+        raise UserInputError("hits must be true or false for every prediction.")
     inner_edges = np.linspace(0, 1, num_bins + 1)[1:-1]
     index = np.searchsorted(inner_edges, confidence, side="left")  # an edge belongs to the bin below it
     count = np.bincount(index, minlength=num_bins)

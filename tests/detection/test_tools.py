@@ -264,3 +264,12 @@ def test_what_is_missing_is_named_with_the_command(module: str, message: str, tm
         assert message in process.error_lines[0]
         assert "run: pip install" in process.error_lines[0]
         assert "Traceback" not in process.output
+
+
+def test_a_diverged_detector_stops(config: Path, classifiers: dict[int, Path], tmp_path: Path) -> None:
+    options = ["--cfg-options", "optim_wrapper.optimizer.lr=1e30"]
+    arguments: list[str | Path] = ["--backbone", classifiers[18], "--work-dir", tmp_path / "run", *options]
+    done = run_tool("train.py", config, *arguments, logs=tmp_path)
+    assert done.exit_code == 1, done.output
+    assert len(done.error_lines) == 1 and "the training has diverged: " in done.error_lines[0], done.output
+    assert not list((tmp_path / "run").glob("*.pth"))

@@ -57,6 +57,8 @@ def test_metric() -> None:
         ([3.2], [True], 15, "not probabilities"),
         ([-0.1], [True], 15, "not probabilities"),
         ([float("nan")], [True], 15, "not probabilities"),
+        ([float("inf")], [True], 15, "not probabilities"),
+        ([0.5], [float("nan")], 15, "true or false"),
     ],
 )
 def test_refuses(confidence: list[float], correct: list[bool], num_bins: int, message: str) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce
 from mmengine.hooks import Hook
-from mmengine.optim import OptimWrapperDict
+from mmengine.optim import BaseOptimWrapper, OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import HOOKS
 from torch import Tensor
 
 from lt_plugins.engine.batch_norm_rollback import BatchNormRollback
-from lt_plugins.engine.finite import all_finite, check_finite_checkpoint, describe_non_finite, find_non_finite
+from lt_plugins.engine.finite import check_finite_checkpoint, describe_non_finite, find_non_finite
 from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
 
@@ -81,12 +82,21 @@ class FiniteTrainingHook(Hook):
             runner (Runner): The runner of the training process.
         """
         if any(_is_scaled(wrapper) for wrapper in _optim_wrappers(runner)):
-            self._rollback = BatchNormRollback(unwrap_model(runner.model))
             for wrapper in _optim_wrappers(runner):
                 wrapper.optimizer.register_step_post_hook(self._note_step)
         if (rate := _wrong_rate(runner)) is not None:
             raise UserInputError(f"the learning rate is {rate}; set optim_wrapper.optimizer.lr to a positive number.")
         self._check(runner, "before the first iteration")
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Note the running statistics that an epoch starts with, if a loss scaling may skip steps.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        # Anew for each epoch: hooks such as PreciseBNHook put other tensors in their place.
+        if any(_is_scaled(wrapper) for wrapper in _optim_wrappers(runner)):
+            self._rollback = BatchNormRollback(unwrap_model(runner.model))
 
     def after_train_iter(
         self,
@@ -173,9 +183,9 @@ class FiniteTrainingHook(Hook):
         """Stop all processes if one of them has a problem."""
         problem = self._problem
         if problem is None:
-            tensors = _state_tensors(runner)
-            if not all_finite(tensors.values()):
-                problem = f"not finite {when}: {describe_non_finite(find_non_finite(tensors))}"
+            found = find_non_finite(_state_tensors(runner))
+            if found:
+                problem = f"not finite {when}: {describe_non_finite(found)}"
         if problem is None and (rate := _wrong_rate(runner)) is not None:
             problem = f"the learning rate that param_scheduler gives is {rate} {when}"
         if runner.world_size > 1:
@@ -188,9 +198,32 @@ class FiniteTrainingHook(Hook):
             raise UserInputError(f"the training has diverged: {problem}; {_advice(runner)}")
 
 
+def explain_failure(runner: Runner, error: Exception) -> None:
+    """Say that a training has diverged where that made code fail in words of its own, before the hook could look.
+
+    Args:
+        runner (Runner): The runner of the training process.
+        error (Exception): What stopped it.
+
+    Raises:
+        UserInputError: If weights, buffers or the state of the optimiser are not finite.
+    """
+    found: list[str] = []
+    with suppress(RuntimeError):  # a device that has failed answers no more
+        found = find_non_finite(_state_tensors(runner))
+    if found:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UserInputError(
+            f"the training has diverged: not finite are {describe_non_finite(found)}, which led to {reason}; "
+            f"{_advice(runner)}"
+        ) from error
+
+
 def _optim_wrappers(runner: Runner) -> list[Any]:
     wrapper = runner.optim_wrapper
-    return list(wrapper.optim_wrappers.values()) if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+    if isinstance(wrapper, OptimWrapperDict):
+        return list(wrapper.optim_wrappers.values())
+    return [wrapper] if isinstance(wrapper, BaseOptimWrapper) else []  # a config until training builds it
 
 
 def _rates(runner: Runner) -> list[float]:
@@ -254,7 +287,7 @@ def _advice(runner: Runner) -> str:
     kept = f"{Path(last).name} is the last good checkpoint, resume from it" if last else "no checkpoint is written yet"
     half = any(_is_scaled(wrapper) for wrapper in _optim_wrappers(runner))
     return (
-        f"{kept}. Likely causes: a learning rate that is too high (now {max(_rates(runner)):g}; lower "
+        f"{kept}. Likely causes: a learning rate that is too high (now {max(_rates(runner), default=0.0):g}; lower "
         "optim_wrapper.optimizer.lr, warm up, or clip gradients by optim_wrapper.clip_grad), broken images or labels "
         "(tools/datasets/check.py), the logarithm of or a division by zero in a loss"
         + (", half precision that overflows (train without --amp, or with dtype='bfloat16')." if half else ".")

@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from lt_plugins.engine import find_last_checkpoint, load_checkpoint
 from lt_plugins.engine.finite import check_finite_checkpoint
 from lt_plugins.engine.hooks import FiniteTrainingHook, SafeCheckpointHook
+from lt_plugins.engine.hooks.finite_training_hook import explain_failure
 from lt_plugins.errors import UserInputError
 from tests.engine.conftest import MakeRunner
 from tests.engine.hooks.poison_hook import PoisonHook
@@ -171,6 +172,15 @@ def test_no_metric_of_invalid_scores_is_given(make_runner: MakeRunner) -> None:
     runner.model.head.fc.weight.data.fill_(math.nan)  # after loading, where weights were still finite
     with pytest.raises(UserInputError, match=r"scores that are not finite \(test\)"):
         runner.test()
+
+
+def test_code_that_fails_on_diverged_weights_is_explained(make_runner: MakeRunner) -> None:
+    runner = make_runner()
+    explain_failure(runner, ValueError("something else"))
+    runner.model.backbone.conv1.weight.data[0] = math.nan
+    message = r"diverged: not finite are backbone\.conv1\.weight .*led to ValueError: all of it failed; no checkpoint"
+    with pytest.raises(UserInputError, match=message):
+        explain_failure(runner, ValueError("all of\nit failed"))
 
 
 def test_arguments_are_checked() -> None:
