@@ -349,6 +349,8 @@ SAMPLERS: dict[str, Entry] = {
     )
 }
 HOOKS: dict[str, Entry] = {
+    "AccumulationHook": Entry(),
+    "AveragedModelHook": Entry(),
     "CheckpointFitHook": Entry(),
     "ClassDistributionHook": Entry(),
     "CovarianceHook": Entry(),

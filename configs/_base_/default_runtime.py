@@ -11,6 +11,8 @@ default_hooks = dict(
     memory=dict(type="PeakMemoryHook"),
     finite=dict(type="FiniteTrainingHook"),
     run_log=dict(type="RunLogHook"),
+    accumulation=dict(type="AccumulationHook"),
+    averaged_model=dict(type="AveragedModelHook"),
 )
 
 # A config that adds a hook repeats these: custom_hooks = [*_base_.custom_hooks, dict(type='...')].

@@ -17,6 +17,8 @@ from lt_plugins.engine.checkpoint_fit import check_checkpoint_fit
 from lt_plugins.engine.clustering_task import ClusteringTask, FeaturePass
 from lt_plugins.engine.features import gather_features, stream_features
 from lt_plugins.engine.hooks import (
+    AccumulationHook,
+    AveragedModelHook,
     CheckpointFitHook,
     ClassDistributionHook,
     DeferredReweightHook,
@@ -34,15 +36,18 @@ from lt_plugins.engine.lasting_vis_backend import LastingVisBackend
 from lt_plugins.engine.latent_gallery import LatentGallery
 from lt_plugins.engine.latents import LatentUsage, effective_number, measure_latents, view_images
 from lt_plugins.engine.preflight import check_setup, preflight_summary
+from lt_plugins.engine.sized_buffers import copy_sized_buffers
 from lt_plugins.engine.subclass_clustering import SubclassClustering
 from lt_plugins.engine.sync_batch_norm import CPUSyncBatchNorm, convert_sync_batch_norm
 from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.engine.worker_init import epoch_worker_init
 
 __all__ = [
+    "AccumulationHook",
     "AttributeClustering",
     "AttributeGallery",
     "AttributeRetrieval",
+    "AveragedModelHook",
     "Backbone",
     "CPUSyncBatchNorm",
     "CheckedPretrainedInit",
@@ -68,6 +73,7 @@ __all__ = [
     "check_checkpoint_fit",
     "check_setup",
     "convert_sync_batch_norm",
+    "copy_sized_buffers",
     "effective_number",
     "epoch_worker_init",
     "find_last_checkpoint",

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from lt_plugins.datasets import build_leaf_table, get_class_counts
 from lt_plugins.datasets.class_names import check_same_classes, leaf_classes, named_classes
+from lt_plugins.engine.accumulation import accumulating_wrappers, step_followers
 from lt_plugins.engine.image_sizes import check_image_sizes
 from lt_plugins.engine.metric_check import check_metrics
 from lt_plugins.engine.mixed_labels import check_mixed_labels
@@ -71,7 +72,14 @@ def check_setup(runner: Runner, allowed: Allowed, trained_classes: Sequence[str]
     model = unwrap_model(runner.model)
     distribution: ClassDistribution = model.class_distribution
     check_classes(distribution.counts, allowed.empty_classes)
-    check_hooks(model, [type(hook).__name__ for hook in runner.hooks])
+    hook_names = [type(hook).__name__ for hook in runner.hooks]
+    check_hooks(model, hook_names)
+    if accumulating_wrappers(runner.optim_wrapper) and step_followers(model) and "AccumulationHook" not in hook_names:
+        raise UserInputError(
+            f"the state of {type(step_followers(model)[0]).__name__} follows optimiser steps, which it cannot see with "
+            "optim_wrapper.accumulative_counts above 1; add accumulation=dict(type='AccumulationHook') to "
+            "default_hooks."
+        )
     loaders = {"train": runner.train_dataloader}
     if runner.val_loop is not None:
         loaders["val"] = runner.val_dataloader

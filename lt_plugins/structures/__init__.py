@@ -10,12 +10,14 @@ from .covariance_form import (
     build_covariance_form,
 )
 from .moments import GroupSums, Moments, group_sums, sums_to_moments, update_moments
+from .step_position import FollowsSteps
 
 __all__ = [
     "ClassDistribution",
     "ContrastBatch",
     "CovarianceForm",
     "DiagonalCovariance",
+    "FollowsSteps",
     "FullCovariance",
     "GroupSums",
     "LowRankCovariance",

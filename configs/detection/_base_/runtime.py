@@ -11,6 +11,8 @@ default_hooks = dict(
     run_log=dict(type="mmpretrain.RunLogHook"),
     # Statistics of batch norms over 200 batches with the final weights; the interval is the length of training.
     precise_bn=dict(type="mmpretrain.PreciseBNHook", num_samples=3200, interval=24000),
+    accumulation=dict(type="mmpretrain.AccumulationHook"),
+    averaged_model=dict(type="mmpretrain.AveragedModelHook"),
 )
 
 # A config that adds a hook repeats these: custom_hooks = [*_base_.custom_hooks, dict(type='...')].

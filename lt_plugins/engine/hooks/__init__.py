@@ -1,5 +1,7 @@
 """Hooks: when something happens in training."""
 
+from lt_plugins.engine.hooks.accumulation_hook import AccumulationHook
+from lt_plugins.engine.hooks.averaged_model_hook import AveragedModelHook
 from lt_plugins.engine.hooks.checkpoint_fit_hook import CheckpointFitHook
 from lt_plugins.engine.hooks.class_distribution_hook import ClassDistributionHook
 from lt_plugins.engine.hooks.covariance_hook import CovarianceHook
@@ -15,6 +17,8 @@ from lt_plugins.engine.hooks.sync_batch_norm_hook import SyncBatchNormHook
 from lt_plugins.engine.hooks.temperature_hook import TemperatureHook
 
 __all__ = [
+    "AccumulationHook",
+    "AveragedModelHook",
     "CheckpointFitHook",
     "ClassDistributionHook",
     "CovarianceHook",

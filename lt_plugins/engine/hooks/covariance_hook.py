@@ -56,7 +56,8 @@ class CovarianceHook(Hook):
             data_batch (Any): Unused.
         """
         for loss in augmentations(unwrap_model(runner.model)):
-            loss.set_progress(runner.iter / runner.max_iters)
+            if loss.starts_step:  # the same in all batches of an optimiser step
+                loss.set_progress(runner.iter / runner.max_iters)
 
     def after_train_iter(
         self,

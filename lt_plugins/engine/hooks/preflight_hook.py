@@ -18,6 +18,8 @@ from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
 
 EVERY_RUN = (
+    "AccumulationHook",
+    "AveragedModelHook",
     "CheckpointFitHook",
     "ClassDistributionHook",
     "EpochSeedHook",

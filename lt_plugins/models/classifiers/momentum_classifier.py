@@ -26,7 +26,8 @@ class MomentumClassifier(TwoViewClassifier):
     The query view is classified and is the anchor; it is compared with the queries and keys of all ranks and with a
     queue of earlier keys, or, as in MoCo, with its own key and the queue only. Key encoder, queue and its labels are
     part of the checkpoint. The key encoder's batch norm keeps its own running statistics. A checkpoint without a key
-    encoder (plain classifier, stage 1 of another method) initialises it with the query encoder's weights.
+    encoder (plain classifier, stage 1 of another method) initialises it with the query encoder's weights. With
+    accumulated gradients the key encoder moves once an optimiser step, before the first of its batches.
 
     Source: He et al., "Momentum Contrast" (CVPR 2020), as used by PaCo (ICCV 2021)
     and, with ``compare_batch=False``, by KCL (ICLR 2021) and SBCL (ICCV 2023).
@@ -142,7 +143,8 @@ class MomentumClassifier(TwoViewClassifier):
 
     @torch.no_grad()
     def _encode_keys(self, images: Tensor) -> Tensor:
-        self.update_key_encoder()
+        if self.starts_step:
+            self.update_key_encoder()
         # Batch norm must not tell which images share a process (MoCo, section 3.3).
         unshuffle = None
         if get_world_size() > 1:

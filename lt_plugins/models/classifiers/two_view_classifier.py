@@ -15,11 +15,11 @@ from torch.distributed.nn.functional import all_gather as all_gather_with_grad
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers.labelled_queue import LabelledQueue
-from lt_plugins.structures import ContrastBatch
+from lt_plugins.structures import ContrastBatch, FollowsSteps
 
 
 @MODELS.register_module()
-class TwoViewClassifier(ImageClassifier):
+class TwoViewClassifier(ImageClassifier, FollowsSteps):
     """An image classifier with a projector, whose head is trained on two views of each image.
 
     Both views pass through the same encoder with gradient, so a batch of ``B`` images has ``2B`` anchors. They are
@@ -28,6 +28,9 @@ class TwoViewClassifier(ImageClassifier):
 
     The contrast is gathered over the ranks *with* gradient: with synchronised batch norm, two processes with batch
     ``B`` take the same step as one with ``2B``.
+
+    With accumulated gradients all batches of an optimiser step read the queue as it was before the step; their second
+    views enter it together, after the last of them.
 
     Args:
         backbone (dict): Config of the backbone.
@@ -82,6 +85,7 @@ class TwoViewClassifier(ImageClassifier):
         self.projector = MODELS.build(projector)
         self.queue = LabelledQueue(queue_size, projection_dim)
         self.separate_passes = separate_passes
+        self._remembered: list[tuple[Tensor, Tensor, Tensor]] = []  # of the step under way
 
     def loss(self, inputs: Sequence[Tensor], data_samples: list[DataSample]) -> dict[str, Tensor]:
         """Compute the losses of a batch of image pairs and remember its second views.
@@ -197,10 +201,16 @@ class TwoViewClassifier(ImageClassifier):
         return inputs[0], inputs[1]
 
     def _remember(self, features: Tensor, labels: Tensor, samples: Tensor) -> None:
-        """Enqueue the second views of all ranks, in rank order."""
-        if self.queue.size:
-            gathered = (torch.cat(all_gather(own.detach())) for own in (features, labels, samples))
-            self.queue.enqueue(*gathered)
+        """Enqueue the second views of all ranks, in rank order, once the optimiser step has all its batches."""
+        if self.queue.size == 0:
+            return
+        if self.starts_step:
+            self._remembered.clear()
+        self._remembered.append((features.detach(), labels, samples))
+        if self.ends_step:
+            step = [torch.cat(parts) for parts in zip(*self._remembered, strict=True)]
+            self._remembered.clear()
+            self.queue.enqueue(*(torch.cat(all_gather(own)) for own in step))
 
 
 def sample_indices(data_samples: Sequence[DataSample]) -> Tensor:

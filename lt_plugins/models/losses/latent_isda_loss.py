@@ -94,21 +94,28 @@ class LatentISDALoss(SemanticAugmentation):
     def observe(self, features: Tensor, assignment: Tensor) -> None:
         """Note the image features of an iteration for its update, if the covariances are taken of them.
 
+        With accumulated gradients those of all batches of an optimiser step come together.
+
         Args:
             features (Tensor): Image features, shape ``(B, P, D)``.
             assignment (Tensor): Their normalised similarity to the latent categories, shape ``(B, P, M)``.
         """
         if self.source == "assigned":
             features, assignment = features.detach().flatten(0, 1), assignment.detach().flatten(0, 1)
-            self._observed = group_sums(features, assignment, len(self.latent_count), self._reference(), self.form)
+            sums = group_sums(features, assignment, len(self.latent_count), self._reference(), self.form)
+            if self._observed is not None and not self.starts_step:
+                sums = GroupSums(*(before + new for before, new in zip(self._observed, sums, strict=True)))
+            self._observed = sums
 
     @torch.no_grad()
     def update(self, latents: Tensor) -> None:
-        """Let what an iteration brought enter the covariances, the same on every process.
+        """Let what an optimiser step brought enter the covariances, the same on every process.
 
         Args:
             latents (Tensor): Latent features as they are now, shape ``(M, D)``.
         """
+        if not self.ends_step:  # of accumulated batches, which come as one
+            return
         known = self.moments
         if self.source == "trajectory":
             nothing = known.covariance.new_zeros(()).expand_as(known.covariance)  # of a single value, without memory

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.structures import Moments, build_covariance_form
+from lt_plugins.structures import FollowsSteps, Moments, build_covariance_form
 
 
 def augmented_cross_entropy(
@@ -39,7 +39,7 @@ def augmented_cross_entropy(
     return F.cross_entropy(logits + strength / 2 * quadratic, labels, weight=class_weight)
 
 
-class SemanticAugmentation(nn.Module):
+class SemanticAugmentation(nn.Module, FollowsSteps):
     r"""Base of the losses that augment features implicitly: covariances of the groups, and the strength.
 
     Buffers: ``<group>_count (G,)``, ``<group>_mean (G, D)``, ``<group>_covariance (G, ...)``, and ``strength``, the

@@ -1,0 +1,85 @@
+"""Averaged copies of the model follow optimiser steps, and buffers that change their size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import BaseAveragedModel
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
+from torch import nn
+
+from lt_plugins.engine.accumulation import accumulating_wrappers
+from lt_plugins.engine.sized_buffers import copy_sized_buffers
+from lt_plugins.engine.unwrap import unwrap_model
+
+
+@HOOKS.register_module()
+class AveragedModelHook(Hook):
+    """Lets the averaged models of other hooks (``EMAHook`` with any ``ema_type``) work with every method here.
+
+    * Buffers whose size the data decide, such as the subclasses of ``SBCLLoss``, get their new size and values in the
+      copy too, whenever a clustering has set them.
+    * With accumulated gradients the average takes the weights once an optimiser step, not once a batch.
+
+    Without an averaged model it does nothing. It is one of the ``default_hooks`` of the configs.
+
+    Config::
+
+        default_hooks = dict(averaged_model=dict(type='AveragedModelHook'))
+        custom_hooks = [*_base_.custom_hooks, dict(type='EMAHook', momentum=0.001)]
+    """
+
+    # After the clustering, before EMAHook.
+    priority = "ABOVE_NORMAL"
+
+    def __init__(self) -> None:
+        self._averages: list[BaseAveragedModel] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the averaged models, and let them average once a step.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        found = [getattr(hook, "ema_model", None) for hook in runner.hooks]
+        self._averages = [model for model in found if isinstance(model, BaseAveragedModel)]
+        self._match(runner)
+        for wrapper in accumulating_wrappers(runner.optim_wrapper)[:1]:
+            for average in self._averages:
+                average.update_parameters = once_a_step(average.update_parameters, wrapper)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ARG002
+        """Take over what a clustering before this epoch has set.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): Index of the batch in the epoch.
+            data_batch (Any): Unused.
+        """
+        if batch_idx == 0:
+            self._match(runner)
+
+    def _match(self, runner: Runner) -> None:
+        for average in self._averages:
+            copy_sized_buffers(unwrap_model(runner.model), average.module)
+            if average.update_buffers:  # it holds views, which keep the size that they were made with
+                average.avg_parameters = average.module.state_dict()
+
+
+def once_a_step(update: Callable[[nn.Module], None], wrapper: OptimWrapper) -> Callable[[nn.Module], None]:
+    """An averaged model's update, left out after a batch that ends no optimiser step.
+
+    Args:
+        update (Callable): ``update_parameters`` of the averaged model.
+        wrapper (OptimWrapper): The optimiser, which accumulates gradients.
+    """
+
+    def update_once_a_step(model: nn.Module) -> None:
+        if wrapper.should_update():  # asked after the batch was counted
+            update(model)
+
+    return update_once_a_step
