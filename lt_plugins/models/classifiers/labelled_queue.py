@@ -57,8 +57,8 @@ class LabelledQueue(nn.Module):
             return
         if len(features) > self.size:
             raise UserInputError(
-                f"queue_size={self.size} is smaller than the batch of an optimiser step ({len(features)} images, of all "
-                "processes and accumulated batches); set queue_size to at least that, or 0 for no queue."
+                f"queue_size={self.size} is smaller than the batch of an optimiser step ({len(features)} images, of "
+                "all processes and accumulated batches); set queue_size to at least that, or 0 for no queue."
             )
         places = (self.pointer + torch.arange(len(features), device=self.labels.device)) % self.size
         finite = features.isfinite().all()

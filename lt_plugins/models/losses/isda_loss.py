@@ -19,9 +19,9 @@ class ISDALoss(SemanticAugmentation):
     The bound is :func:`~lt_plugins.models.losses.semantic_augmentation.augmented_cross_entropy`. In training mode the
     features first enter the running covariance of their class (buffers ``class_count``, ``class_mean``,
     ``class_covariance``; of all processes together, without gradient), then the loss is computed with it, as in the
-    released code. Gradient flows to the classifier through the quadratic form too. With accumulated gradients each batch
-    enters as it comes: after an optimiser step the covariances are those of one large batch, while the loss of its
-    first batches does not know those after them yet.
+    released code. Gradient flows to the classifier through the quadratic form too. With accumulated gradients each
+    batch enters as it comes: after an optimiser step the covariances are those of one large batch, while the loss of
+    its first batches does not know those after them yet.
 
     The quadratic form is one ``(C, C)`` table an iteration; the released code evaluates it for each image. It also
     keeps the statistics of each GPU apart, and raises the strength once an epoch, the paper (and ``CovarianceHook``) in
