@@ -361,6 +361,7 @@ HOOKS: dict[str, Entry] = {
     "PreflightHook": Entry(),
     "ReclusterHook": Entry(),
     "RunLogHook": Entry(),
+    "RunRecordHook": Entry(),
     "SafeCheckpointHook": Entry(),
     "SyncBatchNormHook": Entry(),
     "TemperatureHook": Entry(),

@@ -54,6 +54,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="train a recipe with another number of images a step, at its learning rate",
     )
+    parser.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="with --resume: take over settings and data that differ from those of the run so far",
+    )
     add_launcher_argument(parser)
     add_pickle_argument(parser)
     return parser.parse_args(argv)
@@ -63,6 +68,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     """Bring the command line into the config of a stage."""
     if args.backbone is not None:
         set_backbone(cfg, args.backbone, args.allow_pickle)
+    if args.accept_changes:
+        cfg.accept_changes = True
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:

@@ -13,6 +13,7 @@ default_hooks = dict(
     run_log=dict(type="RunLogHook"),
     accumulation=dict(type="AccumulationHook"),
     averaged_model=dict(type="AveragedModelHook"),
+    run_record=dict(type="RunRecordHook"),
 )
 
 # A config that adds a hook repeats these: custom_hooks = [*_base_.custom_hooks, dict(type='...')].

@@ -1,6 +1,7 @@
 """Data sets, and what the rest of the package asks of one."""
 
 from lt_plugins.datasets.digits_dataset import DigitsDataset
+from lt_plugins.datasets.fingerprint import fingerprint_dataset
 from lt_plugins.datasets.folder_dataset import FolderDataset
 from lt_plugins.datasets.indexed_dataset import IndexedDataset
 from lt_plugins.datasets.labels import get_class_counts, get_class_names, get_labels, replace_pipeline
@@ -22,6 +23,7 @@ __all__ = [
     "LongTailDataset",
     "build_leaf_table",
     "class_profile",
+    "fingerprint_dataset",
     "get_class_counts",
     "get_class_names",
     "get_labels",

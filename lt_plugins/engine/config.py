@@ -15,6 +15,7 @@ from mmengine.config import Config
 from lt_plugins.compat import check_detection
 from lt_plugins.engine.config_check import RUNNER_KEYS, Loop, check_config
 from lt_plugins.engine.did_you_mean import did_you_mean
+from lt_plugins.engine.schedule import follow_overrides, training_length
 from lt_plugins.errors import UserInputError
 
 MAX_FILES = 100  # of a config and all its bases; ours have at most nine
@@ -46,12 +47,14 @@ def load_config(path: str, overrides: dict[str, Any] | None = None, needs: Seque
             raise UserInputError(
                 f"--cfg-options {key}: the config has no {top!r}{did_you_mean(top, {*cfg.keys(), *RUNNER_KEYS})}"
             )
+    written = training_length(cfg)
     try:
         cfg.merge_from_dict(overrides or {})
     except (KeyError, TypeError, IndexError, AssertionError, ValueError, AttributeError) as error:
         reason = textwrap.shorten(str(error), 200)  # mmengine prints the whole list that an index exceeds
         shown = textwrap.shorten(str(overrides), 200)
         raise UserInputError(f"--cfg-options {shown} does not fit {path}: {reason}") from error
+    follow_overrides(cfg, written, overrides or {})
     check_config(cfg, needs)
     return cfg
 

@@ -32,13 +32,18 @@ LOADERS = tuple(f"{loop}_dataloader" for loop in LOOPS)
 
 # Keys that mmengine's runner reads and a config need not have.
 RUNNER_KEYS = ({*inspect.signature(Runner).parameters} - {"cfg"}) | {
+    "accept_changes",
     "activation_checkpointing",
     "compile",
     "custom_imports",
     "find_unused_parameters",
     "model_wrapper_cfg",
     "previous_stage",
+    "scale_schedule",
+    "written_schedule",
 }
+# Of these, what holds nothing that is built.
+NOT_BUILT = {"accept_changes", "custom_imports", "previous_stage", "scale_schedule", "written_schedule"}
 LOADER_KEYS = ({*inspect.signature(DataLoader).parameters} - {"shuffle", "generator"}) | {
     "disable_subprocess_warning",
     "num_batch_per_epoch",
@@ -278,7 +283,7 @@ def check_config(cfg: Config, needs: Sequence[Loop] = ()) -> None:
         raise UserInputError(f"{_shown(cfg)} has no model; a config of a run has model = dict(type='ImageClassifier').")
     for loop in LOOPS:
         _check_loop(values, loop, loop in needs, cfg)
-    used = {key: value for key, value in values.items() if key in RUNNER_KEYS - {"custom_imports", "previous_stage"}}
+    used = {key: value for key, value in values.items() if key in RUNNER_KEYS - NOT_BUILT}
     check_components(used, values.get("default_scope") or "mmengine")
     _check_num_classes(values)
 

@@ -22,6 +22,7 @@ from mmengine.visualization import Visualizer
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
+from lt_plugins.atomic_write import atomic_write
 from lt_plugins.engine.config import load_config
 from lt_plugins.engine.hooks import SafeCheckpointHook
 from lt_plugins.engine.hooks.finite_training_hook import explain_failure
@@ -36,6 +37,8 @@ from lt_plugins.engine.run_checkpoints import (
     warn_fallback,
 )
 from lt_plugins.engine.training_settings import check_training_settings
+from lt_plugins.engine.run_changes import ChangedRunError, check_finished_run
+from lt_plugins.engine.schedule import fit_schedule
 from lt_plugins.errors import UserInputError
 
 
@@ -240,7 +243,12 @@ def _is_finished(stage: Stage, checkpoint: RunCheckpoint) -> bool:
     max_epochs = stage.cfg.train_cfg.get("max_epochs")
     if max_epochs is None:
         raise UserInputError(f"{stage.config} has no train_cfg.max_epochs; stages are trained by epochs.")
-    return bool(checkpoint.content.get("meta", {}).get("epoch", 0) >= max_epochs)
+    meta = checkpoint.content.get("meta", {})
+    is_finished = bool(meta.get("epoch", 0) >= max_epochs)
+    if is_finished:
+        source = f"stage {stage.number} of {stage.total}, {checkpoint.path},"
+        check_finished_run(meta.get("run_record"), stage.cfg, source)
+    return is_finished
 
 
 def _result(stage: Stage, allow_pickle: bool) -> str:
@@ -257,6 +265,8 @@ def _result(stage: Stage, allow_pickle: bool) -> str:
 
 
 def _train(cfg: Config, notes: list[str], overwrite: bool) -> None:
+    dump = Path(cfg.work_dir, Path(cfg.filename).name)
+    config_before = dump.read_bytes() if dump.is_file() else None
     runner = QuietRunner.from_cfg(cfg)
     for hook in runner.hooks:
         if isinstance(hook, SafeCheckpointHook):
@@ -265,9 +275,13 @@ def _train(cfg: Config, notes: list[str], overwrite: bool) -> None:
         runner.logger.info(note)
     # PreflightHook checks it too, but schedulers that count steps fail on an empty epoch before any hook runs.
     check_batches("train", runner.train_dataloader)
+    fit_schedule(runner)
     try:
         runner.train()
-    except UserInputError:
+    except UserInputError as error:
+        # The dump shows what the run was trained with.
+        if isinstance(error, ChangedRunError) and config_before is not None and is_main_process():
+            atomic_write(dump, config_before)
         raise
     except (RuntimeError, ValueError, ArithmeticError, AssertionError, LookupError) as error:
         explain_failure(runner, error)

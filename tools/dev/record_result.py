@@ -48,12 +48,16 @@ def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def overrides(config: Path, trained: dict[str, Any]) -> dict[str, Any]:
-    """What the trained config has that the config file does not say."""
+    """What the trained config has that the config file does not say; a schedule that followed the length counts not."""
+    trained = dict(trained)
+    written = trained.pop("written_schedule", None) or {}
+    trained["param_scheduler"] = written.get("param_scheduler", trained.get("param_scheduler"))
+    followed = set(written.get("hooks", ()))
     original = dict(flatten(Config.fromfile(config).to_dict()))
     return {
         key: value
         for key, value in flatten(trained)
-        if (key not in original or original[key] != value) and not NOT_OPTIONS.match(key)
+        if (key not in original or original[key] != value) and not NOT_OPTIONS.match(key) and key not in followed
     }
 
 

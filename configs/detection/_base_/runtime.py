@@ -13,6 +13,7 @@ default_hooks = dict(
     precise_bn=dict(type="mmpretrain.PreciseBNHook", num_samples=3200, interval=24000),
     accumulation=dict(type="mmpretrain.AccumulationHook"),
     averaged_model=dict(type="mmpretrain.AveragedModelHook"),
+    run_record=dict(type="mmpretrain.RunRecordHook"),
 )
 
 # A config that adds a hook repeats these: custom_hooks = [*_base_.custom_hooks, dict(type='...')].

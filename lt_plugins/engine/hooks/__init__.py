@@ -12,6 +12,7 @@ from lt_plugins.engine.hooks.peak_memory_hook import PeakMemoryHook
 from lt_plugins.engine.hooks.preflight_hook import PreflightHook
 from lt_plugins.engine.hooks.recluster_hook import ReclusterHook
 from lt_plugins.engine.hooks.run_log_hook import RunLogHook
+from lt_plugins.engine.hooks.run_record_hook import RunRecordHook
 from lt_plugins.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from lt_plugins.engine.hooks.sync_batch_norm_hook import SyncBatchNormHook
 from lt_plugins.engine.hooks.temperature_hook import TemperatureHook
@@ -29,6 +30,7 @@ __all__ = [
     "PreflightHook",
     "ReclusterHook",
     "RunLogHook",
+    "RunRecordHook",
     "SafeCheckpointHook",
     "SyncBatchNormHook",
     "TemperatureHook",

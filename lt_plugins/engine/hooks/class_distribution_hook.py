@@ -63,7 +63,7 @@ class ClassDistributionHook(Hook):
             runner (Runner): The runner.
             checkpoint (dict): The loaded checkpoint.
         """
-        if runner._resume:
+        if runner._resume and not runner.cfg.get("accept_changes"):
             self._resumed_counts = checkpoint.get("state_dict", {}).get("class_distribution.counts")
 
     def before_train(self, runner: Runner) -> None:

@@ -27,6 +27,7 @@ EVERY_RUN = (
     "PeakMemoryHook",
     "PreflightHook",
     "RunLogHook",
+    "RunRecordHook",
     "SafeCheckpointHook",
     "SyncBatchNormHook",
 )

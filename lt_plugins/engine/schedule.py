@@ -1,0 +1,291 @@
+"""Schedules follow the length of the training.
+
+A config gives its length twice: in ``train_cfg`` and in what happens when, that is in ``param_scheduler`` and in the
+first epochs of hooks. Whoever changes the first, as by ``--cfg-options train_cfg.max_epochs=4``, means a shorter
+training of the same shape, so the second is scaled with it. ``scale_schedule = False`` in the config leaves it alone.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from lt_plugins.errors import UserInputError
+
+SWITCH = "--cfg-options scale_schedule=False"
+# Arguments of hooks that name a first epoch, or a first step.
+HOOK_STARTS = ("start", "begin_epoch", "begin_iter")
+# Arguments of schedulers that count epochs or steps.
+TIMES = ("begin", "end", "T_max", "total_steps", "step_size", "milestones", "periods", "cool_down_time")
+WARM_UPS = ("LinearLR", "LinearParamScheduler", "LinearMomentum", "ConstantLR", "ConstantParamScheduler")
+FOREVER = 10**9  # mmengine's default end
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a training is.
+
+    Args:
+        total (int): Its epochs; of a loop by iterations, its steps.
+        steps (int): Steps an epoch; 1 in a loop by iterations.
+        by_epoch (bool): Whether the loop counts epochs.
+    """
+
+    total: int
+    steps: int
+    by_epoch: bool
+
+    def __str__(self) -> str:
+        return f"{self.total} {self.unit}"
+
+    @property
+    def unit(self) -> str:
+        """What the loop counts."""
+        return "epochs" if self.by_epoch else "iterations"
+
+    def of(self, scheduler: dict) -> int:
+        """The length in what a scheduler counts.
+
+        Args:
+            scheduler (dict): Its config.
+        """
+        return self.total * (1 if counts_epochs(scheduler) or not self.by_epoch else self.steps)
+
+
+def training_length(cfg: Config) -> int | None:
+    """Epochs or, of a loop by iterations, steps of a training; None if it has none.
+
+    Args:
+        cfg (Config): The config of a run.
+    """
+    train_cfg = cfg.get("train_cfg") or {}
+    length = train_cfg.get("max_iters") or train_cfg.get("max_epochs")
+    return length if isinstance(length, int) and length > 0 else None
+
+
+def follow_overrides(cfg: Config, written: int | None, overrides: dict[str, Any]) -> None:
+    """Let hooks that start in a certain epoch follow an override of the length, and note what the schedule is for.
+
+    What is overridden itself stays as it is given.
+
+    Args:
+        cfg (Config): The config with its overrides; changed in place.
+        written (int | None): Its length without them.
+        overrides (dict): The overrides, as ``--cfg-options`` gives them.
+    """
+    length = training_length(cfg)
+    given = set(_dotted(overrides))
+    if (
+        written is None
+        or length in (None, written)
+        or not cfg.get("scale_schedule", True)
+        or any(key.split(".")[0] == "param_scheduler" for key in given)
+    ):
+        return
+    hooks = {}
+    for path, hook in _hooks(cfg):
+        for name in HOOK_STARTS:
+            value = hook.get(name)
+            key = f"{path}.{name}"
+            if isinstance(value, int) and value > 0 and not given & {key, path, path.split(".")[0]}:
+                hooks[key] = value
+                hook[name] = min(max(round(Fraction(value * length, written)), 1), max(length - 1, 1))
+    cfg.written_schedule = {"length": written, "hooks": hooks}
+
+
+def fit_schedule(runner: Runner) -> None:
+    """Make the schedule of a runner, whose training has not begun, as long as the training.
+
+    The dump of the config shows the schedule that is used, and ``written_schedule`` the one that was written.
+
+    Args:
+        runner (Runner): Its ``param_schedulers`` are still configs; they and its config are changed in place.
+
+    Raises:
+        UserInputError: If a milestone or the start of a hook would never come.
+    """
+    cfg = runner.cfg
+    total, schedulers = training_length(cfg), cfg.get("param_scheduler") or []
+    schedulers = [schedulers] if "type" in schedulers else schedulers
+    if total is None or not isinstance(schedulers, Sequence):
+        return
+    by_epoch = "max_iters" not in cfg.train_cfg
+    length = Length(total, len(runner.train_dataloader) if by_epoch else 1, by_epoch)
+    if not cfg.get("scale_schedule", True):
+        if never := " and ".join(unreachable(cfg, schedulers, length)):
+            runner.logger.warning(f"Training ends after {length}, before {never}.")
+        return
+    noted = cfg.get("written_schedule") or {}
+    notes = [f"{key} {before} -> {_value(cfg, key)}" for key, before in noted.get("hooks", {}).items()]
+    written = explicit_length(schedulers, length)
+    if written is None and "param_scheduler" not in noted:
+        written = Fraction(noted["length"]) if "length" in noted else None
+    if written is not None and not _is_same(written, length):
+        scaled = [scale_scheduler(item, total / written, length) for item in schedulers]
+        dropped = [item["type"] for item, new in zip(schedulers, scaled, strict=True) if new is None]
+        notes.insert(0, f"written for {float(written):g} {length.unit} and scaled to {total}")
+        notes += [f"{name} is left out" for name in dropped]
+        cfg.written_schedule = {"hooks": {}, **noted, "param_scheduler": schedulers}
+        schedulers = [item for item in scaled if item is not None]
+        runner.param_schedulers = cfg.param_scheduler = schedulers
+        runner.dump_config()
+    if notes:
+        runner.logger.info(f"The schedule was {', '.join(notes)} ({SWITCH} keeps it).")
+    if never := " and ".join(unreachable(cfg, schedulers, length)):
+        raise UserInputError(
+            f"training ends after {length}, before {never}; set values below {total}, or keep them with {SWITCH}."
+        )
+
+
+def explicit_length(schedulers: Sequence[dict], length: Length) -> Fraction | None:
+    """When the schedulers say that they are done.
+
+    Args:
+        schedulers (Sequence[dict]): Their configs.
+        length (Length): Of the training.
+
+    Returns:
+        Fraction | None: The last of their ends, in what the loop counts; None if none says when it ends. A warm-up does
+        not count.
+    """
+    ends = []
+    for item in schedulers:
+        begin, end = item.get("begin", 0), item.get("end")
+        if is_warm_up(item) and begin == 0:
+            continue
+        if end is None and "CosineAnnealing" in item["type"] and item.get("T_max"):
+            end = begin + item["T_max"]
+        if end is None and item.get("periods"):
+            end = begin + sum(item["periods"])
+        if end is None and item.get("total_steps"):
+            end = begin + item["total_steps"]
+        if end is not None and end < FOREVER:
+            ends.append(Fraction(end) * length.total / length.of(item))
+    return max(ends, default=None)
+
+
+def scale_scheduler(item: dict, ratio: Fraction, length: Length) -> dict | None:
+    """A scheduler whose times are multiplied.
+
+    It keeps counting epochs where all times stay whole epochs, else it counts steps.
+
+    Args:
+        item (dict): Its config.
+        ratio (Fraction): New length over the written one.
+        length (Length): The new one.
+
+    Returns:
+        dict | None: The config of the scaled one; None if nothing is left of it, or of a warm-up fewer than two steps
+        (mmengine's ends at the full value after that).
+    """
+    times: dict[str, list[Fraction]] = {}
+    for name in TIMES:
+        value = item.get(name)
+        if value is not None and value != FOREVER:
+            times[name] = [Fraction(one) * ratio for one in (value if isinstance(value, Sequence) else [value])]
+    scaled = copy.deepcopy(item)
+    step = Fraction(1)
+    if (
+        length.by_epoch
+        and counts_epochs(item)
+        and any(one.denominator > 1 for value in times.values() for one in value)
+    ):
+        step = Fraction(length.steps)
+        scaled["by_epoch"] = False
+        scaled.pop("convert_to_iter_based", None)
+    for name, values in times.items():
+        rounded = [round(one * step) for one in values]
+        scaled[name] = rounded if isinstance(item[name], Sequence) else rounded[0]
+    if "gamma" in item and "milestones" not in item and "step_size" not in item:
+        scaled["gamma"] = float(item["gamma"]) ** float(1 / (ratio * step))  # an exponential decay falls as far
+    total = length.of(scaled)
+    begin, end = scaled.get("begin", 0), min(scaled.get("end", total), total)
+    taken = (end - begin) * (length.steps if scaled.get("convert_to_iter_based") else 1)
+    if taken < (2 if is_warm_up(item) else 1) or ("milestones" in item and total == 1):
+        return None
+    if "milestones" in item:
+        scaled["milestones"] = [min(max(one, 1), total - 1) for one in scaled["milestones"]]
+    if item.get("T_max") and item.get("begin", 0) + item["T_max"] == item.get("end", length.total / ratio):
+        scaled["T_max"] = end - begin
+    for name in ("T_max", "total_steps", "step_size"):
+        if name in times:
+            scaled[name] = max(scaled[name], 1)
+    return scaled
+
+
+def unreachable(cfg: Config, schedulers: Sequence[dict], length: Length) -> Iterator[str]:
+    """What a config plans for a time after the end of the training.
+
+    Args:
+        cfg (Config): The config of a run.
+        schedulers (Sequence[dict]): Configs of the schedulers.
+        length (Length): Of the training.
+
+    Yields:
+        str: Key, value and type.
+    """
+    for index, item in enumerate(schedulers):
+        last = length.of(item)
+        if any(one >= last for one in item.get("milestones", ())):
+            yield f"param_scheduler.{index}.milestones={list(item['milestones'])}"
+        elif item.get("begin", 0) >= last:
+            yield f"param_scheduler.{index}.begin={item['begin']} ({item['type']})"
+    for path, hook in _hooks(cfg):
+        for name in HOOK_STARTS:
+            value = hook.get(name)
+            last = length.total * length.steps if name == "begin_iter" else length.total
+            # A start counts from 0, mmengine's begin_* from 1.
+            if isinstance(value, int) and value >= last + (name != "start"):
+                yield f"{path}.{name}={value} ({hook['type']})"
+
+
+def is_warm_up(item: dict) -> bool:
+    """Whether a scheduler is of a kind that leads to the full value, and stays away from it if it is cut.
+
+    Args:
+        item (dict): Its config.
+    """
+    return item["type"].split(".")[-1] in WARM_UPS
+
+
+def counts_epochs(item: dict) -> bool:
+    """Whether the times in a scheduler's config are epochs.
+
+    Args:
+        item (dict): Its config.
+    """
+    return bool(item.get("by_epoch", True))
+
+
+def _is_same(written: Fraction, length: Length) -> bool:
+    """Ends that are given in steps may miss the last epoch's end by less than an epoch."""
+    return written == length.total or (written.denominator > 1 and abs(written - length.total) < 1)
+
+
+def _hooks(cfg: Config) -> Iterator[tuple[str, dict]]:
+    """Dotted key and config of each hook."""
+    for index, hook in enumerate(cfg.get("custom_hooks") or ()):
+        yield f"custom_hooks.{index}", hook
+    for name, hook in (cfg.get("default_hooks") or {}).items():
+        yield f"default_hooks.{name}", hook or {}
+
+
+def _value(cfg: Config, key: str) -> Any:
+    """The value of a dotted key of :func:`_hooks`."""
+    path, _, name = key.rpartition(".")
+    return dict(_hooks(cfg))[path][name]
+
+
+def _dotted(overrides: dict[str, Any]) -> Iterator[str]:
+    """The dotted keys of nested overrides."""
+    for key, value in overrides.items():
+        if isinstance(value, dict) and value:
+            yield from (f"{key}.{inner}" for inner in _dotted(value))
+        else:
+            yield str(key)
