@@ -80,8 +80,8 @@ class RunRecordHook(Hook):
         runner.logger.info("Changed since the checkpoint was written:\n  " + "\n  ".join(map(str, changes)))
         if any(change.is_refused for change in changes) and not runner.cfg.get("accept_changes"):
             raise ChangedRunError(
-                f"the run of {runner._load_from} was another one: {show_changes(changes)}. Resume it as it was, or take "
-                "the changes over with --accept-changes."
+                f"the run of {runner._load_from} was another one: {show_changes(changes)}. Resume it as it was, or "
+                "take the changes over with --accept-changes."
             )
         self._take_over(runner, checkpoint, before, {change.name for change in changes})
 
