@@ -24,6 +24,7 @@ NEUTRAL_HOOKS = frozenset(
         "DetVisualizationHook",
         "DetectionPreflightHook",
         "DistSamplerSeedHook",
+        "FiniteTrainingHook",
         "IterTimerHook",
         "LoadBackboneHook",
         "LoggerHook",

@@ -255,7 +255,7 @@ def test_a_checkpoint_without_a_record_is_resumed(record: Any, run: Path, tmp_pa
     checkpoint = load_checkpoint(run)
     checkpoint["meta"]["run_record"] = record
     torch.save(checkpoint, tmp_path / "old.pth")
-    runner, rows = resume(tmp_path / "old.pth", tmp_path, **{"optim_wrapper.optimizer.weight_decay": 0.0})
+    _, rows = resume(tmp_path / "old.pth", tmp_path, **{"optim_wrapper.optimizer.weight_decay": 0.0})
     assert rows[-1][2] == 5e-4
 
 
