@@ -118,7 +118,7 @@ def fit_schedule(runner: Runner) -> None:
     by_epoch = "max_iters" not in cfg.train_cfg
     length = Length(total, len(runner.train_dataloader) if by_epoch else 1, by_epoch)
     if not cfg.get("scale_schedule", True):
-        if never := " and ".join(unreachable(cfg, schedulers, length)):
+        if never := " and ".join(text for _, text in unreachable(cfg, schedulers, length)):
             runner.logger.warning(f"Training ends after {length}, before {never}.")
         return
     noted = cfg.get("written_schedule") or {}
@@ -135,11 +135,14 @@ def fit_schedule(runner: Runner) -> None:
         schedulers = [item for item in scaled if item is not None]
         runner.param_schedulers = cfg.param_scheduler = schedulers
         runner.dump_config()
+    never = dict(unreachable(cfg, schedulers, length))
+    scaled_hooks = noted.get("hooks", {})
+    notes += [f"{key} never comes" for key in never if key in scaled_hooks]  # one epoch has one phase
     if notes:
         runner.logger.info(f"The schedule was {', '.join(notes)} ({SWITCH} keeps it).")
-    if never := " and ".join(unreachable(cfg, schedulers, length)):
+    if late := " and ".join(text for key, text in never.items() if key not in scaled_hooks):
         raise UserInputError(
-            f"training ends after {length}, before {never}; set values below {total}, or keep them with {SWITCH}."
+            f"training ends after {length}, before {late}; set values below {total}, or keep them with {SWITCH}."
         )
 
 
@@ -219,7 +222,7 @@ def scale_scheduler(item: dict, ratio: Fraction, length: Length) -> dict | None:
     return scaled
 
 
-def unreachable(cfg: Config, schedulers: Sequence[dict], length: Length) -> Iterator[str]:
+def unreachable(cfg: Config, schedulers: Sequence[dict], length: Length) -> Iterator[tuple[str, str]]:
     """What a config plans for a time after the end of the training.
 
     Args:
@@ -228,21 +231,23 @@ def unreachable(cfg: Config, schedulers: Sequence[dict], length: Length) -> Iter
         length (Length): Of the training.
 
     Yields:
-        str: Key, value and type.
+        tuple[str, str]: The key, and key, value and type as shown to the user.
     """
     for index, item in enumerate(schedulers):
         last = length.of(item)
         if any(one >= last for one in item.get("milestones", ())):
-            yield f"param_scheduler.{index}.milestones={list(item['milestones'])}"
+            key = f"param_scheduler.{index}.milestones"
+            yield key, f"{key}={list(item['milestones'])}"
         elif item.get("begin", 0) >= last:
-            yield f"param_scheduler.{index}.begin={item['begin']} ({item['type']})"
+            key = f"param_scheduler.{index}.begin"
+            yield key, f"{key}={item['begin']} ({item['type']})"
     for path, hook in _hooks(cfg):
         for name in HOOK_STARTS:
             value = hook.get(name)
             last = length.total * length.steps if name == "begin_iter" else length.total
             # A start counts from 0, mmengine's begin_* from 1.
             if isinstance(value, int) and value >= last + (name != "start"):
-                yield f"{path}.{name}={value} ({hook['type']})"
+                yield f"{path}.{name}", f"{path}.{name}={value} ({hook['type']})"
 
 
 def is_warm_up(item: dict) -> bool:

@@ -179,6 +179,8 @@ def test_hooks_start_in_proportion() -> None:
         assert cfg.custom_hooks[5].interval == 5
     runner = fitted(load(lpa, **{"train_cfg.max_epochs": 12}))
     assert "custom_hooks.5.start 5 -> 2" in runner.logger.lines[0]
+    runner = fitted(load(lpa, **{"train_cfg.max_epochs": 1}))
+    assert "custom_hooks.5.start never comes" in runner.logger.lines[0]
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_a_resumed_run_takes_the_seed_of_its_checkpoint(make_runner: MakeRunner)
     """Unless its config names another one, which is a change like any other."""
     options = {"train_cfg.max_epochs": 1, "randomness.seed": 5}
     make_runner(**options).train()
-    resumed = make_runner(**options | {"randomness.seed": None})
+    resumed = make_runner(**{"train_cfg.max_epochs": 2, "randomness.seed": None})
     resumed._resume, resumed._load_from = True, f"{resumed.work_dir}/epoch_1.pth"
     resumed.train()
     assert resumed.seed == 5
