@@ -31,6 +31,7 @@ NEUTRAL_HOOKS = frozenset(
         "ParamSchedulerHook",
         "PeakMemoryHook",
         "PreflightHook",
+        "RunLogHook",
         "RunRecordHook",
         "SafeCheckpointHook",
         "VisualizationHook",

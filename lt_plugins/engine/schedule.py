@@ -96,6 +96,10 @@ def follow_overrides(cfg: Config, written: int | None, overrides: dict[str, Any]
             if isinstance(value, int) and value > 0 and not given & {key, path, path.split(".")[0]}:
                 hooks[key] = value
                 hook[name] = min(max(round(Fraction(value * length, written)), 1), max(length - 1, 1))
+        key = f"{path}.interval"
+        if hook.get("interval") == written and not given & {key, path, path.split(".")[0]}:  # once, at the end
+            hooks[key] = written
+            hook["interval"] = length
     cfg.written_schedule = {"length": written, "hooks": hooks}
 
 

@@ -28,6 +28,7 @@ from lt_plugins.engine.hooks import SafeCheckpointHook
 from lt_plugins.engine.hooks.finite_training_hook import explain_failure
 from lt_plugins.engine.preflight import check_batches
 from lt_plugins.engine.quiet_runner import QuietRunner
+from lt_plugins.engine.run_changes import ChangedRunError, check_finished_run
 from lt_plugins.engine.run_checkpoints import (
     RunCheckpoint,
     load_last_checkpoint,
@@ -36,9 +37,8 @@ from lt_plugins.engine.run_checkpoints import (
     resolve_checkpoint,
     warn_fallback,
 )
-from lt_plugins.engine.training_settings import check_training_settings
-from lt_plugins.engine.run_changes import ChangedRunError, check_finished_run
 from lt_plugins.engine.schedule import fit_schedule
+from lt_plugins.engine.training_settings import check_training_settings
 from lt_plugins.errors import UserInputError
 
 
