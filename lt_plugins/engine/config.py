@@ -24,7 +24,9 @@ MAX_FILES = 100  # of a config and all its bases; ours have at most nine
 _READERS = ("_file2dict", "_parse_lazy_import")
 
 
-def load_config(path: str, overrides: dict[str, Any] | None = None, needs: Sequence[Loop] = ()) -> Config:
+def load_config(
+    path: str, overrides: dict[str, Any] | None = None, needs: Sequence[Loop] = (), allow_parts: bool = False
+) -> Config:
     """Read a config file, merge overrides into it and check the result.
 
     Args:
@@ -32,6 +34,7 @@ def load_config(path: str, overrides: dict[str, Any] | None = None, needs: Seque
         overrides (dict | None): Dotted keys and values, as ``--cfg-options`` gives them.
         needs (Sequence[Loop]): What the config must be able to do, of ``"train"``, ``"val"`` and ``"test"``. Defaults
             to nothing.
+        allow_parts (bool): Whether it may be a part without a model, like those of data sets. Defaults to False.
 
     Returns:
         Config: The config.
@@ -55,7 +58,7 @@ def load_config(path: str, overrides: dict[str, Any] | None = None, needs: Seque
         shown = textwrap.shorten(str(overrides), 200)
         raise UserInputError(f"--cfg-options {shown} does not fit {path}: {reason}") from error
     follow_overrides(cfg, written, overrides or {})
-    check_config(cfg, needs)
+    check_config(cfg, needs, allow_parts)
     return cfg
 
 

@@ -261,13 +261,14 @@ RULES: dict[str, Rule] = {
 }
 
 
-def check_config(cfg: Config, needs: Sequence[Loop] = ()) -> None:
+def check_config(cfg: Config, needs: Sequence[Loop] = (), allow_parts: bool = False) -> None:
     """Refuse a config that cannot work, in one line that names the value and what it must be.
 
     Args:
         cfg (Config): The config.
         needs (Sequence[Loop]): What it must be able to do, of ``"train"``, ``"val"`` and ``"test"``. Defaults to
             nothing: what is there is checked.
+        allow_parts (bool): Whether it may have no model, like those of data sets; what it then lacks is not missed.
 
     Raises:
         UserInputError: If a key is misspelt or missing, a value not what :data:`RULES` ask for, or a component unknown
@@ -279,12 +280,13 @@ def check_config(cfg: Config, needs: Sequence[Loop] = ()) -> None:
         for place, value in _find(values, path.split(".")):
             if not rule.accepts(value):
                 raise UserInputError(f"{place}={value!r:.100} in the config must be {rule}.")
-    if values.get("model") is None:
+    is_part = values.get("model") is None
+    if is_part and not allow_parts:
         raise UserInputError(f"{_shown(cfg)} has no model; a config of a run has model = dict(type='ImageClassifier').")
-    for loop in LOOPS:
+    for loop in () if is_part else LOOPS:
         _check_loop(values, loop, loop in needs, cfg)
     used = {key: value for key, value in values.items() if key in RUNNER_KEYS - NOT_BUILT}
-    check_components(used, values.get("default_scope") or "mmengine")
+    check_components(used, values.get("default_scope") or ("mmpretrain" if is_part else "mmengine"))
     _check_num_classes(values)
 
 
@@ -376,7 +378,7 @@ def _check_dataset(dataset: Mapping[str, Any], path: str) -> None:
 
 def _check_num_classes(values: Mapping[str, Any]) -> None:
     """What counts classes agrees with the head."""
-    head = values["model"].get("head")
+    head = (values.get("model") or {}).get("head")
     num_classes = head.get("num_classes") if isinstance(head, Mapping) else None
     if num_classes is None:
         return

@@ -158,3 +158,14 @@ def test_rules_say_what_they_accept() -> None:
     for rule in RULES.values():
         assert not rule.accepts(object()) or rule.kind.startswith("component")
         assert str(rule)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs/_base_/datasets").glob("*.py")), ids=lambda path: path.stem)
+def test_data_sets_alone_are_parts(path: Path) -> None:
+    assert load_config(str(path), allow_parts=True).train_dataloader
+    with pytest.raises(UserInputError, match="has no model"):
+        load_config(str(path))
+    with pytest.raises(UserInputError, match=r"train_dataloader\.batch_size='x' in the config must be"):
+        load_config(str(path), {"train_dataloader.batch_size": "x"}, allow_parts=True)
+    with pytest.raises(UserInputError, match=r"'Foo' is not in the mmpretrain"):
+        load_config(str(path), {"train_dataloader.sampler.type": "Foo"}, allow_parts=True)

@@ -146,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with user_errors():
         args = parse_args(argv)
         init_default_scope("mmpretrain")
-        cfg = load_config(args.config, args.cfg_options)
+        cfg = load_config(args.config, args.cfg_options, allow_parts=True)
         datasets, unbuilt = build_datasets(cfg, args.split.split(","))
         num_classes = number_of_classes(cfg, datasets)
         console = Console(file=drawing_stream(sys.stdout), soft_wrap=True, highlight=False)
