@@ -46,6 +46,9 @@ def test_recipe(path: Path) -> None:
     assert backbone.frozen_stages == -1
     assert not backbone.norm_eval
     assert backbone.get("init_cfg") is None, "no weights but ours"
+    assert backbone.zero_init_residual is False, "as detectron2, if it is trained from scratch"
+    if cfg.num_processes:  # a recipe; the shortest schedule takes any batch
+        assert cfg.num_processes * cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == 16
     assert {"type": "mmpretrain.SyncBatchNormHook", "enabled": True} in [dict(hook) for hook in cfg.custom_hooks]
     assert cfg.val_evaluator.eval_mode == "11points"
     assert [round(100 * iou) for iou in cfg.val_evaluator.iou_thrs] == list(range(50, 100, 5))
@@ -57,7 +60,7 @@ def test_protocol_of_the_paper() -> None:
     cfg = Config.fromfile(FOLDER / "faster-rcnn_r50-c4_24k_voc0712.py")
     assert cfg.train_cfg.max_iters == 24000
     assert cfg.optim_wrapper.optimizer.lr == 0.02
-    assert cfg.auto_scale_lr.base_batch_size == 16
+    assert (cfg.num_processes, cfg.train_dataloader.batch_size) == (8, 2)
     assert cfg.param_scheduler[1].milestones == [18000, 22000]
     scales = [scale[1] for scale in cfg.train_dataloader.dataset.dataset.datasets[0].pipeline[2].scales]
     assert scales == list(range(480, 801, 32))

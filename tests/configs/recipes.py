@@ -1,0 +1,407 @@
+"""What the papers and released codes train with, for every config that quotes a published number.
+
+Written from them and not from the configs, so that a default of the host or a slip in a ``_base_`` shows up as a
+difference: ``test_recipes.py`` compares these facts with what the runner builds. Epochs count from 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+Views = tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One stage of training.
+
+    Args:
+        processes: Number of processes.
+        batch: Images of each of them in a step.
+        epochs: Length of training.
+        lr: Learning rate at the first step of an epoch.
+        weight_decay: Of all parameters but those in ``groups``.
+        views: Transforms of each view in their order.
+        constants: Dotted attributes of the built model; ``.count`` at the end is the number of rows.
+        groups: Learning rate (of the base's) and weight decay of single parameters.
+        deviations: Standard deviation of initial parameters, by their name.
+        hooks: Attributes of the hooks of the method, by their type.
+        sampler: Type of the sampler and its attributes.
+        mixup: Parameter of mixup, None without.
+        residual_scale: Initial scale of the last batch norm of residual blocks.
+    """
+
+    processes: int
+    batch: int
+    epochs: int
+    lr: dict[int, float]
+    weight_decay: float
+    views: Views
+    constants: dict[str, Any] = field(default_factory=dict)
+    groups: dict[str, tuple[float, float]] = field(default_factory=dict)
+    deviations: dict[str, float] = field(default_factory=dict)
+    hooks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sampler: dict[str, Any] = field(default_factory=lambda: {"type": "DefaultSampler"})
+    mixup: float | None = None
+    residual_scale: float = 1.0
+
+
+def also(recipe: Recipe, **changes: Any) -> Recipe:
+    """A recipe with other facts; dicts are merged."""
+    merged = {
+        key: {**getattr(recipe, key), **value} if isinstance(value, dict) and key != "lr" else value
+        for key, value in changes.items()
+    }
+    return replace(recipe, **merged)
+
+
+CIFAR = (("crop 32 pad 4", "flip 0.5"),)
+SIMCLR = ("crop 32 from 0.2-1", "flip 0.5", "0.8 of (jitter 0.4 0.4 0.4 0.1)", "gray 0.2")
+PACO_CIFAR = (
+    ("crop 32 pad 4", "flip 0.5", "autoaugment of 25", "cutout 16"),
+    (*SIMCLR, "blur 0.1-2 0.5"),
+)
+CROP = ("crop 224 from 0.08-1", "flip 0.5")
+JITTER = "jitter 0.4 0.4 0.4 0"
+KANG = ((*CROP, JITTER),)
+SIM = (*CROP, JITTER, "gray 0.2", "blur 0.1-2 0.5")
+RANDCLS = (*CROP, JITTER, "randaugment n2 m10 std0.5 of 15")
+RANDCLSSTACK = (*SIM, "randaugment n2 m10 std0.5 of 15")
+RANDCLS_3, RANDCLSSTACK_3 = ((*view[:-1], "randaugment n3 m10 std0.5 of 15") for view in (RANDCLS, RANDCLSSTACK))
+MOCO = (
+    "crop 224 from 0.2-1",
+    "0.8 of (jitter 0.4 0.4 0.4 0.1)",
+    "gray 0.2",
+    "blur 0.1-2 0.5",
+    "flip 0.5",
+)
+CLASS_AWARE = {"type": "ClassAwareSampler", "samples_per_class": 4}
+FACTORS = (100, 50, 10)
+
+# Kaiming-normal by fan-in of 64, and uniform within 1 / 8.
+KAIMING, TORCH = (2 / 64) ** 0.5, 1 / 8 / 3**0.5
+LDAM_CLASSIFIER = {"head.fc.weight": KAIMING, "head.fc.bias": TORCH}
+
+CE_CIFAR = Recipe(
+    1, 128, 200, {0: 0.02, 4: 0.1, 159: 0.1, 160: 1e-3, 179: 1e-3, 180: 1e-5}, 2e-4, CIFAR, deviations=LDAM_CLASSIFIER
+)
+CE_LARGE = Recipe(8, 64, 90, {0: 0.2, 45: 0.1, 60: 0.05}, 5e-4, KANG)
+
+PACO = Recipe(
+    1,
+    128,
+    400,
+    {0: 0.005, 4: 0.025, 9: 0.05, 319: 0.05, 320: 0.005, 359: 0.005, 360: 5e-4},
+    5e-4,
+    PACO_CIFAR,
+    constants={
+        "queue.size": 1024,
+        "momentum": 0.999,
+        "projector.fc1.out_features": 32,
+        "compare_batch": True,
+        "head.loss_module.alpha": 0.01,
+        "head.loss_module.beta": 1,
+        "head.loss_module.gamma": 1,
+        "head.loss_module.temperature": 0.05,
+    },
+    deviations={"head.fc.weight": TORCH, "head.fc.bias": TORCH, "projector.fc1.weight": KAIMING},
+)
+PACO_LARGE = also(
+    PACO,
+    processes=4,
+    batch=32,
+    lr={0: 0.002, 10: 0.02, 205: 0.01, 270: 0.005},
+    views=(RANDCLS, SIM),
+    constants={
+        "queue.size": 8192,
+        "projector.fc1.out_features": 128,
+        "head.loss_module.alpha": 0.05,
+        "head.loss_module.temperature": 0.2,
+    },
+    deviations={"head.fc.weight": 0.01, "head.fc.bias": 0.0, "projector.fc1.weight": 1 / 2048**0.5 / 3**0.5},
+)
+PACO_INAT = also(PACO_LARGE, weight_decay=1e-4)
+PACO_X50 = also(PACO_LARGE, views=(RANDCLSSTACK, SIM), constants={"head.loss_module.temperature": 0.07})
+PACO_PLACES = also(
+    PACO_LARGE,
+    epochs=30,
+    lr={0: 0.004, 5: 0.02},
+    views=(SIM, SIM),
+    groups={
+        "backbone.layer4.1.conv2.weight": (0, 0),
+        "backbone.layer4.0.downsample.0.weight": (0, 0),
+        "backbone.layer4.2.conv2.weight": (1, 5e-4),
+        "backbone.layer1.0.bn1.weight": (1, 5e-4),
+    },
+)
+GPACO = Recipe(
+    4,
+    32,
+    400,
+    {10: 0.04, 205: 0.02},
+    5e-4,
+    (RANDCLS, RANDCLSSTACK),
+    constants={
+        "queue.size": 8192,
+        "separate_passes": True,
+        "projector.layers.4.out_features": 128,
+        "head.loss_module.alpha": 0.045,
+        "head.loss_module.beta": 1,
+        "head.loss_module.gamma": 1,
+        "head.loss_module.temperature": 0.2,
+    },
+)
+
+
+def lpa(recipe: Recipe, num_attributes: int, interval: int) -> Recipe:
+    """PaCo with pseudo-attributes; K and the interval are decided here (docs/lpa.md), alpha is the paper's order."""
+    return also(
+        recipe,
+        constants={
+            "head.alpha": 0.1,
+            "head.num_attributes": num_attributes,
+            "head.attribute_loss_module.temperature": recipe.constants["head.loss_module.temperature"],
+        },
+        hooks={"ReclusterHook": {"start": 40, "interval": interval}},
+    )
+
+
+SCL = Recipe(
+    1,
+    1024,
+    1000,
+    {0: 0.01, 10: 0.5, 505: (0.5 + 5e-5) / 2},
+    1e-4,
+    (SIMCLR, SIMCLR),
+    constants={
+        "queue.size": 0,
+        "separate_passes": False,
+        "projector.layers.0.out_features": 64,
+        "projector.layers.2.out_features": 128,
+        "head.loss_module.temperature": 0.1,
+    },
+    deviations={"projector.layers.2.weight": TORCH},
+)
+KCL = also(SCL, constants={"head.loss_module.num_positives": 6})
+SBCL = also(
+    SCL,
+    constants={
+        "head.loss_module.beta": 0.25,
+        "head.loss_module.base_temperature": 0.1,
+        "head.warmup_loss_module.temperature": 0.1,
+    },
+    hooks={
+        "ReclusterHook": {"start": 10, "interval": 10, "clustering": {"min_size": 10}},
+        "TemperatureHook": {"alpha": 10, "mode": "exp"},
+    },
+)
+RELEASED_CLUSTERING = {"max_iters": 35, "balanced": False, "rounding": "down", "start": "random"}
+SBCL_VARIANTS = {
+    "sbcl": SBCL,
+    "sbcl-no-warmup": also(SBCL, hooks={"ReclusterHook": {"start": 0, "interval": 10, "clustering": {"min_size": 10}}}),
+    "sbcl-kmeans": also(
+        SBCL,
+        hooks={"ReclusterHook": {"start": 10, "interval": 10, "clustering": {"min_size": 10, "balanced": False}}},
+    ),
+    "sbcl-fixed-temperature": also(
+        SBCL, constants={"head.loss_module.class_temperature": 0.27182818}, hooks={"TemperatureHook": None}
+    ),
+    "sbcl-released": also(
+        SBCL,
+        constants={"head.loss_module.base_temperature": 0.07},
+        hooks={
+            "ReclusterHook": {"start": 10, "interval": 10, "clustering": {"min_size": 10, **RELEASED_CLUSTERING}},
+            "TemperatureHook": {"alpha": 10, "mode": "linear"},
+        },
+    ),
+}
+LDAM_LINEAR = Recipe(
+    1,
+    128,
+    200,
+    {0: 0.02, 4: 0.1, 139: 0.1, 140: 0.01, 179: 0.01, 180: 1e-3},
+    0.0,
+    CIFAR,
+    constants={"head.loss_module.max_margin": 0.5, "head.loss_module.scale": 30, "live_batch_norm": False},
+    hooks={"DeferredReweightHook": {"start": 0, "beta": 0.9999}},
+)
+TSC_VIEW = (*CROP, JITTER)
+SCL_LARGE = Recipe(
+    8,
+    32,
+    200,
+    {0: 0.1, 100: 0.05},
+    1e-4,
+    (TSC_VIEW, TSC_VIEW),
+    constants={
+        "queue.size": 65536,
+        "momentum": 0.999,
+        "compare_batch": False,
+        "projector.layers.2.out_features": 128,
+        "head.loss_module.temperature": 0.07,
+    },
+)
+KCL_LARGE = also(SCL_LARGE, constants={"head.loss_module.num_positives": 6})
+SBCL_LARGE = also(
+    SCL_LARGE,
+    epochs=400,
+    lr={0: 0.1, 100: 0.05, 200: 0.1, 300: 0.05},
+    views=(MOCO, MOCO),
+    constants={
+        "head.loss_module.beta": 0.2,
+        "head.loss_module.base_temperature": 0.07,
+        "head.warmup_loss_module.num_positives": 6,
+    },
+    hooks={
+        "ReclusterHook": {"start": 200, "interval": 5, "clustering": {"min_size": 20}},
+        "TemperatureHook": {"mode": "exp"},
+    },
+)
+SBCL_LARGE_RELEASED = also(
+    SBCL_LARGE,
+    constants={"head.loss_module.class_temperature": 0.12},
+    hooks={
+        "ReclusterHook": {"start": 200, "interval": 5, "clustering": {"min_size": 20, **RELEASED_CLUSTERING}},
+        "TemperatureHook": None,
+    },
+)
+TSC_LINEAR = Recipe(
+    8,
+    256,
+    40,
+    {0: 10, 19: 10, 20: 1, 29: 1, 30: 0.1},
+    0.0,
+    KANG,
+    constants={"live_batch_norm": True, "reuse_head": False},
+    deviations={"head.fc.weight": 0.01, "head.fc.bias": 0.0},
+    sampler=CLASS_AWARE,
+)
+SBCL_LINEAR = also(TSC_LINEAR, lr={0: 10, 18: 10, 19: 1, 28: 1, 29: 0.1}, views=(CROP,))
+
+MIXUP_CIFAR = Recipe(
+    1,
+    128,
+    200,
+    {0: 0.02, 4: 0.1, 159: 0.1, 160: 0.01, 180: 1e-3},
+    2e-4,
+    CIFAR,
+    deviations=LDAM_CLASSIFIER,
+    mixup=1.0,
+)
+MIXUP_LARGE = Recipe(8, 32, 180, {0: 0.1, 90: 0.05}, 5e-4, KANG, mixup=0.2)
+
+
+def mislas(num_classes: int, head: float, tail: float, factor: float, decay: float, **changes: Any) -> Recipe:
+    """Second stage of MiSLAS: smoothing of the most and the least frequent class, rate of the classifier."""
+    recipe = Recipe(
+        1,
+        128,
+        10,
+        {0: 0.1, 5: 0.05},
+        decay,
+        CIFAR,
+        constants={
+            "head.loss_module.smooth_head": head,
+            "head.loss_module.smooth_tail": tail,
+            "head.num_classes": num_classes,
+            "reuse_head": True,
+            "live_batch_norm": True,
+        },
+        groups={"head.fc.weight": (factor, decay), "head.scale": (1, decay)},
+        sampler=CLASS_AWARE,
+    )
+    return also(recipe, **changes)
+
+
+LARGE = {"processes": 8, "batch": 32, "views": KANG}
+FIXED = {"constants": {"live_batch_norm": False}}
+MISLAS = {
+    "r32_cifar10-lt100": (MIXUP_CIFAR, mislas(10, 0.3, 0, 0.5, 2e-4, **FIXED)),
+    "r32_cifar10-lt50": (MIXUP_CIFAR, mislas(10, 0.2, 0, 0.2, 2e-4, **FIXED)),
+    "r32_cifar10-lt10": (MIXUP_CIFAR, mislas(10, 0.1, 0, 0.2, 2e-4, **FIXED)),
+    "r32_cifar100-lt100": (MIXUP_CIFAR, mislas(100, 0.4, 0.1, 0.2, 2e-4)),
+    "r32_cifar100-lt50": (MIXUP_CIFAR, mislas(100, 0.3, 0, 0.1, 2e-4)),
+    "r32_cifar100-lt10": (MIXUP_CIFAR, mislas(100, 0.2, 0, 0.1, 2e-4)),
+    "r50_imagenet-lt": (MIXUP_LARGE, mislas(1000, 0.3, 0, 0.05, 5e-4, **LARGE)),
+    "r50_inat": (
+        also(MIXUP_LARGE, epochs=200, lr={0: 0.1, 100: 0.05}, weight_decay=1e-4),
+        mislas(8142, 0.3, 0, 0.05, 1e-4, **LARGE),
+    ),
+    "r152_places-lt": (
+        also(MIXUP_LARGE, epochs=90, lr={0: 0.1, 45: 0.05}),
+        mislas(365, 0.4, 0.1, 0.05, 5e-4, **LARGE),
+    ),
+}
+
+
+def lcreg(stages: tuple[Recipe, Recipe], num_latents: int, recon: float = 0.1, aug: float = 0.1) -> list[Recipe]:
+    """LCReg on the recipe of MiSLAS; the weights of its losses are the paper's."""
+    latents = {"head.latent_pool.latents.count": num_latents, "head.fuse": "add"}
+    first = also(
+        stages[0],
+        constants={**latents, "head.recon_weight": recon, "head.aug_weight": aug},
+        groups={"head.latent_pool.latents": (1, 0)},
+    )
+    return [first, also(stages[1], constants={**latents, "head.recon_weight": 0, "head.aug_weight": 0})]
+
+
+RECIPES: dict[str, list[Recipe]] = {}
+"""Stages of each config, by its path below ``configs/`` without the ending."""
+
+for factor in FACTORS:
+    for classes in (10, 100):
+        RECIPES[f"baselines/ce/ce_r32_cifar{classes}-lt{factor}"] = [CE_CIFAR]
+    data = f"r32_cifar100-lt{factor}"
+    RECIPES[f"baselines/paco/paco_{data}"] = [PACO]
+    RECIPES[f"lpa/paco_{data}"] = [lpa(PACO, 128, 10)]
+    RECIPES[f"baselines/scl/scl_{data}"] = [SCL, LDAM_LINEAR]
+    RECIPES[f"baselines/kcl/kcl_{data}"] = [KCL, LDAM_LINEAR]
+    for name, recipe in SBCL_VARIANTS.items():
+        RECIPES[f"sbcl/{name}_{data}"] = [recipe, LDAM_LINEAR]
+for data, decay in (("r50_imagenet-lt", 5e-4), ("r50_inat", 1e-4)):
+    views = KANG if "imagenet" in data else (CROP,)
+    RECIPES[f"baselines/ce/ce_{data}"] = [also(CE_LARGE, weight_decay=decay, views=views)]
+    linear = also(TSC_LINEAR, views=views)
+    RECIPES[f"baselines/scl/scl_{data}"] = [SCL_LARGE, linear]
+    RECIPES[f"baselines/kcl/kcl_{data}"] = [KCL_LARGE, linear]
+    RECIPES[f"sbcl/sbcl_{data}"] = [SBCL_LARGE, SBCL_LINEAR]
+for data, (first, second) in MISLAS.items():
+    RECIPES[f"baselines/mislas/mislas_{data}"] = [first, second]
+    RECIPES[f"baselines/mislas/mislas_{data}_stage1"] = [first]
+    # The paper does not give the number on Places-LT.
+    number = {"cifar10": 40, "cifar100": 50, "imagenet": 100, "inat": 200, "places": 100}
+    RECIPES[f"lcreg/lcreg_{data}"] = lcreg((first, second), number[data.split("_")[1].split("-")[0]])
+for data, numbers in {
+    "r32_cifar10-lt100": (20, 30, 50, 60),
+    "r32_cifar100-lt100": (20, 30, 40, 60),
+    "r50_imagenet-lt": (20, 60, 200),
+    "r50_inat": (60, 100),
+}.items():
+    for number in numbers:  # Table 3
+        RECIPES[f"lcreg/lcreg-m{number}_{data}"] = lcreg(MISLAS[data], number)
+for data, number in {"r32_cifar10-lt100": 40, "r32_cifar100-lt100": 50, "r50_inat": 100}.items():
+    for name, recon, aug in (("latent", 0, 0), ("aug", 0, 0.1), ("recon", 0.1, 0)):  # Table 4
+        RECIPES[f"lcreg/lcreg-{name}_{data}"] = lcreg(MISLAS[data], number, recon, aug)
+RECIPES |= {
+    "baselines/ce/ce_x50_imagenet-lt": [CE_LARGE],
+    "baselines/paco/paco_r50_imagenet-lt": [PACO_LARGE],
+    "baselines/paco/paco_x50_imagenet-lt": [PACO_X50],
+    "baselines/paco/paco_r50_inat": [PACO_INAT],
+    "baselines/paco/paco_r152_places-lt": [PACO_PLACES],
+    "baselines/paco/gpaco_r50_imagenet-lt": [GPACO],
+    "baselines/paco/gpaco_x50_imagenet-lt": [
+        also(
+            GPACO,
+            lr={10: 0.06, 205: 0.03},
+            views=(RANDCLS_3, RANDCLSSTACK_3),
+            constants={"head.loss_module.alpha": 0.05},
+        )
+    ],
+    "baselines/paco/gpaco_r50_inat": [
+        also(GPACO, weight_decay=1e-4, views=(RANDCLS, SIM), constants={"head.loss_module.alpha": 0.05})
+    ],
+    "lpa/paco_x50_imagenet-lt": [lpa(PACO_X50, 512, 20)],
+    "lpa/paco_r50_inat": [lpa(PACO_INAT, 512, 20)],
+    "sbcl/sbcl-released_r50_imagenet-lt": [SBCL_LARGE_RELEASED, SBCL_LINEAR],
+}

@@ -1,0 +1,292 @@
+"""Every config that quotes a published number builds what the paper or the released code trains with."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmpretrain.registry import DATA_SAMPLERS, HOOKS, MODELS, TRANSFORMS
+from torch import nn
+from torch.utils.data import DataLoader
+
+from lt_plugins.engine.stages import find_stages
+from tests.configs.recipes import RECIPES, Recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = 4
+"""Steps an epoch: schedules by the step are the same curve at any number."""
+STAGES = [(name, number) for name, stages in RECIPES.items() for number in range(len(stages))]
+
+
+def published() -> Iterator[str]:
+    """Configs of classifiers with a published number; detectors have tests/detection/test_configs.py."""
+    for metafile in (ROOT / "configs").rglob("metafile.yml"):
+        for model in yaml.safe_load(metafile.read_text())["Models"]:
+            if any("Published" in result for result in model["Results"]) and metafile.parent.name != "detection":
+                yield model["Config"].removeprefix("configs/").removesuffix(".py")
+
+
+def test_every_published_config_has_a_recipe() -> None:
+    missing = set(published()) - set(RECIPES)
+    assert not missing, "state what they train with in tests/configs/recipes.py"
+    assert all((ROOT / "configs" / f"{name}.py").is_file() for name in RECIPES)
+
+
+@functools.cache
+def stages(name: str) -> list[Config]:
+    """The configs of all stages, not to be changed."""
+    cfg = Config.fromfile(ROOT / "configs" / f"{name}.py")
+    cfg.work_dir = "unused"
+    return [stage.cfg for stage in find_stages(cfg)]
+
+
+def case(name: str, number: int) -> tuple[Config, Recipe]:
+    init_default_scope("mmpretrain")
+    return stages(name)[number], RECIPES[name][number]
+
+
+@functools.cache
+def skeleton(model: str) -> nn.Module:
+    """A model without its weights, which takes neither time nor memory whatever its size."""
+    with pytest.MonkeyPatch.context() as patch:
+        for layer in (nn.Linear, nn.modules.conv._ConvNd):
+            patch.setattr(layer, "reset_parameters", lambda _: None)
+        return MODELS.build(json.loads(model)).to("meta")
+
+
+@functools.cache
+def initialised(part: str) -> nn.Module:
+    """A backbone, projector or head as training starts with it."""
+    torch.manual_seed(0)
+    module = MODELS.build(json.loads(part))
+    module.init_weights() if hasattr(module, "init_weights") else None
+    return module
+
+
+def as_key(node: Any) -> str:
+    return json.dumps(node, sort_keys=True)
+
+
+def model_of(cfg: Config) -> nn.Module:
+    return skeleton(as_key(Config(dict(model=cfg.model)).to_dict()["model"]))
+
+
+@functools.cache
+def learning_rates(optim_wrapper: str, param_scheduler: str, epochs: int, work_dir: str) -> list[float]:
+    """Learning rate of the first step of each epoch, by the runner's own optimiser and schedulers."""
+    model = nn.Linear(1, 1)
+    runner = Runner(
+        model=model,
+        work_dir=work_dir,
+        experiment_name=f"rates_{abs(hash((optim_wrapper, param_scheduler, epochs)))}",
+        train_dataloader=DataLoader([0] * STEPS),
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        optim_wrapper=json.loads(optim_wrapper),
+        param_scheduler=json.loads(param_scheduler),
+        log_level="ERROR",
+    )
+    wrapper = runner.build_optim_wrapper(json.loads(optim_wrapper))
+    runner.optim_wrapper = wrapper
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    schedulers = runner.build_param_scheduler(json.loads(param_scheduler))
+    rates = []
+    for _ in range(epochs):
+        rates.append(wrapper.get_lr()["lr"][0])
+        for _ in range(STEPS):
+            wrapper.step()
+            for scheduler in schedulers:
+                if not scheduler.by_epoch:
+                    scheduler.step()
+        for scheduler in schedulers:
+            if scheduler.by_epoch:
+                scheduler.step()
+    return rates
+
+
+@pytest.fixture(scope="module")
+def work_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One for all, so that equal schedules are stepped once."""
+    return str(tmp_path_factory.mktemp("rates"))
+
+
+@pytest.mark.parametrize(("name", "number"), STAGES)
+def test_steps_and_learning_rates(name: str, number: int, work_dir: str) -> None:
+    cfg, recipe = case(name, number)
+    assert (cfg.num_processes, cfg.train_dataloader.batch_size) == (recipe.processes, recipe.batch)
+    assert cfg.auto_scale_lr.base_batch_size == recipe.processes * recipe.batch
+    assert cfg.train_cfg.max_epochs == recipe.epochs
+    plain = {key: value for key, value in cfg.optim_wrapper.to_dict().items() if key != "paramwise_cfg"}
+    schedulers = as_key([dict(scheduler) for scheduler in cfg.param_scheduler])
+    rates = learning_rates(as_key(plain), schedulers, recipe.epochs, work_dir)
+    assert {epoch: rates[epoch] for epoch in recipe.lr} == pytest.approx(recipe.lr, rel=1e-6)
+
+
+@pytest.mark.parametrize(("name", "number"), STAGES)
+def test_optimiser(name: str, number: int) -> None:
+    """SGD with momentum 0.9; every parameter that is trained has the base's rate and the recipe's decay, or its own."""
+    cfg, recipe = case(name, number)
+    model = model_of(cfg)
+    optimiser = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+    assert type(optimiser) is torch.optim.SGD
+    of = {id(parameter): group for group in optimiser.param_groups for parameter in group["params"]}
+    parameters = dict(model.named_parameters())
+    assert set(recipe.groups) <= set(parameters)
+    base = cfg.optim_wrapper.optimizer.lr
+    for key, parameter in parameters.items():
+        if not parameter.requires_grad:
+            continue
+        group = of[id(parameter)]
+        assert (group["momentum"], group["nesterov"], group["dampening"]) == (0.9, False, 0)
+        if key in recipe.groups:
+            assert (group["lr"] / base, group["weight_decay"]) == pytest.approx(recipe.groups[key])
+        elif not recipe.groups or not key.startswith("backbone"):  # the frozen ones are not all listed
+            assert (group["lr"], group["weight_decay"]) == pytest.approx(
+                (base * recipe.groups.get("head.fc.weight", (1,))[0] if key == "head.fc.bias" else base,
+                 recipe.weight_decay)
+            ), key  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "number"), STAGES)
+def test_augmentations(name: str, number: int) -> None:
+    cfg, recipe = case(name, number)
+    dataset = cfg.train_dataloader.dataset
+    pipeline = (dataset.get("dataset") or dataset).pipeline
+    assert describe_views(as_key([dict(step) for step in pipeline])) == recipe.views
+    augments = (cfg.model.get("train_cfg") or {}).get("augments")
+    assert (augments.alpha if augments else None) == recipe.mixup
+    assert augments is None or augments.type == "Mixup"
+    sampler = cfg.train_dataloader.sampler
+    assert sampler.type == recipe.sampler["type"]
+    if sampler.type == "ClassAwareSampler":
+        built = DATA_SAMPLERS.build({**sampler, "dataset": _Labels([0] * 50 + [1] * 10), "seed": 0})
+        assert built.samples_per_class == recipe.sampler["samples_per_class"]
+        assert len(built) == 60, "an epoch of as many images as the data set has"
+
+
+@pytest.mark.parametrize(("name", "number"), STAGES)
+def test_constants_and_hooks(name: str, number: int) -> None:
+    cfg, recipe = case(name, number)
+    model = model_of(cfg)
+    for path, value in recipe.constants.items():
+        found = functools.reduce(getattr, path.removesuffix(".count").split("."), model)
+        if path.endswith(".count"):
+            found = len(found)
+        assert found == (pytest.approx(value) if isinstance(value, float) else value), path
+    hooks = {hook["type"]: HOOKS.build(dict(hook)) for hook in cfg.custom_hooks if hook["type"] != "PreflightHook"}
+    method = {"ReclusterHook", "TemperatureHook", "DeferredReweightHook"}
+    assert method & set(hooks) == {key for key, value in recipe.hooks.items() if value is not None}
+    for key, attributes in recipe.hooks.items():
+        for attribute, value in (attributes or {}).items():
+            assert getattr(hooks[key], attribute) == value, (key, attribute)
+
+
+@pytest.mark.parametrize(("name", "number"), STAGES)
+def test_initial_weights(name: str, number: int) -> None:
+    """Stages that start from other weights keep none of the backbone's, so that the first stage is looked at."""
+    cfg, recipe = case(name, number)
+    model = Config(dict(model=cfg.model)).to_dict()["model"]
+    for key, deviation in recipe.deviations.items():
+        part, _, parameter = key.partition(".")
+        values = initialised(as_key(model[part])).get_parameter(parameter).detach()
+        # Three deviations of the estimate, which is coarse for the ten biases of CIFAR-10.
+        assert float(values.std()) == pytest.approx(deviation, rel=3 / (2 * values.numel()) ** 0.5), key
+    backbone = model["backbone"]
+    if backbone["type"] == "ResNetCIFAR32":
+        built = initialised(as_key(backbone))
+        first = built.conv1.weight.detach()
+        assert float(first.std()) == pytest.approx((2 / 27) ** 0.5, rel=0.15), "Kaiming-normal by fan-in"
+    elif number == 0 and not (backbone.get("init_cfg") or {}).get("checkpoint"):
+        built = initialised(as_key(backbone))
+        scales = [norm.weight.detach() for key, norm in built.named_modules() if key.endswith(("norm3", "bn3"))]
+        assert scales
+        assert all(bool((scale == recipe.residual_scale).all()) for scale in scales)
+
+
+@pytest.mark.parametrize("method", ["baselines/scl/scl", "baselines/kcl/kcl", "sbcl/sbcl"])
+def test_an_epoch_of_class_balanced_sampling_on_cifar_is_that_of_the_released_code(method: str) -> None:
+    """50,000 images, 391 steps of 128."""
+    init_default_scope("mmpretrain")
+    cfg = Config.fromfile(ROOT / "configs" / f"{method}_r32_cifar100-lt100_crt.py")
+    counts = [int(500 * 0.01 ** (label / 99)) for label in range(100)]
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    sampler = DATA_SAMPLERS.build({**cfg.train_dataloader.sampler, "dataset": _Labels(labels), "seed": 0})
+    assert len(labels) == 10_847
+    assert len(sampler) == 50_000
+    assert sampler.samples_per_class == 4
+
+
+class _Labels:
+    """A data set of labels alone."""
+
+    def __init__(self, labels: list[int]) -> None:
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def get_gt_labels(self) -> list[int]:
+        return self.labels
+
+
+@functools.cache
+def describe_views(pipeline: str) -> tuple[tuple[str, ...], ...]:
+    """The built transforms between loading and packing, of each view in their order."""
+    load, *steps, pack = json.loads(pipeline)
+    assert (load["type"], pack["type"]) == ("LoadImage", "PackInputs")
+    if steps[0]["type"] != "MultiView":
+        return (tuple(_describe(TRANSFORMS.build(step)) for step in steps),)
+    (views,) = [TRANSFORMS.build(step) for step in steps]
+    return tuple(tuple(map(_describe, view.transforms)) for view in views.transforms)
+
+
+def _describe(transform: Any) -> str:
+    """A transform with the values that make it, read from the built object."""
+    one = transform
+    match type(transform).__name__:
+        case "RandomCrop":
+            assert (one.padding_mode, one.pad_val) == ("constant", 0)
+            return f"crop {_square(one.crop_size)} pad {one.padding}"
+        case "RandomResizedCrop":
+            low, high = one.crop_ratio_range
+            assert one.aspect_ratio_range == (3 / 4, 4 / 3)
+            return f"crop {_square(one.scale)} from {low:g}-{high:g}"
+        case "RandomFlip":
+            assert one.direction == "horizontal"
+            return f"flip {one.prob:g}"
+        case "ColorJitter":
+            ranges = (one.brightness, one.contrast, one.saturation)
+            assert all(low + high == pytest.approx(2) for low, high in ranges)
+            return f"jitter {' '.join(f'{high - 1:g}' for _, high in ranges)} {(one.hue or (0, 0))[1]:g}"
+        case "RandomApply":
+            return f"{one.prob:g} of ({', '.join(map(_describe, one.transforms.transforms))})"
+        case "RandomGrayscale":
+            return f"gray {one.prob:g}"
+        case "GaussianBlur":
+            assert one.magnitude_std == "inf", "uniform"
+            return f"blur {one.magnitude_range[0]:g}-{one.magnitude_range[1]:g} {one.prob:g}"
+        case "AutoAugment":
+            return f"autoaugment of {len(one.policies)}"
+        case "ClippedCutout":
+            assert (one.pad_val, one.prob) == (0, 1)
+            return f"cutout {one.size}"
+        case "RandAugment":
+            return (
+                f"randaugment n{one.num_policies} m{one.magnitude_level} std{one.magnitude_std} of {len(one.policies)}"
+            )
+        case other:
+            raise AssertionError(f"{other} is in no recipe")
+
+
+def _square(size: tuple[int, int]) -> int:
+    assert size[0] == size[1]
+    return size[0]
