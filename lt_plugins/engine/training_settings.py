@@ -13,36 +13,31 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
 
-# Options of optimisers that torch refuses in words of its own, or not at all.
-NOT_NEGATIVE = ("lr", "momentum", "weight_decay", "dampening", "eps")
-LENGTHS = ("max_epochs", "max_iters")
-_FINITE_PARTS = ("optim_wrapper", "param_scheduler", "train_cfg")
+# What changes nothing if it is 0, in the config of a training.
+WORK = ("train_cfg.max_epochs", "train_cfg.max_iters", "optim_wrapper.optimizer.lr")
+_FINITE_PARTS = ("optim_wrapper.", "param_scheduler.")
 
 
 def check_training_settings(cfg: Config) -> None:
     """Refuse a config whose training would do nothing, or not compute with numbers; before anything is built.
 
+    What each value may be is checked by :mod:`lt_plugins.engine.config_check`; this is about training alone, and about
+    numbers of components that no rule knows.
+
     Args:
         cfg (Config): The config of a training.
 
     Raises:
-        UserInputError: If the length is not positive, a number anywhere is NaN, one of the optimiser or the schedule is
-            infinite, the learning rate is 0 or negative, or another option of the optimiser is negative.
+        UserInputError: If the length or the learning rate is 0, a number anywhere is NaN, or one of the optimiser or
+            the schedule is infinite.
     """
     for path, value in _numbers(cfg.to_dict(), ""):
-        option = path.rpartition(".")[2]
         if math.isnan(value):
             raise UserInputError(f"{path}={value} is not a number; give one.")
-        if path.startswith(_FINITE_PARTS) and math.isinf(value) and option != "max_norm":  # inf clips nothing
+        if path.startswith(_FINITE_PARTS) and math.isinf(value):
             raise UserInputError(f"{path}={value} must be finite.")
-        if path.startswith("optim_wrapper.") and option in NOT_NEGATIVE and value < 0:
-            raise UserInputError(f"{path}={value} must not be negative.")
-        if path == "optim_wrapper.optimizer.lr" and value == 0:
-            raise UserInputError(f"{path}={value} would change nothing; give a learning rate above 0.")
-        if path == "optim_wrapper.clip_grad.max_norm" and value <= 0:
-            raise UserInputError(f"{path}={value} would clip all gradients to 0; give a norm above 0, like 5.")
-        if path in [f"train_cfg.{length}" for length in LENGTHS] and value < 1:
-            raise UserInputError(f"{path}={value} would train nothing; give 1 or more.")
+        if path in WORK and value <= 0:
+            raise UserInputError(f"{path}={value} would train nothing; give a number above 0.")
 
 
 def check_work_left(runner: Runner) -> None:
@@ -60,7 +55,7 @@ def check_work_left(runner: Runner) -> None:
     setting = "train_cfg.max_epochs" if by_epoch else "train_cfg.max_iters"
     if done >= length:
         if not done:
-            raise UserInputError(f"{setting}={length} would train nothing; give 1 or more.")
+            raise UserInputError(f"{setting}={length} would train nothing; give a number above 0.")
         raise UserInputError(
             f"nothing is left to train: {runner._load_from or 'the checkpoint'} holds {done} finished "
             f"{'epochs' if by_epoch else 'iterations'} and {setting}={length}; raise it, or test the checkpoint."
