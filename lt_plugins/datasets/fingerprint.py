@@ -27,10 +27,10 @@ def fingerprint_dataset(dataset: Any) -> str:
     for leaf in table.leaves:
         serialised = getattr(leaf, "data_bytes", None)
         if isinstance(serialised, np.ndarray) and serialised.size:
-            digest.update(np.ascontiguousarray(serialised))
+            digest.update(np.ascontiguousarray(serialised).data)
         else:
             for item in getattr(leaf, "data_list", ()):
                 digest.update(pickle.dumps(item, protocol=4))
-    digest.update(np.ascontiguousarray(table.leaf_of))
-    digest.update(np.ascontiguousarray(table.index_in_leaf))
+    digest.update(np.ascontiguousarray(table.leaf_of).data)
+    digest.update(np.ascontiguousarray(table.index_in_leaf).data)
     return digest.hexdigest()

@@ -83,7 +83,10 @@ def find_changes(before: dict[str, Any], now: dict[str, Any]) -> Iterator[Change
     )
     for key in places[1]:
         if key in places[0] and places[0][key] != places[1][key]:
-            yield Change(key, places[0][key], places[1][key], is_refused=is_exact or key == "world_size")
+            # IterationSeedHook goes with images that are seeded one by one, whichever worker loads them.
+            by_image = key == "num_workers" and "hooks.IterationSeedHook.type" in now["config"]
+            is_refused = (is_exact and not by_image) or key == "world_size"
+            yield Change(key, places[0][key], places[1][key], is_refused)
 
 
 def check_finished_run(record: Any, cfg: Config, source: str) -> None:

@@ -130,4 +130,5 @@ def _flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(node, (bool, int, float, str)) or node is None:
         yield prefix, node
     else:
-        yield prefix, f"{type(node).__name__}()" if node in ((), []) else repr(node)
+        # Not the place in memory of a function or class.
+        yield prefix, str(getattr(node, "__qualname__", None) or ([] if node in ((), []) else node))

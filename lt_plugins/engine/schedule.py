@@ -122,8 +122,8 @@ def fit_schedule(runner: Runner) -> None:
     by_epoch = "max_iters" not in cfg.train_cfg
     length = Length(total, len(runner.train_dataloader) if by_epoch else 1, by_epoch)
     if not cfg.get("scale_schedule", True):
-        if never := " and ".join(text for _, text in unreachable(cfg, schedulers, length)):
-            runner.logger.warning(f"Training ends after {length}, before {never}.")
+        if late := " and ".join(text for _, text in unreachable(cfg, schedulers, length)):
+            runner.logger.warning(f"Training ends after {length}, before {late}.")
         return
     noted = cfg.get("written_schedule") or {}
     notes = [f"{key} {before} -> {_value(cfg, key)}" for key, before in noted.get("hooks", {}).items()]

@@ -86,6 +86,7 @@ def test_killed_and_resumed_equals_undisturbed(config: str, tmp_path: Path) -> N
     resumed = run_tool("train.py", *arguments, "--work-dir", killed, "--resume", logs=tmp_path)
     assert resumed.exit_code == 0, resumed.output
     assert "resumed epoch: 1" in resumed.output
+    assert "not divisible" not in resumed.output
 
     expected, actual = (load_checkpoint(folder / "epoch_3.pth") for folder in (alone, killed))
     for part in ("state_dict", "optimizer", "param_schedulers"):

@@ -13,8 +13,8 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner
 
-from lt_plugins.engine.cli import load_config
-from lt_plugins.engine.schedule import fit_schedule
+from lt_plugins.engine.config import load_config, read_config
+from lt_plugins.engine.schedule import fit_schedule, follow_overrides, training_length
 from lt_plugins.errors import UserInputError
 from tests.tool_process import ROOT
 
@@ -41,19 +41,26 @@ def fitted(cfg: Config, steps: int = 7) -> Any:
         dumps=dumps,
         dump_config=lambda: dumps.append(cfg.param_scheduler),
     )
-    fit_schedule(runner)  # type: ignore[arg-type]
+    fit_schedule(runner)
     return runner
 
 
-def load(config: str = CE, **overrides: Any) -> Config:
-    return load_config(str(ROOT / config), overrides)
+def load(config: str | Path = CE, overrides: dict[str, Any] | None = None) -> Config:
+    """A config with overrides; of a schedule alone what ``load_config`` does with the length."""
+    if "schedule" not in str(config):
+        return load_config(str(ROOT / config), overrides)
+    cfg = read_config(ROOT / config)
+    length = training_length(cfg)
+    cfg.merge_from_dict(overrides or {})
+    follow_overrides(cfg, length, overrides or {})
+    return cfg
 
 
-def written(tmp_path: Path, text: str, **overrides: Any) -> Config:
+def written(tmp_path: Path, text: str, overrides: dict[str, Any] | None = None) -> Config:
     """A config that says this in place of its base."""
     path = tmp_path / "config.py"
     path.write_text(f"_base_ = {str(ROOT / CE)!r}\n{text}\n")
-    return load(str(path), **overrides)
+    return load(path, overrides)
 
 
 def rates(runner: Any, steps: int = 7) -> list[float]:
@@ -78,7 +85,7 @@ def rates(runner: Any, steps: int = 7) -> list[float]:
 @pytest.mark.parametrize("steps", [1, 2, 7])
 def test_a_cosine_ends_with_the_training(epochs: int, steps: int) -> None:
     full = rates(fitted(load(), steps), steps)
-    found = rates(fitted(load(**{"train_cfg.max_epochs": epochs}), steps), steps)
+    found = rates(fitted(load(CE, {"train_cfg.max_epochs": epochs}), steps), steps)
     assert len(full) == 30 * steps
     assert max(found) == pytest.approx(1)
     if len(found) > 4:
@@ -92,7 +99,7 @@ def test_a_cosine_ends_with_the_training(epochs: int, steps: int) -> None:
 
 
 def test_without_an_override_nothing_changes() -> None:
-    cfg = load(**{"randomness.seed": 3})
+    cfg = load(CE, {"randomness.seed": 3})
     before = cfg.to_dict()
     runner = fitted(cfg)
     assert cfg.to_dict() == before
@@ -111,7 +118,7 @@ def test_written_schedules_are_as_long_as_their_training(path: Path) -> None:
 # Epochs (or steps) at which the rate falls, of 200 epochs with drops at 160 and 180 and a warm-up over 5.
 @pytest.mark.parametrize(("epochs", "drops"), [(100, [560, 630]), (4, [22, 25]), (1, [6]), (400, [2240, 2520])])
 def test_drops_come_in_proportion(epochs: int, drops: list[int]) -> None:
-    runner = fitted(load("configs/_base_/schedules/mixup_cifar_200e.py", **{"train_cfg.max_epochs": epochs}))
+    runner = fitted(load("configs/_base_/schedules/mixup_cifar_200e.py", {"train_cfg.max_epochs": epochs}))
     found = rates(runner)
     assert [k for k in range(1, len(found)) if found[k] < 0.99 * found[k - 1]] == drops
     assert found[-1] == pytest.approx(0.01)
@@ -120,7 +127,7 @@ def test_drops_come_in_proportion(epochs: int, drops: list[int]) -> None:
 
 
 def test_the_dump_shows_both_schedules() -> None:
-    runner = fitted(load(**{"train_cfg.max_epochs": 60}))
+    runner = fitted(load(CE, {"train_cfg.max_epochs": 60}))
     assert runner.dumps == [runner.cfg.param_scheduler]
     assert [item["end"] for item in runner.cfg.param_scheduler] == [6, 60]
     assert runner.cfg.param_scheduler[1]["T_max"] == 54
@@ -143,7 +150,7 @@ def test_the_dump_shows_both_schedules() -> None:
 def test_other_kinds(item: dict, factor: float, tmp_path: Path) -> None:
     text = f"param_scheduler = [{item}]"
     full = rates(fitted(written(tmp_path, text)))
-    found = rates(fitted(written(tmp_path, text, **{"train_cfg.max_epochs": 10})))
+    found = rates(fitted(written(tmp_path, text, {"train_cfg.max_epochs": 10})))
     assert full[-1] == pytest.approx(factor, abs=0.02)
     assert found[-1] == pytest.approx(full[-1], abs=0.1)
     assert len(found) == 70
@@ -158,11 +165,11 @@ def test_a_child_config_that_changes_the_length_counts_too(tmp_path: Path) -> No
 
 def test_iterations_too(tmp_path: Path) -> None:
     schedule = str(ROOT / "configs/detection/_base_/schedule_24k.py")
-    runner = fitted(load(schedule, **{"train_cfg.max_iters": 240}))
+    runner = fitted(load(schedule, {"train_cfg.max_iters": 240}))
     assert [item["end"] for item in runner.param_schedulers] == [240]
     assert runner.param_schedulers[0]["milestones"] == [180, 220]
     assert "LinearLR is left out" in runner.logger.lines[0]
-    runner = fitted(load(schedule, **{"train_cfg.max_iters": 48000}))
+    runner = fitted(load(schedule, {"train_cfg.max_iters": 48000}))
     assert runner.param_schedulers[0]["end"] == 200
     assert runner.param_schedulers[1]["milestones"] == [36000, 44000]
 
@@ -174,12 +181,12 @@ def test_hooks_start_in_proportion() -> None:
     """PaCo with LPA clusters from the sixth of 30 epochs on."""
     lpa = "configs/lpa/paco_r32_digits.py"
     for epochs, start in ((30, 5), (60, 10), (12, 2), (2, 1), (1, 1)):
-        cfg = load(lpa, **{"train_cfg.max_epochs": epochs})
+        cfg = load(lpa, {"train_cfg.max_epochs": epochs})
         assert cfg.custom_hooks[5].start == start
         assert cfg.custom_hooks[5].interval == 5
-    runner = fitted(load(lpa, **{"train_cfg.max_epochs": 12}))
+    runner = fitted(load(lpa, {"train_cfg.max_epochs": 12}))
     assert "custom_hooks.5.start 5 -> 2" in runner.logger.lines[0]
-    runner = fitted(load(lpa, **{"train_cfg.max_epochs": 1}))
+    runner = fitted(load(lpa, {"train_cfg.max_epochs": 1}))
     assert "custom_hooks.5.start never comes" in runner.logger.lines[0]
 
 
@@ -189,15 +196,15 @@ def test_hooks_start_in_proportion() -> None:
 )
 def test_what_is_overridden_stays(overrides: dict) -> None:
     nested = {"train_cfg": {"max_epochs": 12}} | overrides
-    cfg = load("configs/lpa/paco_r32_digits.py", **nested)
+    cfg = load("configs/lpa/paco_r32_digits.py", nested)
     assert cfg.custom_hooks[5].start == 3
 
 
 def test_a_schedule_that_is_overridden_stays() -> None:
     overrides = {"train_cfg.max_epochs": 4, "param_scheduler": [dict(type="CosineAnnealingLR", T_max=4)]}
-    runner = fitted(load(**overrides))
+    runner = fitted(load(CE, overrides))
     assert runner.param_schedulers == overrides["param_scheduler"]
-    assert fitted(load(**{"train_cfg.max_epochs": 4, "param_scheduler": []})).logger.lines == []
+    assert fitted(load(CE, {"train_cfg.max_epochs": 4, "param_scheduler": []})).logger.lines == []
 
 
 LATE = {
@@ -219,13 +226,13 @@ def test_what_never_comes_is_named(name: str, tmp_path: Path) -> None:
     text, message = LATE[name]
     with pytest.raises(UserInputError, match=f"training ends after 30 epochs, before .*{message}"):
         fitted(written(tmp_path, text))
-    runner = fitted(written(tmp_path, text, scale_schedule=False))
+    runner = fitted(written(tmp_path, text, {"scale_schedule": False}))
     assert "before" in runner.logger.lines[0]
 
 
 def test_a_runner_trains_with_it(tmp_path: Path) -> None:
     """The schedulers that mmengine builds are the fitted ones."""
-    cfg = load(**{"train_cfg.max_epochs": 2, "work_dir": str(tmp_path), "experiment_name": tmp_path.name})
+    cfg = load(CE, {"train_cfg.max_epochs": 2, "work_dir": str(tmp_path), "experiment_name": tmp_path.name})
     cfg.log_level = "ERROR"
     runner = Runner.from_cfg(cfg)
     fit_schedule(runner)

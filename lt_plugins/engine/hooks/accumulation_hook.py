@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import HOOKS
+from torch import nn
 
 from lt_plugins.engine.accumulation import accumulating_wrappers, step_followers
 from lt_plugins.engine.unwrap import unwrap_model
@@ -42,6 +45,16 @@ class AccumulationHook(Hook):
     def __init__(self) -> None:
         self._wrapper: OptimWrapper | None = None
         self._followers: list[FollowsSteps] = []
+
+    def before_run(self, runner: Runner) -> None:
+        """Let the accumulation begin at 0 in a resumed run too, where mmengine warns of lost gradients.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        if isinstance(runner._train_loop, EpochBasedTrainLoop):
+            for wrapper in accumulating_wrappers(runner.optim_wrapper):
+                wrapper.initialize_count_status = partial(_begin_at_zero, wrapper.initialize_count_status)
 
     def before_train(self, runner: Runner) -> None:
         """Find what accumulates, and check that checkpoints fall on optimiser steps.
@@ -123,3 +136,7 @@ def check_intervals(runner: Runner, counts: int) -> None:
                 f"{counts}), and a run resumed there would lose gradients; use a multiple, like "
                 f"{name}={-(-interval // counts) * counts}."
             )
+
+
+def _begin_at_zero(initialise: Callable[..., None], model: nn.Module, init_counts: int, max_counts: int) -> None:  # noqa: ARG001
+    initialise(model, 0, max_counts)

@@ -277,7 +277,7 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     work_dir = tmp_path / "run"
 
     def run_train(*options: str, overrides: list[str]) -> Any:
-        arguments = [CONFIG, *options, "--work-dir", work_dir, "--cfg-options", *small, *overrides]
+        arguments: list[str | Path] = [CONFIG, *options, "--work-dir", work_dir, "--cfg-options", *small, *overrides]
         return run_tool("train.py", *arguments, logs=tmp_path)
 
     assert run_train(overrides=["train_cfg.max_epochs=2"]).exit_code == 0
