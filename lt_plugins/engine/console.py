@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import sys
 import warnings
@@ -29,6 +30,7 @@ _SHOWN = {
     "resume": ("resumed epoch",),
 }
 # Lines that the next one replaces on a terminal; those of evaluation only say that it is not yet done.
+_COSTS = re.compile(r"\b(time|data_time|memory): \S+\s*")  # the width of a terminal is for losses
 _PROGRESS = ("after_train_iter", "after_val_iter", "after_test_iter")
 
 
@@ -63,7 +65,7 @@ class ConsoleHandler(logging.Handler):
         try:
             if is_progress and on_terminal:
                 width = shutil.get_terminal_size().columns
-                stream.write(f"\r\x1b[2K{one_line(text)[: width - 1]}")
+                stream.write(f"\r\x1b[2K{one_line(_COSTS.sub('', text))[: width - 1]}")
                 stream.flush()
                 ConsoleHandler.is_line_open = True
             else:

@@ -149,7 +149,11 @@ def test_one_progress_line_on_a_terminal(logger: MMLogger, monkeypatch: pytest.M
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setenv("COLUMNS", "40")
     code = "def after_train_iter(logger, text): logger.info(text)\nafter_train_iter(logger, text)"
-    for text in ("Exp name: x", "Epoch(train) [1][1/2] loss: 3", "Epoch(train) [1][2/2] " + "x" * 40):
+    for text in (
+        "Exp name: x",
+        "Epoch(train) [1][1/2]  time: 0.1  data_time: 0.1  loss: 3  memory: 5",
+        "Epoch(train) [1][2/2] " + "x" * 40,
+    ):
         as_module("mmengine.hooks.logger_hook", code, logger=logger, text=text)
     as_module("lt_plugins.engine.x", "logger.info('clusters \\x1b[2J')", logger=logger)
     assert terminal.getvalue() == (

@@ -105,10 +105,12 @@ def test_a_failing_run_stops_the_sweep_with_its_own_line(tmp_path: Path) -> None
         tmp_path / "out",
         "--cfg-options",
         *SMALL,
-        "model.head.fuse=sum",
+        "previous_stage.cfg_options.train_dataloader.batch_size=999",
+        "previous_stage.cfg_options.train_dataloader.drop_last=True",
         logs=tmp_path,
     )
     assert done.exit_code == 1
     assert len(done.error_lines) == 1
-    assert "fuse='sum' is unknown" in done.error_lines[0]
-    assert "the train run of lcreg_r32_digits, seed 0 stopped with exit code 1" in done.error_lines[1]
+    assert "the train run of lcreg_r32_digits, seed 0 stopped: train_dataloader has" in done.error_lines[0]
+    assert "yields no batch of 999" in done.error_lines[0]
+    assert "Traceback" not in done.output
