@@ -74,7 +74,7 @@ class CovarianceForm(nn.Module, ABC):
         Args:
             weight (Tensor): Classifier rows ``w``, one a group, shape ``(G, D)``. Gradient flows to them.
             covariance (Tensor): Covariances of the groups as they are stored, shape ``(G, *shape)``. Gradient
-                flows to them too, if they need it.
+                flows to them too, if they need it (not to low-rank ones, which are refused then).
             rows (Tensor, optional): The groups ``y`` that are asked for, int64 ``(R,)``. Defaults to all, in order.
 
         Returns:
@@ -267,6 +267,11 @@ class LowRankCovariance(CovarianceForm):
         return covariance @ (vectors * scale[:, None, :])
 
     def _quadratic(self, weight: Tensor, covariance: Tensor, own: Tensor) -> Tensor:
+        if covariance.requires_grad:
+            raise UserInputError(
+                "low-rank covariances pass no gradient on: that of their eigenvectors is not finite where eigenvalues "
+                "are equal; learn covariances with covariance='full' or 'diagonal'."
+            )
         factor = self.factor(covariance)
         return (weight @ factor - own[:, None] @ factor).square().sum(dim=2)  # of (R, G, r) numbers
 

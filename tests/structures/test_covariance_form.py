@@ -73,12 +73,18 @@ def test_gradient(name, rows):
 
 
 @pytest.mark.parametrize("rows", [None, torch.tensor([3, 0, 3])], ids=["all", "some"])
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", ["full", "diagonal"])
 def test_gradient_to_the_covariances(name, rows, monkeypatch):
     monkeypatch.setattr(covariance_form, "MAX_NUMBERS", 2 * GROUPS * CHANNELS)  # in two parts
     form, kept = stored(name, covariances())
     inputs = (random_weight().requires_grad_(), kept.requires_grad_())
     assert torch.autograd.gradcheck(lambda weight, covariance: form.quadratic(weight, covariance, rows), inputs)
+
+
+def test_low_rank_covariances_are_not_learned():
+    form, kept = stored("low_rank", covariances())
+    with pytest.raises(UserInputError, match="low-rank covariances pass no gradient on"):
+        form.quadratic(random_weight(), kept.requires_grad_())
 
 
 @pytest.mark.parametrize("name", ["full", "diagonal"])

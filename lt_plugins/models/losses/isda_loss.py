@@ -81,7 +81,7 @@ class ISDALoss(SemanticAugmentation):
                 the weights in the batch. Defaults to ones.
             covariance (Tensor, optional): Covariances of this call, as the form stores them; the running ones are then
                 neither used nor updated. Gradient flows to them, also through a gradient of the loss (as MetaSAug
-                learns them). Defaults to the running ones.
+                learns them; full and diagonal ones only). Defaults to the running ones.
 
         Returns:
             Tensor: Scalar loss in float32 (or float64, if the features are).
