@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -52,8 +53,13 @@ class SeededInfiniteSampler(InfiniteSampler):
         self.position = num_samples
 
     def __iter__(self) -> Iterator[Draw]:
-        """The images of this process, without end."""
-        for position, index in enumerate(super().__iter__(), start=self.position):
+        """The images of this process, without end, from the place in the run.
+
+        Other than mmengine's, an iterator is on its own: one beside the training loop's, such as ``PreciseBNHook`` has,
+        neither takes images from that nor ends it.
+        """
+        images = itertools.islice(self._indices_of_rank(), self.position, None)
+        for position, index in enumerate(images, start=self.position):
             # The last number keeps them apart from the seeds of iterations.
             yield Draw(index, (self.seed, position, self.rank, 1))
 

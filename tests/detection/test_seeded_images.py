@@ -50,6 +50,18 @@ def test_a_resumed_run_draws_the_same(num_workers: int, dataset: SeededDataset) 
     )
 
 
+def test_a_second_reader_takes_nothing_from_the_first(dataset: SeededDataset) -> None:
+    sampler = SeededInfiniteSampler(dataset, seed=5)
+    alone = list(itertools.islice(sampler, 20))
+    assert [draw.image for draw in alone] == list(itertools.islice(InfiniteSampler(dataset, seed=5), 20))
+    first = iter(sampler)
+    before = list(itertools.islice(first, 8))
+    second = iter(sampler)
+    assert list(itertools.islice(second, 5)) == alone[:5]
+    second.close()  # type: ignore[attr-defined]
+    assert [*before, *itertools.islice(first, 12)] == alone
+
+
 @pytest.mark.parametrize(("diff_rank_seed", "seed"), [(False, 6), (True, 5)])
 def test_the_sampler_follows_the_run(diff_rank_seed: bool, seed: int, dataset: SeededDataset) -> None:
     """But not where every process has a seed of its own: all must shuffle alike."""
