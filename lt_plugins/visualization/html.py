@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -129,9 +130,23 @@ def figure_to_png(figure: Figure, dpi: int = 130) -> bytes:
         figure (Figure): The figure.
         dpi (int): Resolution. Defaults to 130.
     """
+    _show_dollars(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
+
+
+def _show_dollars(figure: Figure) -> None:
+    """Show dollar signs in names as they are, instead of reading what is between two of them as a formula."""
+    labels = [
+        label
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for label in axis.get_ticklabels(which="both")
+    ]
+    for text in {*labels, *figure.findobj(Text)}:
+        # Ticks of logarithmic axes are formulas of matplotlib's own.
+        text.set_parse_math(text.get_text().startswith(r"$\mathdefault"))
 
 
 def _image_to_png(image: NDArray[np.uint8]) -> bytes:

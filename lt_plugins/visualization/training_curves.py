@@ -8,9 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .style import RUN_COLORS, clean, new_figure
+
+LARGEST_DRAWN = 1e100  # differences of larger numbers overflow in the layout of the axis
 
 Curves = Mapping[str, tuple[ArrayLike, ArrayLike]]
 
@@ -54,8 +56,8 @@ def _plot_panel(axes: Axes, curves: Curves) -> None:
     for index, (name, (steps, values)) in enumerate(curves.items()):
         single = np.size(steps) == 1
         axes.plot(
-            steps,
-            values,
+            _drawable(steps),
+            _drawable(values),
             color=RUN_COLORS[index % len(RUN_COLORS)],
             linestyle=("-", "--", ":")[index // len(RUN_COLORS) % 3],
             marker="o" if single else None,  # a line through one point is invisible
@@ -66,8 +68,16 @@ def _plot_panel(axes: Axes, curves: Curves) -> None:
     clean(axes)
 
 
+def _drawable(values: ArrayLike) -> NDArray[np.float64]:
+    """NaN, which leaves a gap, for what no axis can show: a diverged loss, the numbers of a damaged log."""
+    numbers = np.asarray(values, dtype=np.float64)
+    return np.where(np.abs(numbers) < LARGEST_DRAWN, numbers, np.nan)
+
+
 def _mark_best_and_last(axes: Axes, steps: ArrayLike, values: ArrayLike, unit: str) -> None:
-    steps, values = np.asarray(steps), np.asarray(values, dtype=np.float64)
+    steps, values = np.asarray(steps), _drawable(values)
+    if np.isnan(values).all():
+        return
     marks = (("best", int(np.nanargmax(values)), "*", 13), ("last", len(values) - 1, "o", 8))
     for word, index, marker, size in marks:
         axes.plot(

@@ -267,3 +267,18 @@ def test_default_place_of_the_page(tmp_path: Path, capsys: pytest.CaptureFixture
     report.main([str(tmp_path)])
     assert (tmp_path / "report.html").is_file()
     assert f"wrote {tmp_path / 'report.html'}" in capsys.readouterr().out
+
+
+def test_numbers_and_names_that_no_figure_can_show_as_they_are(
+    work_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A diverged loss, a damaged accuracy, a class called like a formula, and files of two evaluations."""
+    start = work_dir / "20240102_000000"
+    rows = [train_row(3, 30, float("inf")), train_row(3, 31, 1e308), train_row(3, 32, -1e308), val_row(3, float("nan"))]
+    (start / "vis_data" / "scalars.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    table = (start / "per_class.csv").read_text().replace("pear", "$b_{$c")
+    (start / "per_class.csv").write_text(table)
+    build(work_dir, capsys)
+    (start / "per_class.csv").write_text(table.rstrip("\n").rpartition("\n")[0] + "\n")
+    _, printed = build(work_dir, capsys)
+    assert "has predictions for 4 classes and the table beside it 3; evaluate again" in printed

@@ -114,6 +114,11 @@ class RunReport:
         """Confusion matrix."""
         path, predictions = self.run.predictions()
         _, table = self.run.class_table()
+        if predictions.num_classes != len(table.names):
+            raise UserInputError(
+                f"{path} has predictions for {predictions.num_classes} classes and the table beside it "
+                f"{len(table.names)}; evaluate again."
+            )
         self._origin(path)
         # Without the training counts the classes keep their own order.
         sizes = table.test_counts * 0 if table.train_counts is None else table.train_counts
