@@ -20,8 +20,6 @@ param_scheduler = [
     dict(type="MultiStepLR", by_epoch=False, begin=0, end=200, milestones=[160], gamma=0.1),
 ]
 train_cfg = dict(max_iters=200, val_interval=200)
-default_hooks = dict(
-    logger=dict(interval=20), checkpoint=dict(interval=50), precise_bn=dict(num_samples=200, interval=200)
-)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=50), precise_bn=dict(num_samples=200))
 num_processes = None  # of no published recipe, so with any batch
 auto_scale_lr = dict(base_batch_size=4)

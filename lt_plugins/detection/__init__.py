@@ -14,6 +14,7 @@ import_quietly("mmdet.datasets", "mmdet.evaluation")
 
 from lt_plugins.detection.checked_voc_dataset import CheckedVOCDataset  # noqa: E402
 from lt_plugins.detection.detection_preflight_hook import DetectionPreflightHook  # noqa: E402
+from lt_plugins.detection.final_precise_bn_hook import FinalPreciseBNHook  # noqa: E402
 from lt_plugins.detection.iteration_seed_hook import IterationSeedHook  # noqa: E402
 from lt_plugins.detection.load_backbone_hook import LoadBackboneHook, load_backbone  # noqa: E402
 from lt_plugins.detection.seeded_images import SeededDataset, SeededInfiniteSampler  # noqa: E402
@@ -22,6 +23,7 @@ from lt_plugins.detection.voc_annotations import find_voc_problem  # noqa: E402
 __all__ = [
     "CheckedVOCDataset",
     "DetectionPreflightHook",
+    "FinalPreciseBNHook",
     "IterationSeedHook",
     "LoadBackboneHook",
     "SeededDataset",

@@ -20,6 +20,7 @@ ENTRIES: dict[tuple[str, str], dict[str, Any]] = {
     ("DATASETS", "SeededDataset"): {"dataset": {"type": "CheckedVOCDataset", **VOC}},
     ("DATA_SAMPLERS", "SeededInfiniteSampler"): {"dataset": range(8), "seed": 0},
     ("HOOKS", "DetectionPreflightHook"): {},
+    ("HOOKS", "FinalPreciseBNHook"): {},
     ("HOOKS", "IterationSeedHook"): {},
     ("HOOKS", "LoadBackboneHook"): {},
 }
@@ -32,7 +33,8 @@ def registered() -> set[tuple[str, str]]:
         (registry, name)
         for registry, value in registries.items()
         for name, cls in value.module_dict.items()
-        if cls.__module__.startswith("lt_plugins.")
+        # mmdet imports the root registries too, under that prefix.
+        if cls.__module__.startswith("lt_plugins.") and not registry.startswith("MMENGINE_")
     }
 
 

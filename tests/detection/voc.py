@@ -100,7 +100,7 @@ def small_cfg(path: str | Path, devkit: Path, work_dir: Path, backbone: str = "r
     cfg.train_cfg.update(max_iters=1, val_interval=1)
     cfg.default_hooks.logger.interval = 1
     cfg.default_hooks.checkpoint.update(interval=-1, save_last=False)
-    cfg.default_hooks.precise_bn.update(num_samples=4, interval=1)
+    cfg.default_hooks.precise_bn.num_samples = 4
     cfg.work_dir, cfg.log_level = str(work_dir), "ERROR"
     cfg.experiment_name = cfg.visualizer.name = f"{Path(path).stem}_{work_dir.name}"
     set_backbone(cfg, backbone)

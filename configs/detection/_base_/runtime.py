@@ -9,8 +9,7 @@ default_hooks = dict(
     memory=dict(type="mmpretrain.PeakMemoryHook"),
     finite=dict(type="mmpretrain.FiniteTrainingHook"),
     run_log=dict(type="mmpretrain.RunLogHook"),
-    # Statistics of batch norms over 200 batches with the final weights; the interval is the length of training.
-    precise_bn=dict(type="mmpretrain.PreciseBNHook", num_samples=3200, interval=24000),
+    precise_bn=dict(type="FinalPreciseBNHook", num_samples=3200),  # 200 batches
     accumulation=dict(type="mmpretrain.AccumulationHook"),
     averaged_model=dict(type="mmpretrain.AveragedModelHook"),
     run_record=dict(type="mmpretrain.RunRecordHook"),

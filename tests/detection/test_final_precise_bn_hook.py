@@ -16,10 +16,10 @@ from tests.detection.voc import small_cfg
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_it_runs_once_at_the_end(path: Path) -> None:
+def test_every_detector_has_it(path: Path) -> None:
     cfg = Config.fromfile(path)
     hook = cfg.default_hooks.precise_bn
-    assert (hook.type, hook.interval) == ("mmpretrain.PreciseBNHook", cfg.train_cfg.max_iters)
+    assert hook.type == "FinalPreciseBNHook"
     if cfg.train_cfg.max_iters == 24000:
         assert hook.num_samples / cfg.auto_scale_lr.base_batch_size == 200, "TEST.PRECISE_BN.NUM_ITER of detectron2"
 
@@ -28,6 +28,7 @@ def test_statistics_are_those_of_the_final_weights(devkit: Path, classifiers: di
     """Mean over batches of their mean and variance, in backbone and RoI head, by what the layers really see."""
     path = next(path for path in CONFIGS if "200i" in path.name)
     cfg = small_cfg(path, devkit, tmp_path, str(classifiers[18]))
+    cfg.train_cfg.max_iters = 2
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     runner = Runner.from_cfg(cfg)
     layers = {name: runner.model.get_submodule(name) for name in ("backbone.bn1", "roi_head.shared_head.norm")}
@@ -44,8 +45,9 @@ def test_statistics_are_those_of_the_final_weights(devkit: Path, classifiers: di
         layer.register_forward_pre_hook(record(name))
     runner.train()
     for name, layer in layers.items():
-        assert len(seen[name]) == 3, "one step, and four images in batches of two"
-        mean, variance = (torch.stack(values[1:]).mean(dim=0) for values in zip(*seen[name], strict=True))
+        assert len(seen[name]) == 4, "two steps, and four images in batches of two"
+        mean, variance = (torch.stack(values[2:]).mean(dim=0) for values in zip(*seen[name], strict=True))
         torch.testing.assert_close(layer.running_mean.double(), mean, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(layer.running_var.double(), variance, rtol=1e-4, atol=1e-5)
         assert layer.momentum == 0.1
+        assert int(layer.num_batches_tracked) == 2, "it counts steps of the training"
