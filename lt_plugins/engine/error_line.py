@@ -6,8 +6,10 @@ import errno
 import pickle
 import re
 import shutil
+import signal
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 from urllib.error import URLError
 
@@ -105,6 +107,8 @@ def error_line(error: BaseException) -> str | None:
         return f"memory is exhausted{f' ({text})' if text else ''}; {_MEMORY_ADVICE}."
     if isinstance(error, OSError):
         return _system_error_line(error, text)
+    if "exited unexpectedly" in text:
+        text = _describe_dead_worker(error) or text
     for pattern, advice in _MACHINE.items():
         if match := re.search(pattern, text, re.DOTALL):
             return f"{_sentence_at(match.start(), text)}; {advice}."
@@ -112,6 +116,15 @@ def error_line(error: BaseException) -> str | None:
         return line
     if isinstance(error, KeyError | TypeError | ValueError) and _CONFIG_MISTAKE.search(text):
         return f"the config does not fit the code: {text}"
+    return None
+
+
+def _describe_dead_worker(error: BaseException) -> str | None:
+    """Which signal killed a data-loader worker, where torch only noticed that it is gone."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        for worker in getattr(frame.f_locals.get("self"), "_workers", ()):
+            if worker.exitcode is not None and worker.exitcode < 0:
+                return f"DataLoader worker (pid {worker.pid}) is killed by signal: {signal.strsignal(-worker.exitcode)}"
     return None
 
 

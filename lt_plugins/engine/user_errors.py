@@ -25,6 +25,7 @@ LAUNCHER_VARIABLE = "LT_PLUGINS_LAUNCHER"
 LOST_CONNECTION_CODE = 75
 
 BUG_HINT = "this is a bug of the program and not of your input; please report it with the command and the lines above."
+_CRASHED_WORKER = re.compile(r"DataLoader worker .*(Bus error|Segmentation fault|Floating point)")
 _LOST_CONNECTION = re.compile(
     r"gloo/transport|NCCL.*(remote|system error|internal error)|[Cc]onnection (closed|reset|refused|was likely closed)"
     r"|Broken pipe|Socket|[Rr]emote process exited|failed to connect|[Tt]imed out"
@@ -79,6 +80,8 @@ def _end(line: str, error: BaseException) -> NoReturn:
     if os.environ.get(DEBUG_VARIABLE) == "1":
         traceback.print_exception(error)
     if _is_first_to_report():
+        if _CRASHED_WORKER.search(line):
+            _say("")  # the worker has reported it too, in a line that ends in a NUL byte after the line feed
         _say(f"error: {line}")
     raise SystemExit(1) from error
 

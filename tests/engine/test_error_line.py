@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
 import pickle
+import re
+import signal
 from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from lt_plugins.engine import error_line as module
 from lt_plugins.engine.error_line import error_line
@@ -121,3 +124,33 @@ def test_full_disk_without_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     )
     error = OSError(errno.ENOSPC, "No space left on device")
     assert error_line(error) == f"No space left on device (full: {tmp_path}); make room, or write to another disk."
+
+
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (signal.SIGBUS, r"is killed by signal: Bus error; /dev/shm is too small"),
+        (signal.SIGKILL, r"is killed by signal: Killed; memory ran out\?"),
+        (signal.SIGSEGV, r"is killed by signal: Segmentation fault; a library crashed on an image"),
+    ],
+)
+def test_line_of_a_dead_worker(number: int, line: str) -> None:
+    """Whether torch learns of it by the signal of the child, or by looking when no batch comes."""
+    with pytest.raises(RuntimeError, match="DataLoader worker") as caught:
+        list(DataLoader(Dying(number), num_workers=1))
+    found = error_line(caught.value)
+    assert found is not None and re.search(line, found)
+
+
+class Dying(Dataset):
+    """Its worker dies of a signal."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        os.kill(os.getpid(), self.number)
+        return torch.zeros(1)
