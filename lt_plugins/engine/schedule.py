@@ -78,29 +78,21 @@ def follow_overrides(cfg: Config, written: int | None, overrides: dict[str, Any]
         cfg (Config): The config with its overrides; changed in place.
         written (int | None): Its length without them.
         overrides (dict): The overrides, as ``--cfg-options`` gives them.
+
+    Raises:
+        UserInputError: If ``scale_schedule`` is neither True nor False.
     """
-    length = training_length(cfg)
+    if not isinstance(cfg.get("scale_schedule", True), bool):
+        raise UserInputError(f"scale_schedule={cfg.scale_schedule!r} must be True or False.")
     given = set(_dotted(overrides))
-    if (
-        written is None
-        or length in (None, written)
-        or not cfg.get("scale_schedule", True)
-        or any(key.split(".")[0] == "param_scheduler" for key in given)
-    ):
-        return
-    hooks = {}
-    for path, hook in _hooks(cfg):
-        for name in HOOK_STARTS:
-            value = hook.get(name)
-            key = f"{path}.{name}"
-            if isinstance(value, int) and value > 0 and not given & {key, path, path.split(".")[0]}:
-                hooks[key] = value
-                hook[name] = min(max(round(Fraction(value * length, written)), 1), max(length - 1, 1))
-        key = f"{path}.interval"
-        if hook.get("interval") == written and not given & {key, path, path.split(".")[0]}:  # once, at the end
-            hooks[key] = written
-            hook["interval"] = length
-    cfg.written_schedule = {"length": written, "hooks": hooks}
+    noted: dict[str, Any] = {}
+    if any(key.split(".")[0] == "param_scheduler" for key in given):
+        noted["is_given"] = True
+    length = training_length(cfg)
+    if written is not None and length is not None and written != length and cfg.get("scale_schedule", True):
+        noted |= {"length": written, "hooks": _scale_hooks(cfg, Fraction(length, written), length, given)}
+    if noted:
+        cfg.written_schedule = noted
 
 
 def fit_schedule(runner: Runner) -> None:
@@ -128,9 +120,9 @@ def fit_schedule(runner: Runner) -> None:
     noted = cfg.get("written_schedule") or {}
     notes = [f"{key} {before} -> {_value(cfg, key)}" for key, before in noted.get("hooks", {}).items()]
     written = explicit_length(schedulers, length)
-    if written is None and "param_scheduler" not in noted:
-        written = Fraction(noted["length"]) if "length" in noted else None
-    if written is not None and not _is_same(written, length):
+    if written is None and "length" in noted and "param_scheduler" not in noted:
+        written = Fraction(noted["length"])
+    if written is not None and not noted.get("is_given") and not _is_same(written, length):
         scaled = [scale_scheduler(item, total / written, length) for item in schedulers]
         dropped = [item["type"] for item, new in zip(schedulers, scaled, strict=True) if new is None]
         notes.insert(0, f"written for {float(written):g} {length.unit} and scaled to {total}")
@@ -283,6 +275,24 @@ def _hooks(cfg: Config) -> Iterator[tuple[str, dict]]:
         yield f"custom_hooks.{index}", hook
     for name, hook in (cfg.get("default_hooks") or {}).items():
         yield f"default_hooks.{name}", hook or {}
+
+
+def _scale_hooks(cfg: Config, ratio: Fraction, length: int, given: set[str]) -> dict[str, int]:
+    """Scale the first epochs of hooks, but for overridden ones, and return the old ones by dotted key."""
+    before: dict[str, int] = {}
+    for path, hook in _hooks(cfg):
+        for name in (*HOOK_STARTS, "interval"):
+            key, value = f"{path}.{name}", hook.get(name)
+            if not isinstance(value, int) or value < 1 or given & {key, path, path.split(".")[0]}:
+                continue
+            if name != "interval":
+                hook[name] = min(max(round(value * ratio), 1), max(length - 1, 1))
+            elif value * ratio == length:  # once, at the end
+                hook[name] = length
+            else:
+                continue
+            before[key] = value
+    return before
 
 
 def _value(cfg: Config, key: str) -> Any:

@@ -205,6 +205,12 @@ def test_a_schedule_that_is_overridden_stays() -> None:
     runner = fitted(load(CE, overrides))
     assert runner.param_schedulers == overrides["param_scheduler"]
     assert fitted(load(CE, {"train_cfg.max_epochs": 4, "param_scheduler": []})).logger.lines == []
+    runner = fitted(load(CE, {"param_scheduler.1.end": 20, "param_scheduler.1.T_max": 17}))
+    assert (runner.param_schedulers[1]["end"], runner.logger.lines) == (20, [])
+    with pytest.raises(UserInputError, match=r"before param_scheduler.1.begin=3 \(CosineAnnealingLR\)"):
+        fitted(load(CE, {"train_cfg.max_epochs": 2, "param_scheduler.1.T_max": 1}))
+    with pytest.raises(UserInputError, match="scale_schedule='maybe' must be True or False"):
+        load(CE, {"scale_schedule": "maybe"})
 
 
 LATE = {
