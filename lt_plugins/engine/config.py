@@ -57,8 +57,8 @@ def load_config(
         reason = textwrap.shorten(str(error), 200)  # mmengine prints the whole list that an index exceeds
         shown = textwrap.shorten(str(overrides), 200)
         raise UserInputError(f"--cfg-options {shown} does not fit {path}: {reason}") from error
-    follow_overrides(cfg, written, overrides or {})
     check_config(cfg, needs, allow_parts)
+    follow_overrides(cfg, written, overrides or {})
     return cfg
 
 

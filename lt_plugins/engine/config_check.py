@@ -69,8 +69,8 @@ class Rule(NamedTuple):
     """What a value must be.
 
     Args:
-        kind (str): ``"whole"``, ``"number"``, ``"numbers"`` (one or a list), ``"flag"``, ``"text"``, ``"dict"``,
-            ``"component"`` (a dict with a type) or ``"components"`` (a list of those).
+        kind (str): ``"whole"``, ``"wholes"`` (a list), ``"number"``, ``"numbers"`` (one or a list), ``"flag"``,
+            ``"text"``, ``"dict"``, ``"component"`` (a dict with a type) or ``"components"`` (a list of those).
         low (float): The smallest number. Defaults to none.
         above (float): What a number must be larger than. Defaults to none.
         high (float): The largest number. Defaults to none.
@@ -99,6 +99,9 @@ class Rule(NamedTuple):
         if self.kind == "text":
             texts = [choice for choice in self.choices if isinstance(choice, str)]
             return isinstance(value, str) and (not texts or value in texts)
+        if self.kind == "wholes":
+            is_list = isinstance(value, (list, tuple))
+            return is_list and all(self._replace(kind="whole").accepts(number) for number in value)
         if self.kind == "numbers":
             numbers = value if isinstance(value, (list, tuple)) else [value]
             return all(self._replace(kind="number", choices=()).accepts(number) for number in numbers)
@@ -110,6 +113,7 @@ class Rule(NamedTuple):
     def __str__(self) -> str:
         words = {
             "whole": "a whole number",
+            "wholes": "a list of whole numbers, each",
             "number": "a number",
             "numbers": "a number or a list of numbers, each",
             "flag": "True or False",
@@ -221,7 +225,7 @@ RULES: dict[str, Rule] = {
     "param_scheduler.*.convert_to_iter_based": FLAG,
     "param_scheduler.*.gamma": Rule("number", low=0),
     "param_scheduler.*.start_factor": SHARE,
-    "param_scheduler.*.milestones.*": NATURAL,
+    "param_scheduler.*.milestones": Rule("wholes", low=0),
     "default_hooks": _or_none(DICT),
     "default_hooks.*": _or_none(COMPONENT),
     "default_hooks.logger.interval": COUNT,

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 MAX_NAMES = 40
 CUTOFF = 0.72
+SHORT, SHORT_CUTOFF = 4, 0.6  # two letters exchanged in a name of three, like SDG
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -18,7 +19,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     names = sorted(set(known))
     folded = {other.lower(): other for other in names}
-    near = get_close_matches(name.lower(), folded, n=1, cutoff=CUTOFF)
+    near = get_close_matches(name.lower(), folded, n=1, cutoff=SHORT_CUTOFF if len(name) <= SHORT else CUTOFF)
     if near:
         return f"; did you mean {folded[near[0]]!r}?"
     if not names or len(names) > MAX_NAMES:

@@ -64,7 +64,9 @@ def training_length(cfg: Config) -> int | None:
     Args:
         cfg (Config): The config of a run.
     """
-    train_cfg = cfg.get("train_cfg") or {}
+    train_cfg = cfg.get("train_cfg")
+    if not isinstance(train_cfg, dict):  # of no kind that a training has: the check of the config says so
+        return None
     length = train_cfg.get("max_iters") or train_cfg.get("max_epochs")
     return length if isinstance(length, int) and length > 0 else None
 
