@@ -94,7 +94,10 @@ def load_checkpoint(
         else:
             checkpoint = _load_torch(path, map_location, allow_pickle, mmap)
     _check_content(checkpoint, str(path))
-    check_finite_checkpoint(checkpoint, str(path))
+    try:
+        check_finite_checkpoint(checkpoint, str(path))
+    except RecursionError as error:
+        raise UserInputError(f"{path} holds something that contains itself, expected tensors by name.") from error
     return checkpoint
 
 
@@ -243,7 +246,9 @@ def _explain(error: Exception, name: str, path: Path | None) -> UserInputError:
     if isinstance(error, zipfile.BadZipFile):
         return UserInputError(f"checkpoint {path} is damaged ({describe(error)}); use an older one or fetch it again.")
     is_text = all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start)
-    what = "it is a text file" if is_text else describe(error)
+    # torch's own advice, to switch its protection off, is not passed on.
+    reason = type(error).__name__ if "weights_only" in reason else describe(error)
+    what = "it is a text file" if is_text else reason
     return UserInputError(
         f"{path} is not a checkpoint of torch, or is damaged ({what}); give the path of a .pth file of a training."
     )

@@ -208,6 +208,14 @@ def test_a_checkpoint_of_the_wrong_shape_is_one_line(case: str, tmp_path: Path) 
     assert "\n" not in str(caught.value) and str(tmp_path / "a.pth") in str(caught.value)
 
 
+def test_a_checkpoint_that_contains_itself(tmp_path: Path) -> None:
+    content: dict[str, Any] = {"state_dict": {"a": torch.ones(1)}}
+    content["self"] = content
+    torch.save(content, tmp_path / "a.pth")
+    with pytest.raises(UserInputError, match="contains itself"):
+        load_checkpoint(tmp_path / "a.pth")
+
+
 def test_foreign_entries_that_nobody_reads_do_not_matter(tmp_path: Path) -> None:
     weights = {"a": torch.ones(1)}
     for content in (
