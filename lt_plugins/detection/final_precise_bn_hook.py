@@ -61,7 +61,8 @@ class FinalPreciseBNHook(PreciseBNHook):
     def _perform_precise_bn(self, runner: Runner) -> None:
         model, loader = unwrap_model(runner.model), runner.train_dataloader
         layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
-        steps = [None if layer.num_batches_tracked is None else layer.num_batches_tracked.clone() for layer in layers]
+        counters = [layer.num_batches_tracked for layer in layers if layer.num_batches_tracked is not None]
+        steps = [counter.clone() for counter in counters]
         images = DataLoader(
             loader.dataset,
             batch_size=loader.batch_size,
@@ -70,6 +71,5 @@ class FinalPreciseBNHook(PreciseBNHook):
             collate_fn=loader.collate_fn,
         )
         update_bn_stats(runner.model, images, self.num_samples, logger=runner.logger)
-        for layer, count in zip(layers, steps, strict=True):
-            if count is not None:
-                layer.num_batches_tracked.copy_(count)  # it counts steps of the training
+        for counter, count in zip(counters, steps, strict=True):
+            counter.copy_(count)  # they count steps of the training

@@ -49,7 +49,7 @@ class Recipe:
 
 def also(recipe: Recipe, **changes: Any) -> Recipe:
     """A recipe with other facts; dicts are merged."""
-    merged = {
+    merged: dict[str, Any] = {
         key: {**getattr(recipe, key), **value} if isinstance(value, dict) and key != "lr" else value
         for key, value in changes.items()
     }
@@ -370,8 +370,8 @@ for data, (first, second) in MISLAS.items():
     RECIPES[f"baselines/mislas/mislas_{data}"] = [first, second]
     RECIPES[f"baselines/mislas/mislas_{data}_stage1"] = [first]
     # The paper does not give the number on Places-LT.
-    number = {"cifar10": 40, "cifar100": 50, "imagenet": 100, "inat": 200, "places": 100}
-    RECIPES[f"lcreg/lcreg_{data}"] = lcreg((first, second), number[data.split("_")[1].split("-")[0]])
+    latents = {"cifar10": 40, "cifar100": 50, "imagenet": 100, "inat": 200, "places": 100}
+    RECIPES[f"lcreg/lcreg_{data}"] = lcreg((first, second), latents[data.split("_")[1].split("-")[0]])
 for data, numbers in {
     "r32_cifar10-lt100": (20, 30, 50, 60),
     "r32_cifar100-lt100": (20, 30, 40, 60),

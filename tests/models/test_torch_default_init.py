@@ -49,7 +49,7 @@ def test_kaiming_weight_with_the_bias_of_torch() -> None:
     assert float(parts.fc.weight.detach().abs().max()) > 3 * math.sqrt(2 / 64), "normal, not uniform"
     assert is_uniform(parts.fc.bias, 1 / 8)
     assert float(parts.conv.weight.detach().std()) == pytest.approx(math.sqrt(2 / 144), rel=0.05)
-    assert float(parts.conv.bias.detach().abs().max()) <= 1 / 12
+    assert float(parts.get_parameter("conv.bias").detach().abs().max()) <= 1 / 12
 
 
 def test_one_layer_by_name_and_a_plain_module() -> None:
@@ -57,7 +57,7 @@ def test_one_layer_by_name_and_a_plain_module() -> None:
     parts = zeroed(named)
     assert not parts.fc.weight.any()
     assert parts.conv.weight.any()
-    plain = nn.Sequential(nn.Linear(4, 4))
-    nn.init.zeros_(plain[0].weight)
-    initialize(plain, dict(type="TorchDefaultInit", layer="Linear"))
-    assert plain[0].weight.any()
+    layer = nn.Linear(4, 4)
+    nn.init.zeros_(layer.weight)
+    initialize(nn.Sequential(layer), dict(type="TorchDefaultInit", layer="Linear"))
+    assert layer.weight.any()

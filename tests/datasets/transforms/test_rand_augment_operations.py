@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import mmcv
 import numpy as np
@@ -13,7 +14,7 @@ from mmpretrain.registry import TRANSFORMS
 import lt_plugins  # noqa: F401 (registers)
 from lt_plugins.datasets.transforms import FloorPosterize
 
-OPERATIONS = {
+OPERATIONS: dict[str, Any] = {
     "RandomInterpolationRotate": lambda image, mode: mmcv.imrotate(
         image, 20, border_value=(0, 0, 0), interpolation=mode
     ),
@@ -24,7 +25,11 @@ OPERATIONS = {
         image, 0.19 * image.shape[1], direction="horizontal", border_value=(0, 0, 0), interpolation=mode
     ),
 }
-MAGNITUDES = {"Rotate": {"angle": 20}, "Shear": {"magnitude": 0.2}, "Translate": {"magnitude": 0.19}}
+MAGNITUDES: dict[str, dict[str, float]] = {
+    "Rotate": {"angle": 20},
+    "Shear": {"magnitude": 0.2},
+    "Translate": {"magnitude": 0.19},
+}
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

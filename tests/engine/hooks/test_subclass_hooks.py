@@ -167,7 +167,7 @@ def test_samples_that_do_not_say_which_image_they_are_are_refused(tmp_path: Path
 
 
 def test_clustering_of_the_released_code_is_an_option(tmp_path: Path) -> None:
-    released = {"balanced": False, "rounding": "down", "start": "random", "max_iters": 35}
+    released: dict[str, Any] = {"balanced": False, "rounding": "down", "start": "random", "max_iters": 35}
     settings = {f"custom_hooks.5.clustering.{key}": value for key, value in released.items()}
     runner = recluster_once(tmp_path, **settings)
     features, labels = slow_projections(runner)
