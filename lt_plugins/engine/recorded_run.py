@@ -101,9 +101,10 @@ class RecordedRun:
             self._start("train", ["--resume", *options], num_gpus)
         metrics = self.metrics()
         if metrics is None:  # not evaluated after the last step, or stopped there: mmengine does not repeat it
-            if load_last_checkpoint(self.folder) is None:
+            last = load_last_checkpoint(self.folder)
+            if last is None:
                 raise UserInputError(f"the training of {self} left no checkpoint in {self.folder}.")
-            self._start("test", [str(self.folder), "--out", str(self.folder / TESTED)], num_gpus)
+            self._start("test", [str(last.path), "--out", str(self.folder / TESTED)], num_gpus)
             metrics = self.metrics()
             assert metrics is not None
         return metrics

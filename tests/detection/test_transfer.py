@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from lt_plugins.detection.transfer import NamedBackbone, Transfer, parse_backbone
 from lt_plugins.engine import recorded_run
@@ -85,23 +86,23 @@ def test_command(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_stopped_in_the_last_evaluation(num_gpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """mmengine does not repeat the evaluation of a run that has all its steps."""
     write_log(tmp_path, 10, evaluated=False)
-    (tmp_path / "iter_10.pth").touch()
+    torch.save({"meta": {"iter": 10}, "state_dict": {"a": torch.ones(1)}}, tmp_path / "iter_10.pth")
     (tmp_path / "last_checkpoint").write_text("iter_10.pth")
     calls: list[list[str]] = []
 
     def run(command: list[str]) -> tuple[int, str]:
         calls.append(command)
-        if len(calls) == 2:
-            (tmp_path / "tested.json").write_text(json.dumps(ROW))
+        (tmp_path / "tested.json").write_text(json.dumps(ROW))
         return 0, ""
 
     monkeypatch.setattr(recorded_run, "run_command", run)
     result = Transfer("x.py", NamedBackbone("random", "random"), 0, tmp_path).run(num_gpus)
     assert result.metrics["AP50"] == 40.0
-    tool = calls[1].index("x.py") - 1
-    assert calls[1][tool].endswith("tools/test.py")
-    assert calls[1][tool + 2] == str(tmp_path / "iter_10.pth")
-    assert any(part.endswith("dist_run.py") for part in calls[1]) == (num_gpus > 1)
+    [command] = calls
+    tool = command.index("x.py") - 1
+    assert command[tool].endswith("tools/test.py")
+    assert command[tool + 2] == str(tmp_path / "iter_10.pth")
+    assert any(part.endswith("dist_run.py") for part in command) == (num_gpus > 1)
 
 
 def test_failure_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
