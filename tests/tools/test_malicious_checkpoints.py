@@ -65,7 +65,8 @@ def test_nothing_is_executed(tool: str, arguments: list[str], tmp_path: Path) ->
     torch.save({"state_dict": Touch(marker), "meta": {}}, evil)
     (tmp_path / "last_checkpoint").write_text(str(evil))
     if tool == "train.py":
-        arguments = ["--work-dir", str(tmp_path), *arguments]
+        work_dir = tmp_path if "--resume" in arguments else tmp_path / "run"  # a fresh start over a run is refused
+        arguments = ["--work-dir", str(work_dir), *arguments]
     arguments = [value.replace(EVIL, str(evil)) for value in (CONFIGS.get(tool, CONFIG), *arguments)]
     done = run_tool(tool, *arguments, logs=tmp_path / "logs")
     assert not marker.exists()
