@@ -26,7 +26,6 @@ def config(devkit: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     cfg = small_cfg(CONFIG, devkit, folder)
     cfg.train_cfg.update(max_iters=4, val_interval=2)
     cfg.default_hooks.checkpoint.update(interval=2, save_last=True)
-    cfg.default_hooks.precise_bn.interval = 4  # after the last
     cfg.param_scheduler = None
     cfg.log_level = "INFO"
     cfg.custom_hooks[1].checkpoint = None
@@ -52,7 +51,7 @@ def test_a_resumed_run_ends_with_the_same_weights(
     trained: Path, config: Path, classifiers: dict[int, Path], tmp_path: Path
 ) -> None:
     arguments: list[str | Path] = ["--backbone", classifiers[18], "--work-dir", tmp_path / "run"]
-    half = ["--cfg-options", "train_cfg.max_iters=2", "scale_schedule=False"]  # no PreciseBNHook at its end
+    half = ["--cfg-options", "train_cfg.max_iters=2", "scale_schedule=False"]
     first = run_tool("train.py", config, *arguments, *half, logs=tmp_path)
     assert first.exit_code == 0, first.output
     workers = ["--cfg-options", "train_dataloader.num_workers=2"]  # which change nothing
