@@ -23,6 +23,8 @@ RUNNER_PARTS = {
     Runner.setup_env.__code__: "env_cfg",
     Runner.set_randomness.__code__: "randomness",
     Runner.wrap_model.__code__: "the model",
+    Runner.build_log_processor.__code__: "log_processor",
+    Runner._init_model_weights.__code__: "the initial weights (init_cfg)",
 }
 
 

@@ -219,6 +219,8 @@ def _check(node: Any, path: str, key: str, registry: Registry, scope: str) -> No
         if key not in NAME_ONLY and (inspect.isclass(component) or inspect.isfunction(component)):
             check_arguments(component, node, path, TAKEN_OUT.get(key))
     for name, value in node.items():
+        if name in NAME_ONLY and isinstance(value, (str, bool, int, float)):
+            raise UserInputError(f"{path}.{name}={value!r:.100} must be a dict with a type, like dict(type='NAME').")
         if name not in NOT_COMPONENTS and isinstance(value, (Mapping, list, tuple)):
             # A hook or a scheduler below a name, and a transform below a transform, are of their parents' kind.
             inner = name if name in REGISTRIES or name in NAME_ONLY or name in TAKEN_OUT else key

@@ -93,7 +93,7 @@ class Rule(NamedTuple):
                 return value in self.choices
             if isinstance(value, bool) or not isinstance(value, number) or not math.isfinite(value):
                 return False
-            return value in self.choices or (self.low <= value <= self.high and value > self.above)
+            return value in self.choices or (self.low <= float(value) <= self.high and float(value) > self.above)
         if self.kind == "flag":
             return isinstance(value, bool)
         if self.kind == "text":
@@ -139,7 +139,6 @@ FLAG = Rule("flag")
 TEXT = Rule("text")
 DICT = Rule("dict")
 COMPONENT = Rule("component")
-SHARE = Rule("number", low=0, high=1)
 NOT_NEGATIVE = Rule("number", low=0)
 EVERY = Rule("whole", low=1, choices=(-1,))  # an interval; -1 is never
 
@@ -224,13 +223,14 @@ RULES: dict[str, Rule] = {
     "param_scheduler.*.by_epoch": FLAG,
     "param_scheduler.*.convert_to_iter_based": FLAG,
     "param_scheduler.*.gamma": Rule("number", low=0),
-    "param_scheduler.*.start_factor": SHARE,
+    "param_scheduler.*.start_factor": Rule("number", above=0, high=1),
     "param_scheduler.*.milestones": Rule("wholes", low=0),
     "default_hooks": _or_none(DICT),
     "default_hooks.*": _or_none(COMPONENT),
     "default_hooks.logger.interval": COUNT,
     "default_hooks.checkpoint.interval": EVERY,
     "default_hooks.checkpoint.max_keep_ckpts": EVERY,
+    "default_hooks.checkpoint.out_dir": _or_none(TEXT),
     "custom_hooks": _or_none(Rule("components")),
     "custom_hooks.*.priority": Rule("whole", low=0, high=100, choices=PRIORITIES),
     "randomness": DICT,
@@ -249,6 +249,7 @@ RULES: dict[str, Rule] = {
     "visualizer": _or_none(DICT),
     "log_processor": _or_none(DICT),
     "log_processor.window_size": COUNT,
+    "log_processor.by_epoch": FLAG,
     "model_wrapper_cfg": _or_none(DICT),
     "custom_imports": _or_none(DICT),
     "custom_imports.allow_failed_imports": FLAG,
@@ -326,6 +327,8 @@ def _check_loop(values: Mapping[str, Any], loop: Loop, is_needed: bool, cfg: Con
         if loop == "train" and values.get("param_scheduler"):
             raise UserInputError(f"{_shown(cfg)} has a param_scheduler but no optim_wrapper whose values it changes.")
         return
+    if loop != "train" and not values[f"{loop}_evaluator"]:
+        raise UserInputError(f"{loop}_evaluator is empty; name a metric, like [dict(type='ShotAccuracy')].")
     path, loader = f"{loop}_dataloader", values[f"{loop}_dataloader"]
     for key in ("dataset", "sampler"):
         if key not in loader:

@@ -19,7 +19,8 @@ def check_mixed_labels(model: Any) -> None:
         UserInputError: If images are mixed although the loss takes one label, or into another number of classes than
             the head has.
     """
-    preprocessor, head = getattr(model, "data_preprocessor", None), getattr(model, "head", None)
+    preprocessor: Any = getattr(model, "data_preprocessor", None)
+    head: Any = getattr(model, "head", None)
     if getattr(preprocessor, "batch_augments", None) is None or head is None:
         return
     for module in head.modules():

@@ -59,7 +59,7 @@ def check_part_sizes(model: Any, loader: DataLoader[Any], sample: Any, world_siz
                 raise UserInputError(
                     f"{_named(model, 'head')} gives {logits.shape[-1]} scores for num_classes={num_classes}."
                 )
-    batch_size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", 0)
+    batch_size = int(getattr(loader.batch_sampler, "batch_size", None) or 0)
     queue_size = getattr(getattr(model, "queue", None), "size", 0)
     if 0 < queue_size < batch_size * world_size:
         raise UserInputError(
@@ -88,8 +88,9 @@ def smallest_batch(loader: DataLoader[Any]) -> int:
 
 def _views(model: Any, sample: Any) -> list[Tensor]:
     inputs = sample.get("inputs") if isinstance(sample, dict) else None
-    views = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
-    if not all(isinstance(view, Tensor) for view in views) or not views:
+    given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    views = [view for view in given if isinstance(view, Tensor)]
+    if not views or len(views) < len(given):
         raise UserInputError(
             "the train pipeline ends without the images that a model takes (inputs); let it begin with "
             "dict(type='LoadImage') and end with dict(type='PackInputs')."

@@ -131,6 +131,12 @@ def check_data(
                     f"image {index} of the {split} data set cannot be read ({error}); mend it, and check all files "
                     "with tools/datasets/check.py CONFIG."
                 ) from error
+            except (LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
+                reason = " ".join(str(error).split())
+                raise UserInputError(
+                    f"image {index} of the {split} data set does not pass the transforms of {split}_dataloader ("
+                    f"{type(error).__name__}: {reason:.200}); look at the pipeline of the data set."
+                ) from error
     if not allowed.renamed_classes:
         check_same_classes(named)
     datasets = {split: loader.dataset for split, loader in loaders.items()}

@@ -19,7 +19,6 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
-from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from lt_plugins.atomic_write import atomic_write
@@ -38,6 +37,7 @@ from lt_plugins.engine.run_checkpoints import (
     warn_fallback,
 )
 from lt_plugins.engine.schedule import fit_schedule
+from lt_plugins.engine.trained_model import build_model
 from lt_plugins.engine.training_settings import check_training_settings
 from lt_plugins.errors import UserInputError
 
@@ -107,7 +107,7 @@ def check_stages(stages: list[Stage]) -> None:
                 f"{earlier.config} has model.head.num_classes={classes[0]} and {later.config}, its next stage, has "
                 f"{classes[1]}; give them the same classes."
             )
-        found, expected = (_tensor_shapes(stage.cfg.model.get("backbone")) for stage in (earlier, later))
+        found, expected = (_backbone_shapes(stage.cfg) for stage in (earlier, later))
         wrong = [key for key, shape in expected.items() if found.get(key) != shape]
         if wrong:
             raise UserInputError(
@@ -221,9 +221,11 @@ def _load_previous(chain: list[Config]) -> Config:
     return load_config(str(path), {"randomness": randomness, **options}, needs=["train"])
 
 
-def _tensor_shapes(backbone: dict | None) -> dict[str, tuple[int, ...]]:
-    state: dict[str, Tensor] = MODELS.build(backbone).state_dict() if backbone else {}
-    return {key: tuple(value.shape) for key, value in state.items()}
+def _backbone_shapes(cfg: Config) -> dict[str, tuple[int, ...]]:
+    """Build the whole model, so that no part of a later stage fails when the first one has been trained for days."""
+    prefix = "backbone."
+    state: dict[str, Tensor] = build_model(cfg).state_dict()
+    return {key.removeprefix(prefix): tuple(value.shape) for key, value in state.items() if key.startswith(prefix)}
 
 
 def _last_checkpoints(stages: list[Stage], allow_pickle: bool) -> list[RunCheckpoint | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -76,7 +77,7 @@ def test_arguments() -> None:
 
 def test_errors_with_words_of_their_own_pass() -> None:
     for error in (UserInputError("mine"), FileNotFoundError("mine")):
-        assert line(lambda error=error: MODELS.build({"type": "Fragile", "error": error})) == "mine"
+        assert line(partial(MODELS.build, {"type": "Fragile", "error": error})) == "mine"
     assert error_line(ZeroDivisionError("nothing was being built")) is None, "a bug"
 
 

@@ -184,3 +184,8 @@ def test_photographs_stop_before_the_first_step(make_runner: MakeRunner, tmp_pat
     with pytest.raises(UserInputError, match="RandomCrop shows 32 x 32 pixels of images of 120 x 90 in the train"):
         make_runner(**copy.deepcopy(options)).train()
     make_runner(**options, **{"custom_hooks.2.allow_small_crops": True, "train_cfg.max_epochs": 1}).train()
+
+
+def test_a_pipeline_that_fails_is_named(make_runner: MakeRunner) -> None:
+    with pytest.raises(UserInputError, match=r"image 0 of the train data set does not pass the transforms of train_da"):
+        make_runner(**{"train_dataloader.dataset.dataset.pipeline.0.type": "PackInputs"}).train()

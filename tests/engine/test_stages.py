@@ -377,3 +377,10 @@ def test_two_processes_go_through_both_stages(tmp_path: Path) -> None:
     assert first["meta"]["seed"] == second["meta"]["seed"] == 4
     assert first["optimizer"]["param_groups"][0]["initial_lr"] == pytest.approx(0.05 * 48 / 64), "scaled in stage 1 too"
     assert torch.equal(first["state_dict"]["backbone.conv1.weight"], second["state_dict"]["backbone.conv1.weight"])
+
+
+def test_every_part_of_a_later_stage_is_built_first(tmp_path: Path) -> None:
+    head = 'dict(_delete_=True, type="LCRegHead", num_classes=10, in_channels=64, num_latents=0)'
+    path = write_configs(tmp_path, third=f'_base_ = "./second.py"\nmodel = dict(head={head})\n')
+    with pytest.raises(UserInputError, match="num_latents=0 must be 1 or more"):
+        check_stages(load(path.with_name("third.py")))
