@@ -98,6 +98,7 @@ def record_config(cfg: Config) -> dict[str, Any]:
         dict: Plain values by dotted key; hooks go by their type.
     """
     parts: dict[str, Any] = {name: cfg.get(name) for name in (*PARTS, *SWITCHES)}
+    parts["param_scheduler"] = parts["param_scheduler"] or None
     parts["env_cfg"] = {"cudnn_benchmark": bool((cfg.get("env_cfg") or {}).get("cudnn_benchmark"))}
     scaling = cfg.get("auto_scale_lr") or {}
     parts["auto_scale_lr"] = {"base_batch_size": scaling.get("base_batch_size")} if scaling.get("enable") else None

@@ -124,7 +124,7 @@ def fit_schedule(runner: Runner) -> None:
     written = explicit_length(schedulers, length)
     if written is None and "length" in noted and "param_scheduler" not in noted:
         written = Fraction(noted["length"])
-    if written is not None and not noted.get("is_given") and not _is_same(written, length):
+    if schedulers and written is not None and not noted.get("is_given") and not _is_same(written, length):
         scaled = [scale_scheduler(item, total / written, length) for item in schedulers]
         dropped = [item["type"] for item, new in zip(schedulers, scaled, strict=True) if new is None]
         notes.insert(0, f"written for {float(written):g} {length.unit} and scaled to {total}")

@@ -204,7 +204,10 @@ def test_a_schedule_that_is_overridden_stays() -> None:
     overrides = {"train_cfg.max_epochs": 4, "param_scheduler": [dict(type="CosineAnnealingLR", T_max=4)]}
     runner = fitted(load(CE, overrides))
     assert runner.param_schedulers == overrides["param_scheduler"]
-    assert fitted(load(CE, {"train_cfg.max_epochs": 4, "param_scheduler": []})).logger.lines == []
+    for nothing in ([], None):
+        overrides = {"train_cfg.max_epochs": 4, "param_scheduler": nothing}
+        runner = fitted(load(CE, overrides))
+        assert (runner.cfg.param_scheduler, runner.logger.lines) == (nothing, [])
     runner = fitted(load(CE, {"param_scheduler.1.end": 20, "param_scheduler.1.T_max": 17}))
     assert (runner.param_schedulers[1]["end"], runner.logger.lines) == (20, [])
     with pytest.raises(UserInputError, match=r"before param_scheduler.1.begin=3 \(CosineAnnealingLR\)"):
