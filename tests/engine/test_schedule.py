@@ -204,6 +204,7 @@ def test_a_schedule_that_is_overridden_stays() -> None:
     overrides = {"train_cfg.max_epochs": 4, "param_scheduler": [dict(type="CosineAnnealingLR", T_max=4)]}
     runner = fitted(load(CE, overrides))
     assert runner.param_schedulers == overrides["param_scheduler"]
+    nothing: list | None
     for nothing in ([], None):
         overrides = {"train_cfg.max_epochs": 4, "param_scheduler": nothing}
         runner = fitted(load(CE, overrides))
