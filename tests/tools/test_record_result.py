@@ -39,7 +39,7 @@ def write_run(work_dir: Path, **overrides: Any) -> Path:
     """What a run leaves in its work dir."""
     start = work_dir / "20261121_062131"
     (start / "vis_data").mkdir(parents=True)
-    cfg = record_result.Config.fromfile(record_result.ROOT / CONFIG)
+    cfg = record_result.read_config(record_result.ROOT / CONFIG)
     cfg.merge_from_dict({"work_dir": str(work_dir), **overrides})
     for path in (start / "vis_data" / "config.py", work_dir / Path(CONFIG).name):
         cfg.dump(path)

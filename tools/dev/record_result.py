@@ -11,10 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
 from lt_plugins.atomic_write import atomic_write, check_output
 from lt_plugins.engine.cli import ToolParser, user_errors
+from lt_plugins.engine.config import read_config
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation import RunFolder, detection_metrics
 from lt_plugins.unreadable import read_json, refuse_unreadable
@@ -53,7 +52,7 @@ def overrides(config: Path, trained: dict[str, Any]) -> dict[str, Any]:
     written = trained.pop("written_schedule", None) or {}
     trained["param_scheduler"] = written.get("param_scheduler", trained.get("param_scheduler"))
     followed = set(written.get("hooks", ()))
-    original = dict(flatten(Config.fromfile(config).to_dict()))
+    original = dict(flatten(read_config(config).to_dict()))
     return {
         key: value
         for key, value in flatten(trained)
