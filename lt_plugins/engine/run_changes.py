@@ -16,6 +16,8 @@ LENGTH = re.compile(r"train_cfg\.(max_epochs|max_iters)$")
 SCHEDULE = re.compile(r"param_scheduler\b|hooks\..*\.(start|begin_epoch|begin_iter|interval)$")
 # Where the data lie; whether they are the same is for the fingerprint to say.
 PLACES = re.compile(r"train_dataloader\.dataset\..*?(data_root|data_prefix|ann_file|img_prefix|img_path)\b")
+# What the classes are called; PreflightHook compares the names themselves, wherever they come from.
+CLASSES = re.compile(r"train_dataloader\.dataset\..*?(classes|metainfo)\b")
 MAX_SHOWN = 8  # changes in a line
 
 
@@ -121,7 +123,8 @@ def _changed_config(before: dict[str, Any], now: dict[str, Any]) -> Iterator[Cha
     for key, (old, new) in changes.items():
         follows = LENGTH.match(key) or (new_length and SCHEDULE.match(key))
         any_seed = key == "randomness.seed" and new is None  # the run keeps its own
-        yield Change(key, old, new, is_refused=not (follows or any_seed or PLACES.match(key)))
+        compared_elsewhere = PLACES.match(key) or CLASSES.match(key)
+        yield Change(key, old, new, is_refused=not (follows or any_seed or compared_elsewhere))
 
 
 def _changed_data(before: dict[str, Any], now: dict[str, Any], new_place: bool) -> Iterator[Change]:
