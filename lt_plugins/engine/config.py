@@ -13,7 +13,8 @@ from typing import Any
 from mmengine.config import Config
 
 from lt_plugins.compat import check_detection
-from lt_plugins.engine.config_check import RUNNER_KEYS, Loop, check_config
+from lt_plugins.engine.config_check import check_config
+from lt_plugins.engine.config_rules import RUNNER_KEYS, Loop
 from lt_plugins.engine.did_you_mean import did_you_mean
 from lt_plugins.engine.schedule import follow_overrides, training_length
 from lt_plugins.errors import UserInputError

@@ -11,7 +11,8 @@ import pytest
 from mmengine.config import Config
 
 from lt_plugins.engine.config import load_config
-from lt_plugins.engine.config_check import RULES, Rule, check_config
+from lt_plugins.engine.config_check import check_config
+from lt_plugins.engine.config_rules import RULES, Rule
 from lt_plugins.errors import UserInputError
 from tests.tool_process import ROOT
 
