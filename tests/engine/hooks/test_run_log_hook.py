@@ -91,8 +91,9 @@ def test_a_text_log_that_cannot_be_written_is_said_once(
 def test_a_full_disk_for_the_log_does_not_stop_training(
     make_runner: MakeRunner, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Only the checkpoint does, of which there is none here."""
-    runner = make_runner(log_level="INFO", **{"train_cfg.max_epochs": 2, "default_hooks.checkpoint": None})
+    """Only checkpoints and files of an evaluation do, of which there are none here."""
+    no_others = {"default_hooks.checkpoint": None, "train_cfg.val_begin": 9}
+    runner = make_runner(log_level="INFO", **{"train_cfg.max_epochs": 2}, **no_others)
     runner.register_hook(_FillDisk(epoch=0, room=10))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
