@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import runpy
+import signal
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -114,6 +115,7 @@ def _run(script: str, arguments: Iterable[str], log: Path, errors: Path, env: di
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), descriptor)
     # The server's own streams were closed or belong to pytest.
     sys.stdout, sys.stderr = open(1, "w", buffering=1), open(2, "w", buffering=1)  # noqa: SIM115
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background of a shell inherits SIG_IGN
     os.environ.update(env)
     sys.argv = [script, *arguments]
     sys.path.insert(0, str(ROOT))

@@ -105,10 +105,11 @@ def error_line(error: BaseException) -> str | None:
         return f"{text} Lower train_dataloader.batch_size, or train with --amp."
     if isinstance(error, MemoryError):
         return f"memory is exhausted{f' ({text})' if text else ''}; {_MEMORY_ADVICE}."
-    if isinstance(error, OSError):
-        return _system_error_line(error, text)
-    if "exited unexpectedly" in text:
-        text = _describe_dead_worker(error) or text
+    if isinstance(error, OSError | EOFError) or "exited unexpectedly" in text:
+        dead = _describe_dead_worker(error)  # whose connection is what broke
+        if dead is None and isinstance(error, OSError):
+            return _system_error_line(error, text)
+        text = dead or text
     for pattern, advice in _MACHINE.items():
         if match := re.search(pattern, text, re.DOTALL):
             return f"{_sentence_at(match.start(), text)}; {advice}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import pickle
 import re
@@ -140,6 +141,27 @@ def test_line_of_a_dead_worker(number: int, line: str) -> None:
         list(DataLoader(Dying(number), num_workers=1))
     found = error_line(caught.value)
     assert found is not None and re.search(line, found)
+
+
+@pytest.mark.parametrize(
+    "broken", [ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), EOFError(), FileNotFoundError()]
+)
+def test_line_of_a_dead_worker_whose_batch_was_on_its_way(broken: Exception) -> None:
+    """Its tensors come through a connection to it, which breaks in words of its own."""
+    worker = multiprocessing.get_context("fork").Process(target=signal.raise_signal, args=(signal.SIGKILL,))
+    worker.start()
+    worker.join()
+
+    class Iterator:
+        _workers = (worker,)
+
+        def fetch(self) -> None:
+            raise broken
+
+    with pytest.raises(type(broken)) as caught:
+        Iterator().fetch()
+    found = error_line(caught.value)
+    assert found is not None and "is killed by signal: Killed; memory ran out?" in found
 
 
 class Dying(Dataset):

@@ -101,9 +101,14 @@ def test_workers_leave_ctrl_c_to_their_main_process() -> None:
         with os.fdopen(read, "rb") as pipe:
             return pipe.read()
 
-    with user_errors():
-        inside = child()
-    assert (inside, child()) == (b"quiet", b"loud")
+    # A suite in the background of a shell inherits SIG_IGN.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with user_errors():
+            inside = child()
+        assert (inside, child()) == (b"quiet", b"loud")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_warnings(capsys: pytest.CaptureFixture[str]) -> None:
