@@ -154,7 +154,7 @@ def find_last_checkpoint(work_dir: str | Path) -> str | None:
     if not pointer.is_file():
         return None
     with pointer.open("rb") as file:
-        text = file.read(_MAX_POINTER_BYTES).decode(errors="replace").replace("\0", "").strip()
+        text = os.fsdecode(file.read(_MAX_POINTER_BYTES)).replace("\0", "").strip()
     for candidate in (Path(work_dir, Path(text).name), Path(text)):
         if candidate.is_file():
             return str(candidate)
@@ -188,8 +188,11 @@ def _load_torch(path: Path, map_location: Any, allow_pickle: bool, mmap: bool) -
             with zipfile.ZipFile(path) as archive:
                 if damaged := archive.testzip():
                     raise zipfile.BadZipFile(f"the checksum of {damaged} does not match")
-        with torch.serialization.safe_globals(_safe_globals()):
-            return torch.load(path, map_location, weights_only=not allow_pickle, mmap=mmap and is_zip)
+        # Of a name that is not UTF-8 torch opens no file, but it reads an open one.
+        is_mapped = mmap and is_zip and str(path).encode(errors="replace") == os.fsencode(path)
+        with torch.serialization.safe_globals(_safe_globals()), path.open("rb") as file:
+            source = path if is_mapped else file
+            return torch.load(source, map_location, weights_only=not allow_pickle, mmap=is_mapped)
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # a parser of unknown bytes raises anything

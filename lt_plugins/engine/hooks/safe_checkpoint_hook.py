@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ class SafeCheckpointHook(CheckpointHook):
                 **self.args,
             )
             if is_main_process():
-                atomic_write(Path(runner.work_dir, LAST_CHECKPOINT), str(self.last_ckpt).encode())
+                atomic_write(Path(runner.work_dir, LAST_CHECKPOINT), os.fsencode(str(self.last_ckpt)))
         except OSError as error:
             raise UserInputError(
                 f"checkpoint {name} could not be written to {self.out_dir} ({error.strerror or error}); "

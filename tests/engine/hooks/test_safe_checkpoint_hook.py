@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import resource
 import time
 from collections.abc import Iterator
@@ -157,6 +158,18 @@ def test_best_checkpoint_replaces_the_previous_best_of_its_own_run_only(
     assert torch.equal(
         load_checkpoint(Path(str(hook.best_ckpt_path)))["state_dict"]["head.fc.bias"], runner.model.head.fc.bias
     )
+
+
+def test_a_work_dir_whose_name_is_not_utf_8(make_runner: MakeRunner, tmp_path: Path) -> None:
+    work_dir = f"{tmp_path}/run{os.fsdecode(bytes([255]))}"
+    make_runner(work_dir=work_dir, **{"train_cfg.max_epochs": 1}).train()
+    last = find_last_checkpoint(work_dir)
+    assert last == f"{work_dir}/epoch_1.pth"
+    for mmap in (False, True):
+        assert load_checkpoint(last, mmap=mmap)["meta"]["epoch"] == 1
+    resumed = make_runner(work_dir=work_dir, resume=True, load_from=last, **{"train_cfg.max_epochs": 2})
+    resumed.train()
+    assert resumed.epoch == 2
 
 
 def test_remote_storage_is_refused() -> None:
