@@ -1,5 +1,5 @@
 _base_ = "../lpa/paco_r32_digits.py"
-# Of 150 steps in all: weights that start larger (Kaiming, fan-out) learn faster than those of the long recipes.
+# Of 330 steps in all: weights that start larger (Kaiming, fan-out) learn faster than those of the long recipes.
 model = dict(
     backbone=dict(depth=20),
     projector=dict(init_cfg=dict(_delete_=True, type="TorchDefaultInit")),

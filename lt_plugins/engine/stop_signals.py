@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 _active = False
@@ -63,9 +64,16 @@ def _raise(number: int, _: FrameType | None) -> None:
     raise Stopped(number)
 
 
+def _report_unless_disconnected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The thread in which a worker hands out its tensors reports a main process that ended in the middle of one."""
+    if not issubclass(kind, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)
+
+
 def _in_child() -> None:
     """Workers end when their main process does, and have nothing to say about it."""
     if _active:
+        sys.excepthook = _report_unless_disconnected
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for number in _ENDING:
             if signal.getsignal(number) is _raise:

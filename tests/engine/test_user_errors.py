@@ -111,6 +111,24 @@ def test_workers_leave_ctrl_c_to_their_main_process() -> None:
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.parametrize(("error", "is_told"), [(ConnectionResetError, False), (EOFError, False), (ValueError, True)])
+def test_workers_do_not_report_that_their_main_process_has_ended(
+    error: type[Exception], is_told: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A thread of theirs hands out tensors; in the middle of one the main process may stop."""
+    with user_errors():
+        if (pid := os.fork()) == 0:
+            sys.stderr = os.fdopen(2, "w")
+            try:
+                raise error
+            except error:
+                sys.excepthook(*sys.exc_info())  # as multiprocessing's thread does
+            sys.stderr.flush()
+            os._exit(0)
+        os.waitpid(pid, 0)
+    assert (error.__name__ in capfd.readouterr().err) == is_told
+
+
 def test_warnings(capsys: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings(), user_errors():
         warnings.simplefilter("always")
