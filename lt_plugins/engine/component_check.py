@@ -162,6 +162,7 @@ def read_signature(component: Any) -> Signature:
         hints: dict[str, Any] = {}
         try:
             hints = get_type_hints(function)
+        # Hints are code, which may name what is imported for type checkers only: then no value is compared with them.
         except Exception:
             strict = False
         is_open = False
@@ -199,6 +200,7 @@ def find_component(name: Any, registry: Registry, scope: str) -> Any:
     if "." in name:  # a scope that is not imported yet, or a path like mmengine.model.BaseModel
         try:
             found = registry.get(name)
+        # It imports a package, which may raise anything: for the caller the name is then an unknown one, and said so.
         except Exception:
             return None
         return found if callable(found) else None
