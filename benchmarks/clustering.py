@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lt_plugins.clustering import balanced_assignment, subclass_clusters
-from lt_plugins.datasets import class_profile
+from lt_plugins.datasets.profiles import class_profile
 
 DIM = 128
 MIN_SPEEDUP = 300

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lt_plugins.clustering import ClassAttributeTable
-from lt_plugins.engine import stream_features
+from lt_plugins.engine.features import stream_features
 
 ROOT = Path(__file__).resolve().parents[1]
 NUM_CLASSES = 100

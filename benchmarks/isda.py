@@ -24,8 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from lt_plugins.models.covariance import LowRankCovariance
 from lt_plugins.models.losses import ISDALoss, LatentISDALoss
-from lt_plugins.structures import LowRankCovariance
 
 MIN_SPEEDUP, MIN_MEMORY_RATIO, TOLERANCE = 5, 10, 1e-5
 STRENGTH = 0.5

@@ -25,7 +25,7 @@ from mmpretrain.structures import DataSample
 
 from lt_plugins.models.classifiers import MomentumClassifier, TwoViewClassifier
 from lt_plugins.models.losses import SBCLLoss
-from lt_plugins.structures import ClassDistribution
+from lt_plugins.models.structures import ClassDistribution
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = {

@@ -8,9 +8,9 @@ import sys
 from contextlib import redirect_stdout
 from typing import NamedTuple
 
-from .compat import INSTALL_OPS, MMDET_REQUIREMENT, OPENMMLAB_VERSIONS
-from .terminal import PrintableStream
-from .version import __version__
+from lt_plugins.compat import INSTALL_OPS, MMDET_REQUIREMENT, OPENMMLAB_VERSIONS
+from lt_plugins.terminal import PrintableStream
+from lt_plugins.version import __version__
 
 # Module -> pip requirement; the first group is needed always, the second for some uses.
 NEEDED = {

@@ -9,7 +9,7 @@ from io import StringIO
 
 from packaging.version import Version
 
-from .errors import UserInputError
+from lt_plugins.errors import UserInputError
 
 # Module name -> (pip requirement that installs it, oldest version, first version that is too new). The original
 # OpenMMLab packages share the module names with their maintained continuation ``onedl-*``; both work.

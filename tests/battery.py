@@ -21,8 +21,8 @@ from mmpretrain.structures import DataSample
 from PIL import Image
 from torch import Tensor, nn
 
-from lt_plugins.models.losses.semantic_augmentation import SemanticAugmentation
-from lt_plugins.structures import ClassDistribution, ContrastBatch
+from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
+from lt_plugins.models.structures import ClassDistribution, ContrastBatch
 
 NUM_CLASSES = 4
 CHANNELS = 64

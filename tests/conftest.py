@@ -13,6 +13,8 @@ from hypothesis import settings
 # other, and on a busy machine they wait for minutes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import lt_plugins.plugins  # noqa: F401 (registers)
+
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 # A run that decides about a change must not depend on luck; developers' runs look at new examples each time.

@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 # The server imports the package once and forks for each process.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["mmpretrain.apis", "lt_plugins"])
+_CONTEXT.set_forkserver_preload(["mmpretrain.apis", "lt_plugins.plugins"])
 
 
 def run_gloo(function: Callable[..., Any], *arguments: Any, folder: Path, world_size: int = 2) -> list[Any]:

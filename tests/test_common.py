@@ -21,7 +21,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 import lt_plugins
-from lt_plugins.datasets import get_class_counts, get_labels
+from lt_plugins.datasets.labels import get_class_counts, get_labels
 from tests import battery
 
 for _info in pkgutil.walk_packages(lt_plugins.__path__, "lt_plugins."):

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # The server imports the package once, starts no thread, and forks for each tool.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["mmpretrain.apis", "lt_plugins"])
+_CONTEXT.set_forkserver_preload(["mmpretrain.apis", "lt_plugins.plugins"])
 
 
 @dataclass

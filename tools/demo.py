@@ -21,15 +21,18 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from lt_plugins.analysis.attribute_gallery import AttributeGallery
+from lt_plugins.analysis.attributes import retrieve_attributes
+from lt_plugins.analysis.figures import draw_attribute_grid
 from lt_plugins.atomic_write import atomic_write
-from lt_plugins.datasets import replace_pipeline
-from lt_plugins.engine import AttributeGallery, retrieve_attributes
-from lt_plugins.engine.cli import ToolParser, load_config, user_errors
-from lt_plugins.engine.launch import prepare_launch
-from lt_plugins.engine.quiet_runner import QuietRunner
-from lt_plugins.evaluation import RunFolder, mean_and_spread
+from lt_plugins.datasets.labels import replace_pipeline
+from lt_plugins.runs.cli import ToolParser, load_config, user_errors
+from lt_plugins.runs.launch import prepare_launch
+from lt_plugins.runs.quiet_runner import QuietRunner
+from lt_plugins.runs.run_folder import RunFolder
+from lt_plugins.runs.tables import mean_and_spread
 from lt_plugins.terminal import drawing_stream
-from lt_plugins.visualization import draw_attribute_grid, figure_to_png, plot_class_accuracy, plot_confusion_matrix
+from lt_plugins.visualization import figure_to_png, plot_class_accuracy, plot_confusion_matrix
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 METHODS = {
@@ -180,7 +183,7 @@ def run(args: argparse.Namespace) -> None:
         paths = draw({method: trained[0] for method, trained in runs.items()}, args.out)
     console.print(compare(runs))
     print("figures:", *(f"  {path}" for path in paths), sep="\n")
-    print(f"a whole report: .venv/bin/python tools/analysis/report.py {runs['LPA'][0].folder.path}")
+    print(f"a whole report: .venv/bin/python tools/report.py {runs['LPA'][0].folder.path}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lt_plugins.atomic_write import atomic_write
-from lt_plugins.engine.cli import ToolParser, load_config, parse_overrides, user_errors
-from lt_plugins.engine.global_batch import check_global_batch
-from lt_plugins.engine.recorded_run import RecordedRun
-from lt_plugins.engine.stages import check_stages, find_stages
+from lt_plugins.checks.global_batch import check_global_batch
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation import markdown_table, mean_and_spread, published_results
+from lt_plugins.runs.cli import ToolParser, load_config, parse_overrides, user_errors
+from lt_plugins.runs.metafile import published_results
+from lt_plugins.runs.recorded_run import RecordedRun
+from lt_plugins.runs.stages import check_stages, find_stages
+from lt_plugins.runs.tables import markdown_table, mean_and_spread
 from lt_plugins.visualization import HtmlReport
 
 METRICS = {

@@ -10,11 +10,11 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 
 from lt_plugins.atomic_write import atomic_write, check_output
-from lt_plugins.engine.checkpoint import guard_pickles
-from lt_plugins.engine.cli import ToolParser, add_config_arguments, add_pickle_argument, load_config, user_errors
-from lt_plugins.engine.launch import add_launcher_argument, prepare_launch
-from lt_plugins.engine.quiet_runner import QuietRunner
-from lt_plugins.engine.run_checkpoints import resolve_checkpoint
+from lt_plugins.checkpoints.checkpoint import guard_pickles
+from lt_plugins.checkpoints.run_checkpoints import resolve_checkpoint
+from lt_plugins.runs.cli import ToolParser, add_config_arguments, add_pickle_argument, load_config, user_errors
+from lt_plugins.runs.launch import add_launcher_argument, prepare_launch
+from lt_plugins.runs.quiet_runner import QuietRunner
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from lt_plugins.engine.backbone import set_backbone
-from lt_plugins.engine.checkpoint import guard_pickles
-from lt_plugins.engine.cli import ToolParser, add_config_arguments, add_pickle_argument, load_config, user_errors
-from lt_plugins.engine.global_batch import accumulative_counts, check_global_batch
-from lt_plugins.engine.launch import add_launcher_argument, launch_rank, launch_size, prepare_launch
-from lt_plugins.engine.run_checkpoints import OVERWRITE_OPTION
-from lt_plugins.engine.run_lock import lock_run
-from lt_plugins.engine.stages import check_stages, find_stages, train_stages
+from lt_plugins.checkpoints.backbone import set_backbone
+from lt_plugins.checkpoints.checkpoint import guard_pickles
+from lt_plugins.checkpoints.run_checkpoints import OVERWRITE_OPTION
+from lt_plugins.checks.global_batch import accumulative_counts, check_global_batch
 from lt_plugins.errors import UserInputError
+from lt_plugins.runs.cli import ToolParser, add_config_arguments, add_pickle_argument, load_config, user_errors
+from lt_plugins.runs.launch import add_launcher_argument, launch_rank, launch_size, prepare_launch
+from lt_plugins.runs.run_lock import lock_run
+from lt_plugins.runs.stages import check_stages, find_stages, train_stages
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -1,5 +1,5 @@
 default_scope = "mmpretrain"
-custom_imports = dict(imports=["lt_plugins"], allow_failed_imports=False)
+custom_imports = dict(imports=["lt_plugins.plugins"], allow_failed_imports=False)
 
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),

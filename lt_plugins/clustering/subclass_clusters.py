@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lt_plugins.clustering.balanced_assignment import balanced_assignment
 from lt_plugins.errors import UserInputError
-
-from .balanced_assignment import balanced_assignment
 
 MAX_ENTRIES = 1 << 21
 """Entries of the padded features, or of the similarities, of the classes that are clustered together."""

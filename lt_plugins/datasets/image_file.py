@@ -18,7 +18,7 @@ from PIL import Image
 from lt_plugins.datasets.text_file import show_path
 from lt_plugins.errors import UserInputError
 
-# Endings of the formats that both OpenCV (training) and Pillow (tools/datasets/check.py) read.
+# Endings of the formats that both OpenCV (training) and Pillow (tools/check_data.py) read.
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm"),
     *(".tif", ".tiff", ".gif", ".avif", ".jp2"),

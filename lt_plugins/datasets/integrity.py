@@ -19,12 +19,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from lt_plugins.datasets.class_names import first_difference, named_classes
-from lt_plugins.datasets.image_file import (
-    DEFAULT_MAX_PIXELS,
-    ImageFileError,
-    pillow_without_limit,
-    read_image_file,
-)
+from lt_plugins.datasets.image_file import DEFAULT_MAX_PIXELS, ImageFileError, pillow_without_limit, read_image_file
 from lt_plugins.datasets.leaf_table import build_leaf_table
 from lt_plugins.datasets.text_file import show_path
 from lt_plugins.datasets.transforms.load_image import three_channels

@@ -10,12 +10,12 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
+from lt_plugins.checks.global_batch import check_global_batch
+from lt_plugins.checks.preflight import describe_device
+from lt_plugins.checks.training_settings import check_work_left
 from lt_plugins.datasets.class_names import check_same_classes, checkpoint_classes, leaf_classes
-from lt_plugins.engine.global_batch import check_global_batch
-from lt_plugins.engine.preflight import describe_device
-from lt_plugins.engine.training_settings import check_work_left
-from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.unwrap import unwrap_model
 
 
 @HOOKS.register_module()

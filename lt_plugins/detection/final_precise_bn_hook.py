@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from lt_plugins.detection.seeded_images import SeededInfiniteSampler
-from lt_plugins.engine.unwrap import unwrap_model
+from lt_plugins.models.unwrap import unwrap_model
 
 
 @HOOKS.register_module()

@@ -9,10 +9,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from lt_plugins.engine.backbone import RANDOM_BACKBONE, Backbone, read_backbone
-from lt_plugins.engine.checkpoint_fit import COUNTER, describe_misfits
-from lt_plugins.engine.unwrap import unwrap_model
+from lt_plugins.checkpoints.backbone import RANDOM_BACKBONE, Backbone, read_backbone
+from lt_plugins.checkpoints.checkpoint_fit import COUNTER, describe_misfits
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.unwrap import unwrap_model
 
 
 @HOOKS.register_module()
@@ -24,7 +24,7 @@ class LoadBackboneHook(Hook):
     (``load_from``), has its weights already.
 
     Args:
-        checkpoint (str, optional): A file as for :func:`lt_plugins.engine.backbone.read_backbone`, or ``'random'`` to
+        checkpoint (str, optional): A file as for :func:`.read_backbone`, or ``'random'`` to
             train from scratch. Training asks for one of both, so that no backbone is random by accident. Defaults to
             None, which is enough for a test.
         allow_pickle (bool): Run the pickle in the file, for files from a source you trust. Defaults to False.

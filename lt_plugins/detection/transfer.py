@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lt_plugins.engine.backbone import RANDOM_BACKBONE
-from lt_plugins.engine.checkpoint import ALLOW_PICKLE_OPTION
-from lt_plugins.engine.recorded_run import RecordedRun
-from lt_plugins.engine.run_checkpoints import resolve_checkpoint
+from lt_plugins.checkpoints.backbone import RANDOM_BACKBONE
+from lt_plugins.checkpoints.checkpoint import ALLOW_PICKLE_OPTION
+from lt_plugins.checkpoints.run_checkpoints import resolve_checkpoint
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation import TransferRun, detection_metrics
+from lt_plugins.runs.recorded_run import RecordedRun
+from lt_plugins.runs.transfer_table import TransferRun, detection_metrics
 
 
 class NamedBackbone(NamedTuple):
@@ -33,7 +33,7 @@ def parse_backbone(text: str, allow_pickle: bool = False) -> NamedBackbone:
 
     Args:
         text (str): As given.
-        allow_pickle (bool): As for :func:`~lt_plugins.engine.checkpoint.load_checkpoint`. Defaults to False.
+        allow_pickle (bool): As for :func:`~lt_plugins.checkpoints.checkpoint.load_checkpoint`. Defaults to False.
 
     Returns:
         NamedBackbone: A file goes by its name, a checkpoint of a run (``epoch_90.pth``) by its folder's, unless it has

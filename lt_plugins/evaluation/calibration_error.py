@@ -9,9 +9,8 @@ from mmpretrain.registry import METRICS
 from numpy.typing import ArrayLike, NDArray
 
 from lt_plugins.errors import UserInputError
-
-from .prediction_metric import PredictionMetric
-from .predictions import Predictions
+from lt_plugins.evaluation.prediction_metric import PredictionMetric
+from lt_plugins.evaluation.predictions import Predictions
 
 
 @dataclass(frozen=True)

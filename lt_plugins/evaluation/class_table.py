@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lt_plugins.atomic_write import atomic_write
-from lt_plugins.structures import ClassDistribution
+from lt_plugins.models.structures import ClassDistribution
 from lt_plugins.unreadable import refuse_unreadable, require
 
 _COLUMNS = ("class_id", "name", "train_count", "group", "test_count", "accuracy")

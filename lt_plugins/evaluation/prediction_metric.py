@@ -12,8 +12,7 @@ from mmengine.dist import all_gather_object
 from mmengine.evaluator import BaseMetric
 
 from lt_plugins.errors import UserInputError
-
-from .predictions import Predictions
+from lt_plugins.evaluation.predictions import Predictions
 
 
 class PredictionMetric(BaseMetric):

@@ -12,11 +12,10 @@ from mmpretrain.registry import METRICS
 from torch import Tensor
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.structures import ClassDistribution
-
-from .class_table import ClassTable
-from .prediction_metric import PredictionMetric
-from .predictions import Predictions
+from lt_plugins.evaluation.class_table import ClassTable
+from lt_plugins.evaluation.prediction_metric import PredictionMetric
+from lt_plugins.evaluation.predictions import Predictions
+from lt_plugins.models.structures import ClassDistribution
 
 
 @METRICS.register_module()
@@ -27,7 +26,7 @@ class ShotAccuracy(PredictionMetric):
     ``balanced``, ``geometric_mean`` and ``harmonic_mean`` (means of the per-class top-1 accuracies, see
     :meth:`ClassTable.means`). A group without classes is left out, as are classes without test images.
 
-    The main process also writes ``per_class.csv`` and ``predictions.npz``, which ``tools/analysis/report.py`` reads.
+    The main process also writes ``per_class.csv`` and ``predictions.npz``, which ``tools/report.py`` reads.
 
     The groups follow Liu et al., "Large-Scale Long-Tailed Recognition in an Open World" (CVPR 2019), their accuracy
     Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition" (ICLR 2020).

@@ -8,7 +8,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from .style import MAX_NAMED_CLASSES, RUN_COLORS, RUN_MARKERS, class_ticks, clean, new_figure, shade_groups, size_bars
+from lt_plugins.visualization.style import (
+    MAX_NAMED_CLASSES,
+    RUN_COLORS,
+    RUN_MARKERS,
+    class_ticks,
+    clean,
+    new_figure,
+    shade_groups,
+    size_bars,
+)
 
 
 def plot_class_accuracy(

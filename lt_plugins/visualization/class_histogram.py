@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from .style import GROUP_COLORS, class_ticks, clean, new_figure, size_bars
+from lt_plugins.visualization.style import GROUP_COLORS, class_ticks, clean, new_figure, size_bars
 
 
 def plot_class_histogram(train_counts: NDArray[np.int64], groups: NDArray[np.str_], names: Sequence[str]) -> Figure:

@@ -9,7 +9,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from .style import MAX_NAMED_CLASSES, new_figure, shorten
+from lt_plugins.visualization.style import MAX_NAMED_CLASSES, new_figure, shorten
 
 # More cells than this across cannot be told apart on a page.
 MAX_CELLS = 200

@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from .style import RUN_COLORS, RUN_MARKERS, new_figure, shorten
+from lt_plugins.visualization.style import RUN_COLORS, RUN_MARKERS, new_figure, shorten
 
 # More names than this do not fit beside the points.
 MAX_NAMED_GROUPS = 24

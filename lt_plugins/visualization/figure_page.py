@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 
 from lt_plugins.atomic_write import atomic_write, check_output
 from lt_plugins.errors import UserInputError
-
-from .html import HtmlReport
+from lt_plugins.visualization.html import HtmlReport
 
 
 class FigurePage(HtmlReport):

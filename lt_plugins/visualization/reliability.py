@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from .style import RUN_COLORS, clean, new_figure
+from lt_plugins.visualization.style import RUN_COLORS, clean, new_figure
 
 
 def plot_reliability_diagram(

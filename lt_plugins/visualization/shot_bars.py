@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from .style import RUN_COLORS, clean, new_figure
+from lt_plugins.visualization.style import RUN_COLORS, clean, new_figure
 
 
 def plot_shot_bars(

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from .style import RUN_COLORS, clean, new_figure
+from lt_plugins.visualization.style import RUN_COLORS, clean, new_figure
 
 LARGEST_DRAWN = 1e100  # differences of larger numbers overflow in the layout of the axis
 

@@ -14,8 +14,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
-from lt_plugins.engine.config_check import check_config
-from lt_plugins.engine.stages import check_stages, find_stages
+from lt_plugins.checks.config_check import check_config
+from lt_plugins.runs.stages import check_stages, find_stages
 from tests.miniatures import config_nodes, miniature_cfg
 from tools.dev import readme_tables
 

@@ -19,7 +19,7 @@ from mmpretrain.registry import DATA_SAMPLERS, HOOKS, MODELS, TRANSFORMS
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lt_plugins.engine.stages import find_stages
+from lt_plugins.runs.stages import find_stages
 from tests.configs.recipes import RECIPES, Recipe
 
 ROOT = Path(__file__).resolve().parents[2]

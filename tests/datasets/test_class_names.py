@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from mmengine.dataset import ConcatDataset, RepeatDataset
 
-from lt_plugins.datasets import IndexedDataset, LongTailDataset
 from lt_plugins.datasets.class_names import check_same_classes, checkpoint_classes, leaf_classes, named_classes
+from lt_plugins.datasets.indexed_dataset import IndexedDataset
+from lt_plugins.datasets.long_tail_dataset import LongTailDataset
 from lt_plugins.errors import UserInputError
 from tests.datasets.arrays import ArrayDataset
 

@@ -14,7 +14,10 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, TRANSFORMS
 from torchvision.transforms import AutoAugment, AutoAugmentPolicy  # type: ignore[import-untyped]
 
-from lt_plugins.datasets import DigitsDataset, build_leaf_table, class_profile, get_class_counts, get_labels
+from lt_plugins.datasets.digits_dataset import DigitsDataset
+from lt_plugins.datasets.labels import get_class_counts, get_labels
+from lt_plugins.datasets.leaf_table import build_leaf_table
+from lt_plugins.datasets.profiles import class_profile
 from tests.miniatures import miniature_cfg, write_image
 
 BASE = Path(__file__).resolve().parents[2] / "configs/_base_"

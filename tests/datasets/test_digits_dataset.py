@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from lt_plugins.datasets import DigitsDataset
+from lt_plugins.datasets.digits_dataset import DigitsDataset
 from lt_plugins.errors import UserInputError
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from mmengine.logging import MMLogger
 
-from lt_plugins.datasets import FolderDataset, LoadImage, get_class_names
+from lt_plugins.datasets.folder_dataset import FolderDataset
+from lt_plugins.datasets.labels import get_class_names
+from lt_plugins.datasets.transforms import LoadImage
 from lt_plugins.errors import UserInputError
 from tests.miniatures import write_image
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lt_plugins.datasets import LoadImage
 from lt_plugins.datasets.image_file import (
     IMAGE_SUFFIXES,
     ImageFileError,
@@ -21,6 +20,7 @@ from lt_plugins.datasets.image_file import (
     read_image_file,
 )
 from lt_plugins.datasets.integrity import decode_image
+from lt_plugins.datasets.transforms import LoadImage
 from lt_plugins.errors import UserInputError
 
 FORMATS = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".ppm": "PPM", ".tif": "TIFF", ".gif": "GIF"}

@@ -11,7 +11,9 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS
 from torch.utils.data import DataLoader
 
-from lt_plugins.datasets import IndexedDataset, LongTailDataset, replace_pipeline
+from lt_plugins.datasets.indexed_dataset import IndexedDataset
+from lt_plugins.datasets.labels import replace_pipeline
+from lt_plugins.datasets.long_tail_dataset import LongTailDataset
 from tests.datasets.arrays import ArrayDataset, identity
 from tests.miniatures import make_miniature
 

@@ -8,8 +8,9 @@ import pytest
 from mmengine.dataset import RepeatDataset
 from PIL import Image
 
-from lt_plugins.datasets import FolderDataset, LongTailDataset
+from lt_plugins.datasets.folder_dataset import FolderDataset
 from lt_plugins.datasets.integrity import find_conflicts, find_duplicates, find_renamed_class, read_images
+from lt_plugins.datasets.long_tail_dataset import LongTailDataset
 from tests.datasets.arrays import ArrayDataset
 from tests.miniatures import write_image
 

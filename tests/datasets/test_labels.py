@@ -17,16 +17,11 @@ from mmpretrain.registry import DATASETS
 from torch.utils.data import ConcatDataset as TorchConcatDataset
 from torch.utils.data import Subset
 
-from lt_plugins.datasets import (
-    IndexedDataset,
-    LongTailDataset,
-    build_leaf_table,
-    get_class_counts,
-    get_class_names,
-    get_labels,
-    label_cache,
-    replace_pipeline,
-)
+from lt_plugins.datasets import label_cache
+from lt_plugins.datasets.indexed_dataset import IndexedDataset
+from lt_plugins.datasets.labels import get_class_counts, get_class_names, get_labels, replace_pipeline
+from lt_plugins.datasets.leaf_table import build_leaf_table
+from lt_plugins.datasets.long_tail_dataset import LongTailDataset
 from lt_plugins.errors import UserInputError
 from tests.datasets.arrays import ArrayDataset, identity
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lt_plugins.datasets import ListDataset
+from lt_plugins.datasets.list_dataset import ListDataset
 from lt_plugins.errors import UserInputError
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lt_plugins.datasets import LongTailDataset, get_class_counts, get_labels
+from lt_plugins.datasets.labels import get_class_counts, get_labels
+from lt_plugins.datasets.long_tail_dataset import LongTailDataset
 from lt_plugins.errors import UserInputError
 from tests.conftest import REAL_DATA
 from tests.datasets.arrays import ArrayDataset, identity

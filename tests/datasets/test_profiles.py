@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lt_plugins.datasets import class_profile
+from lt_plugins.datasets.profiles import class_profile
 from lt_plugins.errors import UserInputError
 
 

@@ -10,8 +10,8 @@ import yaml
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from lt_plugins.engine.config_check import check_config
-from lt_plugins.evaluation import detection_metrics
+from lt_plugins.checks.config_check import check_config
+from lt_plugins.runs.transfer_table import detection_metrics
 from tests.detection.voc import small_cfg
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "detection"

@@ -13,11 +13,11 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import Tensor
 
+from lt_plugins.checkpoints.backbone import Backbone, read_backbone, write_backbone
+from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from lt_plugins.detection import LoadBackboneHook, load_backbone
-from lt_plugins.engine import load_checkpoint
-from lt_plugins.engine.backbone import Backbone, read_backbone, write_backbone
-from lt_plugins.engine.trained_model import build_model
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.build import build_model
 from tests.detection.voc import build_classifier, small_cfg
 
 CONFIGS = {

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lt_plugins.engine import load_checkpoint
+from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from tests.detection.voc import make_voc, small_cfg, write_annotation
 from tests.engine.test_distributed import free_port
 from tests.engine.test_resume import assert_identical

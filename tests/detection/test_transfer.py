@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from lt_plugins.detection.transfer import NamedBackbone, Transfer, parse_backbone
-from lt_plugins.engine import recorded_run
 from lt_plugins.errors import UserInputError
+from lt_plugins.runs import recorded_run
 
 ROW = {"pascal_voc/mAP": 0.2, "pascal_voc/AP50": 0.4, "pascal_voc/AP75": 0.1}
 

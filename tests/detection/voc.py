@@ -13,7 +13,7 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 from PIL import Image
 
-from lt_plugins.engine.backbone import set_backbone
+from lt_plugins.checkpoints.backbone import set_backbone
 from tests.miniatures import config_nodes
 
 WIDTH, HEIGHT = 96, 64

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mmengine.runner import Runner
 
-from lt_plugins.engine.cli import load_config
+from lt_plugins.runs.cli import load_config
 from tests.tool_process import ROOT
 
 MakeRunner = Callable[..., Runner]

@@ -15,7 +15,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from lt_plugins.engine import load_checkpoint
+from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from tests.tool_process import ROOT, run_ranks, run_tool
 
 BATCH = 12

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lt_plugins.engine import features as features_module
-from lt_plugins.engine import gather_features, stream_features
+from lt_plugins.engine.features import gather_features, stream_features
 from lt_plugins.errors import UserInputError
 from tests.gloo import run_gloo
 from tests.random_state import random_state_untouched

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from lt_plugins.engine import load_checkpoint
+from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from tests.tool_process import ROOT, run_tool, start_tool
 
 # Three epochs of several steps each, so that the kill falls into the second one; a small network on small classes.

@@ -14,11 +14,12 @@ from mmpretrain.apis import FeatureExtractor, ImageClassificationInferencer, get
 from PIL import Image
 from torch import Tensor
 
-from lt_plugins.engine.analysis import load_image
-from lt_plugins.engine.backbone import read_backbone
+from lt_plugins.analysis.page import load_image
+from lt_plugins.analysis.trained_model import build_plain_dataset, load_trained_model
+from lt_plugins.checkpoints.backbone import read_backbone
 from lt_plugins.engine.features import gather_features
-from lt_plugins.engine.trained_model import build_model, build_plain_dataset, load_trained_model
-from lt_plugins.models import ResNetCIFAR32
+from lt_plugins.models.backbones import ResNetCIFAR32
+from lt_plugins.models.build import build_model
 from tests.miniatures import miniature_cfg
 from tests.tool_process import ROOT
 

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from lt_plugins.engine import CPUSyncBatchNorm, convert_sync_batch_norm
+from lt_plugins.engine.sync_batch_norm import CPUSyncBatchNorm, convert_sync_batch_norm
 from tests.gloo import run_gloo
 
 

@@ -9,7 +9,7 @@ import torch
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-from lt_plugins.evaluation import PredictionMetric
+from lt_plugins.evaluation.prediction_metric import PredictionMetric
 
 
 def make_scores(num_samples: int, num_classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation import ClassTable
-from lt_plugins.structures import ClassDistribution
+from lt_plugins.evaluation.class_table import ClassTable
+from lt_plugins.models.structures import ClassDistribution
 
 
 def make_table(known: bool = True) -> ClassTable:

@@ -12,7 +12,10 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation import CalibrationError, PredictionMetric, Predictions, ShotAccuracy
+from lt_plugins.evaluation.calibration_error import CalibrationError
+from lt_plugins.evaluation.prediction_metric import PredictionMetric
+from lt_plugins.evaluation.predictions import Predictions
+from lt_plugins.evaluation.shot_accuracy import ShotAccuracy
 
 from .samples import feed, make_scores
 

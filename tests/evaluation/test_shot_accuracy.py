@@ -13,7 +13,9 @@ from mmengine.logging import MMLogger
 from mmpretrain.registry import METRICS
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation import ClassTable, Predictions, ShotAccuracy
+from lt_plugins.evaluation.class_table import ClassTable
+from lt_plugins.evaluation.predictions import Predictions
+from lt_plugins.evaluation.shot_accuracy import ShotAccuracy
 
 from .samples import feed, make_scores, reference
 

@@ -5,7 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from lt_plugins.structures import ContrastBatch
+from lt_plugins.models.structures import ContrastBatch
 
 
 def random_contrast(num_anchors=6, num_candidates=17, num_classes=4, dim=5, unused=3, seed=0, dtype=torch.float64):

@@ -7,7 +7,7 @@ from mmpretrain.structures import DataSample
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers.labelled_queue import LabelledQueue
-from lt_plugins.structures import ClassDistribution
+from lt_plugins.models.structures import ClassDistribution
 
 NUM_CLASSES = 5
 

@@ -8,7 +8,7 @@ import torch
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 
-from lt_plugins.engine import CheckpointFitHook
+from lt_plugins.engine.hooks import CheckpointFitHook
 from lt_plugins.errors import UserInputError
 from tests.engine.conftest import make_runner  # noqa: F401 (a fixture)
 

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from mmengine.dist import get_rank, get_world_size
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models import ISDAHead, ISDALoss
-from lt_plugins.models.losses.semantic_augmentation import augmented_cross_entropy
+from lt_plugins.models.covariance.semantic_augmentation import augmented_cross_entropy
+from lt_plugins.models.heads import ISDAHead
+from lt_plugins.models.losses import ISDALoss
 from tests.battery import samples
 from tests.gloo import run_gloo
 

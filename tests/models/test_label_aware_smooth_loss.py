@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models import LabelAwareSmoothLoss
+from lt_plugins.models.losses import LabelAwareSmoothLoss
 from lt_plugins.models.losses.label_aware_smooth_loss import smoothed_cross_entropy
 
 COUNTS = [500, 81, 16, 1]

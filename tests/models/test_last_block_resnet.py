@@ -3,7 +3,8 @@
 import torch
 from mmpretrain.registry import MODELS
 
-from lt_plugins.models import FrozenBackboneClassifier, LastBlockResNet
+from lt_plugins.models.backbones import LastBlockResNet
+from lt_plugins.models.classifiers import FrozenBackboneClassifier
 from tests.battery import samples
 
 LAST = "layer4.2."

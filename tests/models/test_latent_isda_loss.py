@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmengine.dist import get_rank, get_world_size
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models import LatentISDALoss
+from lt_plugins.models.losses import LatentISDALoss
 from tests.gloo import run_gloo
 
 LATENTS, CHANNELS = 4, 5

@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models import LCRegHead
-from lt_plugins.models.heads import LatentPool
+from lt_plugins.models.heads import LatentPool, LCRegHead
 from tests.battery import samples
 from tests.models.test_reconstruction_loss import slow_loss as slow_reconstruction_loss
 

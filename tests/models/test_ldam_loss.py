@@ -11,7 +11,8 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models import CosineClsHead, LDAMLoss
+from lt_plugins.models.heads import CosineClsHead
+from lt_plugins.models.losses import LDAMLoss
 from lt_plugins.models.losses.ldam_loss import ldam_loss
 
 COUNTS = [500, 81, 16, 1]

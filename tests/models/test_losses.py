@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses import PaCoLoss, SupConLoss
-from lt_plugins.structures import ContrastBatch
+from lt_plugins.models.structures import ContrastBatch
 from tests.models.reference import paco, random_contrast, supcon
 
 COUNTS = [50, 10, 4, 1]

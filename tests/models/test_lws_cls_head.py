@@ -6,7 +6,7 @@ from mmengine.optim import build_optim_wrapper
 from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.structures import DataSample
 
-from lt_plugins.models import LWSClsHead
+from lt_plugins.models.heads import LWSClsHead
 
 FEATURES = torch.randn(5, 6, generator=torch.Generator().manual_seed(1))
 SAMPLES = [DataSample().set_gt_label(label) for label in (0, 3, 1, 2, 0)]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models import ReconstructionLoss
+from lt_plugins.models.losses import ReconstructionLoss
 
 B, P, D = 3, 5, 4
 

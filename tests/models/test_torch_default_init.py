@@ -9,7 +9,7 @@ import torch
 from mmengine.model import BaseModule, initialize
 from torch import Tensor, nn
 
-import lt_plugins  # noqa: F401 (registers)
+import lt_plugins.plugins  # noqa: F401 (registers)
 
 
 class Parts(BaseModule):

@@ -1,4 +1,4 @@
-"""tools/datasets, run as a user runs them."""
+"""check_data.py and make_lists.py, run as a user runs them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"tools_datasets_{name}", ROOT / "tools/datasets" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"tools_{name}", ROOT / "tools" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -28,7 +28,7 @@ def _load(name: str) -> ModuleType:
 
 
 def _run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "tools/datasets" / f"{name}.py"), *arguments]
+    command = [sys.executable, str(ROOT / "tools" / f"{name}.py"), *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
@@ -40,7 +40,7 @@ def inat(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_inat_lists(inat: Path, tmp_path: Path) -> None:
-    done = _run("inat_to_list", str(inat / "train2018.json"), str(tmp_path / "new/list.txt"))
+    done = _run("make_lists", str(inat / "train2018.json"), str(tmp_path / "new/list.txt"))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "new/list.txt").read_text() == (inat / "iNaturalist18_train.txt").read_text()
     assert "24 images of 8142 categories" in done.stdout
@@ -69,7 +69,7 @@ def test_inat_lists_refuse(
     change(content)
     (tmp_path / "x.json").write_text(json.dumps(content), encoding="utf-8-sig")  # as a Windows editor saves it
     with pytest.raises(SystemExit) as stop:
-        _load("inat_to_list").main([str(tmp_path / "x.json"), str(tmp_path / "list.txt")])
+        _load("make_lists").main([str(tmp_path / "x.json"), str(tmp_path / "list.txt")])
     assert stop.value.code == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "list.txt").exists()
@@ -78,7 +78,7 @@ def test_inat_lists_refuse(
 def test_inat_lists_refuse_a_cut_off_file(inat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x.json").write_text((inat / "train2018.json").read_text()[:-100])
     with pytest.raises(SystemExit):
-        _load("inat_to_list").main([str(tmp_path / "x.json"), str(tmp_path / "list.txt")])
+        _load("make_lists").main([str(tmp_path / "x.json"), str(tmp_path / "list.txt")])
     assert "is not a complete JSON file" in capsys.readouterr().err
 
 
@@ -90,9 +90,9 @@ def _options(root: Path) -> list[str]:
 
 
 def _check(*arguments: str) -> int:
-    """Exit code of tools/datasets/check.py, run in this process."""
+    """Exit code of tools/check_data.py, run in this process."""
     try:
-        _load("check").main([str(ROOT / arguments[0]), *arguments[1:]])
+        _load("check_data").main([str(ROOT / arguments[0]), *arguments[1:]])
     except SystemExit as stop:
         return 0 if stop.code is None else 1
     return 0
@@ -114,7 +114,7 @@ def test_check_lists_what_is_wrong(tmp_path: Path) -> None:
     train[4].write_bytes(b"")
     copied = next((root / "val").glob("*/*.JPEG"))
     copied.write_bytes(train[0].read_bytes())
-    done = _run("check", CONFIG, "--workers", "2", "--max-shown", "5", *_options(root))
+    done = _run("check_data", CONFIG, "--workers", "2", "--max-shown", "5", *_options(root))
     assert done.returncode == 1, done.stderr
     assert "24" in done.stdout
     assert f"train: {train[3]}: OSError: " in done.stdout

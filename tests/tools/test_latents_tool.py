@@ -12,12 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from lt_plugins.datasets import get_class_counts, get_labels
-from lt_plugins.engine import effective_number, measure_latents
-from lt_plugins.engine.cli import load_config
-from lt_plugins.engine.trained_model import build_model, build_plain_dataset
+from lt_plugins.analysis.latents import effective_number, measure_latents
+from lt_plugins.analysis.trained_model import build_plain_dataset
+from lt_plugins.datasets.labels import get_class_counts, get_labels
 from lt_plugins.errors import UserInputError
-from lt_plugins.structures import ClassDistribution
+from lt_plugins.models.build import build_model
+from lt_plugins.models.structures import ClassDistribution
+from lt_plugins.runs.cli import load_config
 from tests.tool_process import ROOT, expect_errors, start_tool
 from tests.visualization.test_html import read
 from tools.analysis.latents import find_class

@@ -18,7 +18,7 @@ CONFIGS = {
     "analysis/latents.py": str(ROOT / "configs/lcreg/lcreg_r32_digits.py"),
     "analysis/subclasses.py": str(ROOT / "configs/sbcl/sbcl_r32_digits_stage1.py"),
     "detection/transfer.py": "--backbones",
-    "models/export_backbone.py": EVIL,
+    "export.py": EVIL,
 }
 
 # How each tool that reads checkpoints is called; ``--resume`` alone follows the file last_checkpoint of the work dir.
@@ -35,7 +35,7 @@ COMMANDS = {
     "analysis/subclasses.py": [[EVIL]],
     "detection/predict.py": [[EVIL, str(ROOT / "docs/images/pseudo_attributes_digits.png"), "-o", "out"]],
     "detection/transfer.py": [[EVIL]],
-    "models/export_backbone.py": [["out.pth"]],
+    "export.py": [["out.pth"]],
 }
 CASES = [(tool, arguments) for tool, calls in COMMANDS.items() for arguments in calls]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lt_plugins.evaluation import RunFolder
+from lt_plugins.runs.run_folder import RunFolder
 from tools.dev import readme_tables, record_result
 
 CONFIG = "configs/baselines/ce/ce_r32_cifar100-lt100_folder_20e.py"

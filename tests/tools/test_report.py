@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation import RunFolder, ShotAccuracy
-from lt_plugins.evaluation.run_start import next_start_number, record_start
+from lt_plugins.evaluation.shot_accuracy import ShotAccuracy
+from lt_plugins.runs.run_folder import RunFolder
+from lt_plugins.runs.run_start import next_start_number, record_start
 from tests.evaluation.samples import feed, make_scores
 from tests.visualization.test_html import Reader
-from tools.analysis import report
+from tools import report
 
 CONFIG = """custom = list(range(3))
 model = dict(
@@ -255,7 +256,7 @@ def test_pickles_are_not_read(tmp_path: Path) -> None:
 
 
 def test_command_line(work_dir: Path) -> None:
-    command = [sys.executable, "tools/analysis/report.py", str(work_dir / "nowhere")]
+    command = [sys.executable, "tools/report.py", str(work_dir / "nowhere")]
     missing = subprocess.run(command, capture_output=True, text=True, check=False)
     assert missing.returncode == 1
     (line,) = [line for line in missing.stderr.splitlines() if line.startswith("error: ")]

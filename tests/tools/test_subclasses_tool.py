@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from lt_plugins.datasets import get_labels
-from lt_plugins.engine.checkpoint import load_checkpoint
-from lt_plugins.engine.cli import load_config
-from lt_plugins.engine.trained_model import build_plain_dataset
+from lt_plugins.analysis.trained_model import build_plain_dataset
+from lt_plugins.checkpoints.checkpoint import load_checkpoint
+from lt_plugins.datasets.labels import get_labels
+from lt_plugins.runs.cli import load_config
 from lt_plugins.visualization import FigurePage
 from tests.tool_process import ROOT, expect_errors, run_tool, start_tool
 from tests.visualization.test_html import read

@@ -7,8 +7,9 @@ import shutil
 import signal
 from pathlib import Path
 
-from lt_plugins.engine import load_checkpoint
-from lt_plugins.evaluation import RunFolder, mean_and_spread
+from lt_plugins.checkpoints.checkpoint import load_checkpoint
+from lt_plugins.runs.run_folder import RunFolder
+from lt_plugins.runs.tables import mean_and_spread
 from tests.tool_process import ROOT, expect_errors, run_tool, start_tool
 
 LCREG = ROOT / "configs" / "lcreg" / "lcreg_r32_digits.py"

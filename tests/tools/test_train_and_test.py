@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lt_plugins.engine import load_checkpoint
+from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from tests.tool_process import ROOT, run_tool
 
 CONFIG = str(ROOT / "configs/baselines/ce/ce_r32_digits.py")

@@ -10,8 +10,9 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from lt_plugins.visualization import LatentRow, draw_latent_rows, figure_to_png, plot_latent_usage
-from lt_plugins.visualization.latent_usage import order_latents
+from lt_plugins.analysis.figures import LatentRow, draw_latent_rows, plot_latent_usage
+from lt_plugins.analysis.figures.latent_usage import order_latents
+from lt_plugins.visualization import figure_to_png
 from lt_plugins.visualization.style import GROUP_COLORS, RUN_COLORS
 from tests.visualization.layout import assert_apart
 from tests.visualization.test_figures import SIZES, Problem, assert_no_overlap, visible_labels

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from lt_plugins.visualization import figure_to_png, plot_embedding, plot_subclass_distances, plot_subclass_sizes
+from lt_plugins.analysis.figures import plot_subclass_distances, plot_subclass_sizes
+from lt_plugins.visualization import figure_to_png, plot_embedding
 from lt_plugins.visualization.style import GROUP_COLORS
 
 

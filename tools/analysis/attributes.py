@@ -13,7 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lt_plugins.engine.analysis import (
+from lt_plugins.analysis.attribute_gallery import AttributeGallery
+from lt_plugins.analysis.attributes import locate_attributes, retrieve_attributes
+from lt_plugins.analysis.figures import AttributeRow, draw_attribute_grid
+from lt_plugins.analysis.page import (
     add_analysis_arguments,
     add_query_arguments,
     all_class_names,
@@ -27,14 +30,12 @@ from lt_plugins.engine.analysis import (
     open_page,
     require_head,
 )
-from lt_plugins.engine.attribute_gallery import AttributeGallery
-from lt_plugins.engine.attributes import locate_attributes, retrieve_attributes
-from lt_plugins.engine.checkpoint import guard_pickles
-from lt_plugins.engine.cli import ToolParser, load_config, user_errors
-from lt_plugins.engine.trained_model import build_plain_dataset, load_trained_model
+from lt_plugins.analysis.trained_model import build_plain_dataset, load_trained_model
+from lt_plugins.checkpoints.checkpoint import guard_pickles
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.heads import LPAHead
-from lt_plugins.visualization import AttributeRow, FigurePage, draw_attribute_grid
+from lt_plugins.runs.cli import ToolParser, load_config, user_errors
+from lt_plugins.visualization import FigurePage
 
 HOW_TO_READ = (
     "A row belongs to one pseudo-attribute; below its name stands how many classes it describes. The yellow mark is "

@@ -15,8 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lt_plugins.datasets import get_labels
-from lt_plugins.engine.analysis import (
+from lt_plugins.analysis.figures import draw_attribute_grid, draw_latent_rows, plot_latent_usage
+from lt_plugins.analysis.latent_gallery import LatentGallery
+from lt_plugins.analysis.latents import effective_number, least_effective_number, measure_latents
+from lt_plugins.analysis.page import (
     add_analysis_arguments,
     add_query_arguments,
     all_class_names,
@@ -29,13 +31,12 @@ from lt_plugins.engine.analysis import (
     open_page,
     require_head,
 )
-from lt_plugins.engine.checkpoint import guard_pickles
-from lt_plugins.engine.cli import ToolParser, load_config, user_errors
-from lt_plugins.engine.latent_gallery import LatentGallery
-from lt_plugins.engine.latents import effective_number, least_effective_number, measure_latents
-from lt_plugins.engine.trained_model import build_plain_dataset, load_trained_model
+from lt_plugins.analysis.trained_model import build_plain_dataset, load_trained_model
+from lt_plugins.checkpoints.checkpoint import guard_pickles
+from lt_plugins.datasets.labels import get_labels
 from lt_plugins.errors import UserInputError
-from lt_plugins.visualization import FigurePage, draw_attribute_grid, draw_latent_rows, plot_latent_usage
+from lt_plugins.runs.cli import ToolParser, load_config, user_errors
+from lt_plugins.visualization import FigurePage
 
 WEIGHTS_NOTE = (
     "An image is rebuilt from all {number} latent categories. The weights are the softmax of similarities from 0 to 1, "

@@ -16,10 +16,8 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from lt_plugins.clustering import subclass_distances, subclass_sizes, tail_sizes
-from lt_plugins.datasets import get_labels
-from lt_plugins.engine import gather_features
-from lt_plugins.engine.analysis import (
+from lt_plugins.analysis.figures import plot_subclass_distances, plot_subclass_sizes
+from lt_plugins.analysis.page import (
     add_analysis_arguments,
     all_class_names,
     check_device,
@@ -28,18 +26,15 @@ from lt_plugins.engine.analysis import (
     not_clustered_error,
     open_page,
 )
-from lt_plugins.engine.checkpoint import guard_pickles
-from lt_plugins.engine.cli import ToolParser, load_config, user_errors
-from lt_plugins.engine.trained_model import build_plain_dataset, load_trained_model
+from lt_plugins.analysis.trained_model import build_plain_dataset, load_trained_model
+from lt_plugins.checkpoints.checkpoint import guard_pickles
+from lt_plugins.clustering import subclass_distances, subclass_sizes, tail_sizes
+from lt_plugins.datasets.labels import get_labels
+from lt_plugins.engine.features import gather_features
 from lt_plugins.errors import UserInputError
-from lt_plugins.structures import ClassDistribution
-from lt_plugins.visualization import (
-    FigurePage,
-    plot_embedding,
-    plot_subclass_distances,
-    plot_subclass_sizes,
-    tsne_points,
-)
+from lt_plugins.models.structures import ClassDistribution
+from lt_plugins.runs.cli import ToolParser, load_config, user_errors
+from lt_plugins.visualization import FigurePage, plot_embedding, tsne_points
 
 DISTANCE_NOTE = (
     "For each image, the mean Euclidean distance of its projection (a unit vector) to those of its class and of its "

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from PIL import Image
 
+from lt_plugins.analysis.page import check_device
+from lt_plugins.analysis.trained_model import load_trained_model
 from lt_plugins.atomic_write import atomic_write, check_output
+from lt_plugins.checkpoints.checkpoint import guard_pickles
 from lt_plugins.compat import check_detection
 from lt_plugins.datasets.class_names import check_same_classes
 from lt_plugins.datasets.image_file import DEFAULT_MAX_PIXELS, check_max_pixels
 from lt_plugins.datasets.integrity import DECODE_ERRORS, decode_image, describe_decode_error
 from lt_plugins.datasets.text_file import show_path
-from lt_plugins.engine.analysis import check_device
-from lt_plugins.engine.checkpoint import guard_pickles
-from lt_plugins.engine.cli import ToolParser, add_config_arguments, add_pickle_argument, load_config, user_errors
-from lt_plugins.engine.trained_model import load_trained_model
 from lt_plugins.errors import UserInputError
+from lt_plugins.runs.cli import ToolParser, add_config_arguments, add_pickle_argument, load_config, user_errors
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from lt_plugins.atomic_write import atomic_write
+from lt_plugins.checkpoints.backbone import RANDOM_BACKBONE, read_backbone
+from lt_plugins.checkpoints.checkpoint import guard_pickles
 from lt_plugins.compat import check_detection
-from lt_plugins.engine.backbone import RANDOM_BACKBONE, read_backbone
-from lt_plugins.engine.checkpoint import guard_pickles
-from lt_plugins.engine.cli import ToolParser, add_pickle_argument, load_config, user_errors
-from lt_plugins.engine.trained_model import build_model
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation import markdown_table, published_results, transfer_rows
-from lt_plugins.evaluation.transfer_table import NUMERIC_COLUMNS, TRANSFER_HEADER
+from lt_plugins.models.build import build_model
+from lt_plugins.runs.cli import ToolParser, add_pickle_argument, load_config, user_errors
+from lt_plugins.runs.metafile import published_results
+from lt_plugins.runs.tables import markdown_table
+from lt_plugins.runs.transfer_table import NUMERIC_COLUMNS, TRANSFER_HEADER, transfer_rows
 from lt_plugins.visualization import HtmlReport
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from lt_plugins.atomic_write import atomic_write
-from lt_plugins.engine.cli import ToolParser, user_errors
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation import TransferRun, markdown_table, mean_and_spread, transfer_rows
-from lt_plugins.evaluation.transfer_table import NUMERIC_COLUMNS, TRANSFER_HEADER
+from lt_plugins.runs.cli import ToolParser, user_errors
+from lt_plugins.runs.tables import markdown_table, mean_and_spread
+from lt_plugins.runs.transfer_table import NUMERIC_COLUMNS, TRANSFER_HEADER, TransferRun, transfer_rows
 from lt_plugins.unreadable import read_json, read_yaml, refuse_unreadable
 
 ROOT = Path(__file__).resolve().parents[2]

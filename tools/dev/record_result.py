@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from lt_plugins.atomic_write import atomic_write, check_output
-from lt_plugins.engine.cli import ToolParser, user_errors
-from lt_plugins.engine.config import read_config
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation import RunFolder, detection_metrics
+from lt_plugins.runs.cli import ToolParser, user_errors
+from lt_plugins.runs.config import read_config
+from lt_plugins.runs.run_folder import RunFolder
+from lt_plugins.runs.transfer_table import detection_metrics
 from lt_plugins.unreadable import read_json, refuse_unreadable
 
 ROOT = Path(__file__).resolve().parents[2]

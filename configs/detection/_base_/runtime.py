@@ -1,6 +1,6 @@
 _base_ = "mmdet::_base_/default_runtime.py"
 
-custom_imports = dict(imports=["lt_plugins", "lt_plugins.detection"], allow_failed_imports=False)
+custom_imports = dict(imports=["lt_plugins.plugins", "lt_plugins.detection"], allow_failed_imports=False)
 
 default_hooks = dict(
     checkpoint=dict(

@@ -2,4 +2,6 @@
 
 from .class_aware_sampler import ClassAwareSampler
 
-__all__ = ["ClassAwareSampler"]
+__all__ = [
+    "ClassAwareSampler",
+]

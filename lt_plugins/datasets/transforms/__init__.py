@@ -1,13 +1,9 @@
 """Transforms that mmcv and mmpretrain lack."""
 
-from lt_plugins.datasets.transforms.clipped_cutout import ClippedCutout
-from lt_plugins.datasets.transforms.floor_posterize import FloorPosterize
-from lt_plugins.datasets.transforms.load_image import LoadImage
-from lt_plugins.datasets.transforms.random_interpolation import (
-    RandomInterpolationRotate,
-    RandomInterpolationShear,
-    RandomInterpolationTranslate,
-)
+from .clipped_cutout import ClippedCutout
+from .floor_posterize import FloorPosterize
+from .load_image import LoadImage
+from .random_interpolation import RandomInterpolationRotate, RandomInterpolationShear, RandomInterpolationTranslate
 
 __all__ = [
     "ClippedCutout",

@@ -86,7 +86,7 @@ class LoadImage(LoadImageFromFile):
                 return None
             reason = error if isinstance(error, ImageFileError) else "cannot be decoded"
             raise UserInputError(
-                f"cannot read image {show_path(path)} ({reason}); tools/datasets/check.py CONFIG lists every bad file"
+                f"cannot read image {show_path(path)} ({reason}); tools/check_data.py CONFIG lists every bad file"
             ) from error
         return image
 

@@ -12,18 +12,18 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import HOOKS
 from torch import nn
 
-from lt_plugins.engine.accumulation import accumulating_wrappers, step_followers
-from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
-from lt_plugins.structures import FollowsSteps
+from lt_plugins.models.accumulation import accumulating_wrappers, step_followers
+from lt_plugins.models.structures import FollowsSteps
+from lt_plugins.models.unwrap import unwrap_model
 
 
 @HOOKS.register_module()
 class AccumulationHook(Hook):
     """Makes ``optim_wrapper.accumulative_counts=n`` mean what a batch ``n`` times as large means.
 
-    * Modules whose state follows optimiser steps (:class:`~lt_plugins.structures.FollowsSteps`: key encoder, queue,
-      covariances of latent categories) learn where in a step each forward pass lies.
+    * Modules whose state follows optimiser steps (:class:`~lt_plugins.models.structures.FollowsSteps`: key encoder,
+      queue, covariances of latent categories) learn where in a step each forward pass lies.
     * An epoch ends with an optimiser step: its last one takes the mean over the batches that are left, as the last
       batch of an epoch may be smaller. mmengine lets the gradient pend over the end of the epoch, where no checkpoint
       holds it, so that a resumed run would differ.

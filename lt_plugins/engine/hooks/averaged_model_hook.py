@@ -12,9 +12,9 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch import nn
 
-from lt_plugins.engine.accumulation import accumulating_wrappers
 from lt_plugins.engine.sized_buffers import copy_sized_buffers
-from lt_plugins.engine.unwrap import unwrap_model
+from lt_plugins.models.accumulation import accumulating_wrappers
+from lt_plugins.models.unwrap import unwrap_model
 
 
 @HOOKS.register_module()

@@ -8,10 +8,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 from mmpretrain.registry import HOOKS
 
-from lt_plugins.engine.checkpoint import find_resume_problem
-from lt_plugins.engine.checkpoint_fit import Purpose, check_checkpoint_fit, is_frozen
-from lt_plugins.engine.unwrap import unwrap_model
+from lt_plugins.checkpoints.checkpoint import find_resume_problem
+from lt_plugins.checkpoints.checkpoint_fit import Purpose, check_checkpoint_fit, is_frozen
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.unwrap import unwrap_model
 
 
 @HOOKS.register_module()
@@ -20,7 +20,7 @@ class CheckpointFitHook(Hook):
 
     mmengine loads what fits and warns about the rest, so a test of the wrong checkpoint reports chance accuracy, and a
     resume starts from random weights. A model that names ``initialised_parts``, such as
-    :class:`~lt_plugins.models.FrozenBackboneClassifier`, is initialised by those parts of a checkpoint only.
+    :class:`.FrozenBackboneClassifier`, is initialised by those parts of a checkpoint only.
 
     Args:
         min_backbone_fraction (float): How many of the backbone's tensors ``load_from`` must fill; the rest stays

@@ -12,10 +12,10 @@ from mmpretrain.registry import HOOKS
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from lt_plugins.datasets import get_class_counts
-from lt_plugins.engine.unwrap import unwrap_model
+from lt_plugins.datasets.labels import get_class_counts
 from lt_plugins.errors import UserInputError
-from lt_plugins.structures import ClassDistribution
+from lt_plugins.models.structures import ClassDistribution
+from lt_plugins.models.unwrap import unwrap_model
 
 
 @HOOKS.register_module()

@@ -9,9 +9,9 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch import nn
 
-from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.losses.semantic_augmentation import SemanticAugmentation
+from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
+from lt_plugins.models.unwrap import unwrap_model
 
 
 @HOOKS.register_module()

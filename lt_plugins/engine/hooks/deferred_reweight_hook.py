@@ -8,8 +8,8 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch import Tensor
 
-from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.unwrap import unwrap_model
 
 
 @HOOKS.register_module()

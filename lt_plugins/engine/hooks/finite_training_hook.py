@@ -16,10 +16,10 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import HOOKS
 from torch import Tensor
 
+from lt_plugins.checkpoints.finite import check_finite_checkpoint, describe_non_finite, find_non_finite
 from lt_plugins.engine.batch_norm_rollback import BatchNormRollback
-from lt_plugins.engine.finite import check_finite_checkpoint, describe_non_finite, find_non_finite
-from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.unwrap import unwrap_model
 
 
 @HOOKS.register_module()
@@ -289,6 +289,6 @@ def _advice(runner: Runner) -> str:
     return (
         f"{kept}. Likely causes: a learning rate that is too high (now {max(_rates(runner), default=0.0):g}; lower "
         "optim_wrapper.optimizer.lr, warm up, or clip gradients by optim_wrapper.clip_grad), broken images or labels "
-        "(tools/datasets/check.py), the logarithm of or a division by zero in a loss"
+        "(tools/check_data.py), the logarithm of or a division by zero in a loss"
         + (", half precision that overflows (train without --amp, or with dtype='bfloat16')." if half else ".")
     )

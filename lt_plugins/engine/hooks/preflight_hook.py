@@ -10,12 +10,12 @@ from mmengine.runner import BaseLoop, Runner
 from mmpretrain.registry import HOOKS
 from torch.utils.data import DataLoader
 
+from lt_plugins.checks.global_batch import check_global_batch
+from lt_plugins.checks.preflight import Allowed, check_data, check_setup, describe_device, preflight_summary
+from lt_plugins.checks.training_settings import check_work_left
 from lt_plugins.datasets.class_names import checkpoint_classes
-from lt_plugins.engine.global_batch import check_global_batch
-from lt_plugins.engine.preflight import Allowed, check_data, check_setup, describe_device, preflight_summary
-from lt_plugins.engine.training_settings import check_work_left
-from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.unwrap import unwrap_model
 
 EVERY_RUN = (
     "AccumulationHook",

@@ -9,13 +9,13 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS, TASK_UTILS
 
-from lt_plugins.datasets import replace_pipeline
-from lt_plugins.engine.attribute_clustering import AttributeClustering
-from lt_plugins.engine.clustering_task import ClusteringTask, FeaturePass
-from lt_plugins.engine.subclass_clustering import SubclassClustering
-from lt_plugins.engine.trained_model import find_test_pipeline
-from lt_plugins.engine.unwrap import unwrap_model
+from lt_plugins.datasets.build import find_test_pipeline
+from lt_plugins.datasets.labels import replace_pipeline
+from lt_plugins.engine.clusterings.attribute_clustering import AttributeClustering
+from lt_plugins.engine.clusterings.clustering_task import ClusteringTask, FeaturePass
+from lt_plugins.engine.clusterings.subclass_clustering import SubclassClustering
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.unwrap import unwrap_model
 
 TASKS: tuple[type[ClusteringTask], ...] = (AttributeClustering, SubclassClustering)
 

@@ -9,11 +9,11 @@ from mmpretrain.registry import HOOKS
 from torch import Tensor
 
 from lt_plugins.clustering import class_temperatures, subclass_sizes
+from lt_plugins.engine.clusterings.subclass_clustering import SubclassClustering
 from lt_plugins.engine.hooks.recluster_hook import ReclusterHook
-from lt_plugins.engine.subclass_clustering import SubclassClustering
-from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses import SBCLLoss
+from lt_plugins.models.unwrap import unwrap_model
 
 MODES = ("exp", "linear")
 

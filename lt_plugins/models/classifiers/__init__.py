@@ -5,4 +5,9 @@ from .momentum_classifier import MomentumClassifier
 from .two_view_classifier import TwoViewClassifier
 from .two_view_data_preprocessor import TwoViewDataPreprocessor
 
-__all__ = ["FrozenBackboneClassifier", "MomentumClassifier", "TwoViewClassifier", "TwoViewDataPreprocessor"]
+__all__ = [
+    "FrozenBackboneClassifier",
+    "MomentumClassifier",
+    "TwoViewClassifier",
+    "TwoViewDataPreprocessor",
+]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers.two_view_classifier import TwoViewClassifier, sample_indices
-from lt_plugins.structures import ContrastBatch
+from lt_plugins.models.structures import ContrastBatch
 
 
 @MODELS.register_module()

@@ -15,7 +15,7 @@ from torch.distributed.nn.functional import all_gather as all_gather_with_grad
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers.labelled_queue import LabelledQueue
-from lt_plugins.structures import ContrastBatch, FollowsSteps
+from lt_plugins.models.structures import ContrastBatch, FollowsSteps
 
 
 @MODELS.register_module()

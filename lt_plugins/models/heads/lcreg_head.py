@@ -45,7 +45,7 @@ class LCRegHead(LWSClsHead):
 
     It reads feature maps, so the model has no neck (``neck=[]``, which averages nothing). The second stage uses the
     same head with ``recon_weight=0, aug_weight=0, learn_scale=True`` and label-aware smoothing in a
-    :class:`~lt_plugins.models.FrozenBackboneClassifier`, which takes over and freezes the latent pool (named in
+    :class:`.FrozenBackboneClassifier`, which takes over and freezes the latent pool (named in
     ``feature_parts``) along with the backbone.
 
     No code was published; what the paper leaves open is decided as follows (``docs/lcreg.md`` says why):

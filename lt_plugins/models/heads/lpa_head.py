@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.heads.paco_head import PaCoHead
-from lt_plugins.structures import ContrastBatch
+from lt_plugins.models.structures import ContrastBatch
 
 
 @MODELS.register_module()

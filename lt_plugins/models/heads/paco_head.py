@@ -7,7 +7,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-from lt_plugins.structures import ContrastBatch
+from lt_plugins.models.structures import ContrastBatch
 
 
 @MODELS.register_module()

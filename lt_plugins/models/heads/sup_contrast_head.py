@@ -9,7 +9,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from lt_plugins.structures import ClassDistribution, ContrastBatch
+from lt_plugins.models.structures import ClassDistribution, ContrastBatch
 
 
 @MODELS.register_module()

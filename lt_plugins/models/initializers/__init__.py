@@ -2,4 +2,6 @@
 
 from .torch_default_init import TorchDefaultInit
 
-__all__ = ["TorchDefaultInit"]
+__all__ = [
+    "TorchDefaultInit",
+]

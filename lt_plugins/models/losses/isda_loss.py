@@ -8,15 +8,15 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.losses.semantic_augmentation import SemanticAugmentation
-from lt_plugins.structures import group_sums, sums_to_moments, update_moments
+from lt_plugins.models.covariance import group_sums, sums_to_moments, update_moments
+from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
 
 
 @MODELS.register_module()
 class ISDALoss(SemanticAugmentation):
     r"""Cross-entropy of infinitely many features, each class's own drawn from a Gaussian around them.
 
-    The bound is :func:`~lt_plugins.models.losses.semantic_augmentation.augmented_cross_entropy`. In training mode the
+    The bound is :func:`.augmented_cross_entropy`. In training mode the
     features first enter the running covariance of their class (buffers ``class_count``, ``class_mean``,
     ``class_covariance``; of all processes together, without gradient), then the loss is computed with it, as in the
     released code. Gradient flows to the classifier through the quadratic form too. With accumulated gradients each

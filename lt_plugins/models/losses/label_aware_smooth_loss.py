@@ -12,7 +12,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.structures import ClassDistribution
+from lt_plugins.models.structures import ClassDistribution
 
 # From the place of a class between the rarest (0) and the most frequent (1) to that of its smoothing.
 SHAPES = {

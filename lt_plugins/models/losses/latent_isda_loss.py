@@ -10,8 +10,8 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.losses.semantic_augmentation import SemanticAugmentation
-from lt_plugins.structures import GroupSums, Moments, group_sums, sums_to_moments, update_moments
+from lt_plugins.models.covariance import GroupSums, Moments, group_sums, sums_to_moments, update_moments
+from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
 
 SOURCES = ("trajectory", "assigned")
 

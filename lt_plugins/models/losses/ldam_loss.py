@@ -8,7 +8,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.structures import ClassDistribution
+from lt_plugins.models.structures import ClassDistribution
 
 
 def ldam_loss(logits: Tensor, labels: Tensor, margins: Tensor, scale: float, class_weight: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses.supcon_loss import supcon_loss
-from lt_plugins.structures import ContrastBatch
+from lt_plugins.models.structures import ContrastBatch
 
 
 def sbcl_loss(

@@ -2,4 +2,6 @@
 
 from .mlp_projector import MLPProjector
 
-__all__ = ["MLPProjector"]
+__all__ = [
+    "MLPProjector",
+]

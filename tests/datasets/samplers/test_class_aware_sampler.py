@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.dataset import DefaultSampler
 
-from lt_plugins.datasets import ClassAwareSampler
+from lt_plugins.datasets.samplers import ClassAwareSampler
 from lt_plugins.errors import UserInputError
 from tests.engine.conftest import MakeRunner, make_runner  # noqa: F401 (a fixture)
 from tests.gloo import run_gloo

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lt_plugins.datasets import LoadImage
+from lt_plugins.datasets.transforms import LoadImage
 from lt_plugins.errors import UserInputError
 from tests.miniatures import write_image
 
@@ -118,5 +118,5 @@ def test_unreadable(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "x.jpg"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UserInputError, match=r"cannot read image .*x.jpg .*tools/datasets/check.py CONFIG"):
+    with pytest.raises(UserInputError, match=r"cannot read image .*x.jpg .*tools/check_data.py CONFIG"):
         LoadImage()({"img_path": str(path)})

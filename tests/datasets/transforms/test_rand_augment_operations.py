@@ -11,7 +11,7 @@ import pytest
 from mmengine.config import Config
 from mmpretrain.registry import TRANSFORMS
 
-import lt_plugins  # noqa: F401 (registers)
+import lt_plugins.plugins  # noqa: F401 (registers)
 from lt_plugins.datasets.transforms import FloorPosterize
 
 OPERATIONS: dict[str, Any] = {

@@ -11,7 +11,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS, OPTIM_WRAPPERS
 from mmengine.runner import Runner
 
-from lt_plugins.engine.unwrap import unwrap_model
+from lt_plugins.models.unwrap import unwrap_model
 
 
 @HOOKS.register_module(force=True)

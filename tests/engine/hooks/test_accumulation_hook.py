@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lt_plugins.engine.hooks.accumulation_hook import AccumulationHook, check_intervals
-from lt_plugins.engine.unwrap import unwrap_model
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses import LatentISDALoss
-from lt_plugins.structures import FollowsSteps
+from lt_plugins.models.structures import FollowsSteps
+from lt_plugins.models.unwrap import unwrap_model
 from tests.battery import NUM_CLASSES, noise, samples
 from tests.engine.conftest import MakeRunner
 

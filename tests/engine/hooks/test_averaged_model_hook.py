@@ -12,7 +12,8 @@ from mmengine.hooks import EMAHook
 from mmengine.model import MMDistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from lt_plugins.engine import copy_sized_buffers, load_checkpoint
+from lt_plugins.checkpoints.checkpoint import load_checkpoint
+from lt_plugins.engine.sized_buffers import copy_sized_buffers
 from lt_plugins.models.losses import SBCLLoss
 from tests.engine.conftest import MakeRunner
 from tests.engine.hooks.test_subclass_hooks import make_sbcl_runner

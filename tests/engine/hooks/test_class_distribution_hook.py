@@ -9,10 +9,10 @@ import torch
 from mmengine.evaluator import BaseMetric
 from torch import Tensor, nn
 
-from lt_plugins.engine import load_checkpoint
+from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from lt_plugins.engine.hooks.class_distribution_hook import ClassDistributionHook, find_num_classes
 from lt_plugins.errors import UserInputError
-from lt_plugins.structures import ClassDistribution
+from lt_plugins.models.structures import ClassDistribution
 from tests.engine.conftest import MakeRunner
 
 

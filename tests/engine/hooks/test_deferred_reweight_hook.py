@@ -9,9 +9,9 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from lt_plugins.engine import DeferredReweightHook
+from lt_plugins.engine.hooks import DeferredReweightHook
 from lt_plugins.errors import UserInputError
-from lt_plugins.structures import ClassDistribution
+from lt_plugins.models.structures import ClassDistribution
 from tests.engine.conftest import MakeRunner
 
 LDAM = {

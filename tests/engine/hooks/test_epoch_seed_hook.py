@@ -12,8 +12,9 @@ import torch
 from mmengine.dataset import worker_init_fn
 from torch.utils.data import DataLoader, Dataset
 
-from lt_plugins.engine import EpochSeedHook, epoch_worker_init
+from lt_plugins.engine.hooks import EpochSeedHook
 from lt_plugins.engine.hooks.epoch_seed_hook import check_workers
+from lt_plugins.engine.worker_init import epoch_worker_init
 from lt_plugins.errors import UserInputError
 from tests.engine.conftest import MakeRunner
 

@@ -12,11 +12,12 @@ from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 from mmengine.runner import Runner
 
-from lt_plugins.engine import find_last_checkpoint, load_checkpoint
-from lt_plugins.engine.finite import check_finite_checkpoint
-from lt_plugins.engine.hooks import FiniteTrainingHook, SafeCheckpointHook
+from lt_plugins.checkpoints.checkpoint import find_last_checkpoint, load_checkpoint
+from lt_plugins.checkpoints.finite import check_finite_checkpoint
+from lt_plugins.engine.hooks import FiniteTrainingHook
 from lt_plugins.engine.hooks.finite_training_hook import explain_failure
 from lt_plugins.errors import UserInputError
+from lt_plugins.runs.hooks import SafeCheckpointHook
 from tests.engine.conftest import MakeRunner
 from tests.engine.hooks.poison_hook import PoisonHook
 from tests.engine.test_distributed import free_port
@@ -194,7 +195,7 @@ def config(folder: Path, poison: str) -> Path:
     path = folder / "poisoned.py"
     path.write_text(
         f"_base_ = [{str(ROOT / 'configs/baselines/ce/ce_r32_digits.py')!r}]\n"
-        "custom_imports = dict(imports=['lt_plugins', 'tests.engine.hooks.poison_hook'], allow_failed_imports=False)\n"
+        "custom_imports = dict(imports=['lt_plugins.plugins', 'tests.engine.hooks.poison_hook'])\n"
         f"custom_hooks = [*_base_.custom_hooks, {poison}]\n"
         "model = dict(backbone=dict(depth=20))\n"
         "train_dataloader = dict(batch_size=4, dataset=dict(max_count=16, imbalance_factor=8))\n"

@@ -13,18 +13,14 @@ import torch.nn.functional as F
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from lt_plugins.clustering import KMeansResult, kmeans, match_prototypes
-from lt_plugins.datasets import replace_pipeline
-from lt_plugins.engine import (
-    AttributeClustering,
-    ReclusterHook,
-    SubclassClustering,
-    attribute_clustering,
-    load_checkpoint,
-)
-from lt_plugins.engine.cli import load_config
+from lt_plugins.datasets.labels import replace_pipeline
+from lt_plugins.engine.clusterings import AttributeClustering, SubclassClustering, attribute_clustering
+from lt_plugins.engine.hooks import ReclusterHook
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.heads import LPAHead, SupContrastHead
+from lt_plugins.runs.cli import load_config
 from tests.clustering.test_local_attributes import slow_balanced_sample
 from tests.gloo import run_gloo
 from tests.random_state import random_state_untouched

@@ -10,10 +10,11 @@ import torch
 from mmengine.runner import Runner
 from torch import Tensor
 
+from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from lt_plugins.clustering import class_temperatures, subclass_clusters, subclass_sizes
-from lt_plugins.datasets import replace_pipeline
-from lt_plugins.engine import ReclusterHook, TemperatureHook, load_checkpoint
-from lt_plugins.engine.subclass_clustering import SubclassClustering, describe_sizes
+from lt_plugins.datasets.labels import replace_pipeline
+from lt_plugins.engine.clusterings.subclass_clustering import SubclassClustering, describe_sizes
+from lt_plugins.engine.hooks import ReclusterHook, TemperatureHook
 from lt_plugins.errors import UserInputError
 from tests.engine.hooks.test_recluster_hook import make_runner, recorded_epochs, the_hook
 from tests.gloo import run_gloo

@@ -1,0 +1,1 @@
+"""Analysis of trained models: attributes, latent categories, subclasses, as pages."""

@@ -1,0 +1,1 @@
+"""Checkpoint files: reading, checking, fitting and exporting."""

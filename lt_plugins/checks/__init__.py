@@ -1,0 +1,1 @@
+"""Checks before the first step: config, components, sizes, images, metrics."""

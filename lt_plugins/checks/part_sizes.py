@@ -1,0 +1,199 @@
+"""Do the parts of a model fit each other and the data? Found out with one image before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmpretrain.models import ImageClassifier
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
+from torch.utils.data import DataLoader
+
+from lt_plugins.errors import UserInputError
+from lt_plugins.models.classifiers import FrozenBackboneClassifier, MomentumClassifier, TwoViewClassifier
+
+
+def check_part_sizes(model: Any, loader: DataLoader[Any], sample: Any, world_size: int) -> None:
+    """Pass one empty image through backbone, neck, head and projector, and compare what comes out.
+
+    It runs in evaluation mode, without gradient, on an image of the size of a training image, so that neither weights,
+    running statistics, random state nor training flags change.
+
+    Args:
+        model (nn.Module): The classifier, without wrappers.
+        loader (DataLoader): The training data.
+        sample (Any): An item of its data set.
+        world_size (int): Number of processes.
+
+    Raises:
+        UserInputError: If the images are not what the model takes, a part does not take what the part before it gives,
+            a projection or the scores have another length than what they are compared with, a queue is smaller than a
+            batch, or batch norm would meet a single value a channel.
+    """
+    if not isinstance(getattr(model, "backbone", None), nn.Module):
+        return  # nothing whose parts are known
+    views = _views(model, sample)
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    with _evaluating(model), torch.no_grad(), _batch_norm_rows(model) as rows:
+        image = torch.zeros(1, *views[0].shape, dtype=views[0].dtype, device=device)
+        name = type(model.data_preprocessor).__name__
+        image = _run(lambda: model.data_preprocessor({"inputs": image})["inputs"], name, image, "the data set")
+        feats = _run(lambda: model.backbone(image), _named(model, "backbone"), image, name)
+        last = "backbone"
+        if getattr(model, "neck", None) is not None and not _is_empty(model.neck):
+            feats = _run(lambda: model.neck(feats), _named(model, "neck"), feats, _named(model, last))
+            last = "neck"
+        if isinstance(getattr(model, "projector", None), nn.Module):
+            projection = _run(
+                lambda: model.projector(feats[-1:]), _named(model, "projector"), feats, _named(model, last)
+            )
+            _check_projection(model, projection[-1].shape[-1])
+        head = getattr(model, "head", None)
+        if isinstance(head, nn.Module):
+            logits = _run(lambda: head(feats), _named(model, "head"), feats, _named(model, last))
+            num_classes = getattr(head, "num_classes", None)
+            if isinstance(logits, Tensor) and num_classes is not None and logits.shape[-1] != num_classes:
+                raise UserInputError(
+                    f"{_named(model, 'head')} gives {logits.shape[-1]} scores for num_classes={num_classes}."
+                )
+    batch_size = int(getattr(loader.batch_sampler, "batch_size", None) or 0)
+    queue_size = getattr(getattr(model, "queue", None), "size", 0)
+    if 0 < queue_size < batch_size * world_size:
+        raise UserInputError(
+            f"model.queue_size={queue_size} is smaller than the batch of all processes ({batch_size * world_size}); "
+            "set it to at least that, or 0 for no queue."
+        )
+    _check_single_images(model, loader, rows, world_size)
+
+
+def smallest_batch(loader: DataLoader[Any]) -> int:
+    """Images in the smallest batch of an epoch, usually the last one; 0 if the loader does not say.
+
+    Args:
+        loader (DataLoader): The training data.
+    """
+    batch_sampler = loader.batch_sampler
+    size, drop_last = getattr(batch_sampler, "batch_size", None), getattr(batch_sampler, "drop_last", False)
+    try:
+        images = len(loader.sampler)  # type: ignore[arg-type]
+    except TypeError:  # an endless sampler
+        return int(size or 0)
+    if not size:
+        return 0
+    return int(size if drop_last or images % size == 0 else images % size)
+
+
+def _views(model: Any, sample: Any) -> list[Tensor]:
+    inputs = sample.get("inputs") if isinstance(sample, dict) else None
+    given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    views = [view for view in given if isinstance(view, Tensor)]
+    if not views or len(views) < len(given):
+        raise UserInputError(
+            "the train pipeline ends without the images that a model takes (inputs); let it begin with "
+            "dict(type='LoadImage') and end with dict(type='PackInputs')."
+        )
+    if len(views) > 1 and type(model) in (ImageClassifier, FrozenBackboneClassifier):
+        raise UserInputError(
+            f"{type(model).__name__} trains on one view of each image and the train pipeline gives {len(views)}; "
+            "remove MultiView from it."
+        )
+    if len(views) != 2 and isinstance(model, TwoViewClassifier):
+        raise UserInputError(
+            f"{type(model).__name__} trains on two views of each image and the train pipeline gives {len(views)}; "
+            "put a MultiView transform with two views into it."
+        )
+    return views
+
+
+def _run(compute: Any, part: str, given: Any, giver: str) -> Any:
+    try:
+        return compute()
+    except (UserInputError, torch.OutOfMemoryError):
+        raise
+    except (RuntimeError, ValueError, AssertionError, IndexError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserInputError(
+            f"{part} does not take what {giver} gives, shape {_shape(given)} for one image ({reason:.200}); give them "
+            "sizes that fit (in_channels, img_size, mean and std)."
+        ) from error
+
+
+def _check_projection(model: Any, length: int) -> None:
+    queue = getattr(model, "queue", None)
+    if queue is not None and queue.features.shape[1] != length:
+        raise UserInputError(
+            f"{_named(model, 'projector')} gives projections of length {length}, but model.projection_dim="
+            f"{queue.features.shape[1]}; set model.projection_dim={length}."
+        )
+
+
+def _check_single_images(model: Any, loader: DataLoader[Any], rows: dict[nn.Module, int], world_size: int) -> None:
+    """Batch norm in training mode needs two values of each channel."""
+    views = 2 if isinstance(model, TwoViewClassifier) and not isinstance(model, MomentumClassifier) else 1
+    smallest = smallest_batch(loader)
+    if smallest * views != 1:
+        return
+    names = {module: name for name, module in model.named_modules()}
+    safe = {f"head.{name}" for name in getattr(model.head, "single_row_safe", ())}
+    for module, count in rows.items():
+        is_shared = isinstance(module, SyncBatchNorm) or "Sync" in type(module).__name__
+        is_safe = names[module] in safe or not module.training or (is_shared and world_size > 1)
+        if count == 1 and not is_safe:
+            what = "each batch" if loader.batch_size == 1 else "the last batch of an epoch"
+            fix = (
+                "set train_dataloader.batch_size to 2 or more"
+                if loader.batch_size == 1
+                else "set train_dataloader.drop_last=True, or another train_dataloader.batch_size"
+            )
+            raise UserInputError(
+                f"{what} has one image, of which {type(module).__name__} (model.{names[module]}) cannot compute a "
+                f"variance; {fix}."
+            )
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Switch to evaluation and back, each module by itself: a model may keep some of its parts frozen."""
+    flags = [(module, module.training) for module in model.modules()]
+    try:
+        for module, _ in flags:
+            module.training = False
+        yield
+    finally:
+        for module, flag in flags:
+            module.training = flag
+
+
+@contextmanager
+def _batch_norm_rows(model: nn.Module) -> Iterator[dict[nn.Module, int]]:
+    """Values a channel that each batch norm has of one image; filled by the forward passes inside."""
+    rows: dict[nn.Module, int] = {}
+
+    def note(module: nn.Module, inputs: Sequence[Tensor], _: Any) -> None:
+        rows[module] = inputs[0].numel() // inputs[0].shape[1]
+
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    handles = [module.register_forward_hook(note) for module in norms]
+    try:
+        yield rows
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _is_empty(module: nn.Module) -> bool:
+    return isinstance(module, nn.Sequential) and len(module) == 0
+
+
+def _named(model: Any, part: str) -> str:
+    module = getattr(model, part)
+    return f"{type(module).__name__} (model.{part})"
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        value = value[-1] if value else None
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else "none"

@@ -1,0 +1,12 @@
+"""Clustering tasks of ``ReclusterHook``, registered in mmpretrain's ``TASK_UTILS``."""
+
+from .attribute_clustering import AttributeClustering
+from .clustering_task import ClusteringTask, FeaturePass
+from .subclass_clustering import SubclassClustering
+
+__all__ = [
+    "AttributeClustering",
+    "ClusteringTask",
+    "FeaturePass",
+    "SubclassClustering",
+]

@@ -1,0 +1,93 @@
+"""What a ReclusterHook can find, and the pass over the training set that it finds it with."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from mmengine.runner import Runner
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lt_plugins.engine.features import Extract, gather_features, stream_features
+
+
+class FeaturePass(NamedTuple):
+    """How to run over the training set.
+
+    Args:
+        dataset (Dataset): The training set without augmentation.
+        batch_size (int): Images a batch.
+        num_workers (int): Data-loader workers.
+    """
+
+    dataset: Dataset
+    batch_size: int
+    num_workers: int
+
+    def stream(self, extract: Extract, description: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """As :func:`lt_plugins.engine.features.stream_features`."""
+        return stream_features(
+            extract,
+            self.dataset,
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+            description=description,
+        )
+
+    def gather(self, extract: Extract, description: str, indices: Tensor | None = None) -> Tensor:
+        """As :func:`lt_plugins.engine.features.gather_features`."""
+        return gather_features(
+            extract,
+            self.dataset,
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+            indices=indices,
+            description=description,
+        )
+
+
+class ClusteringTask(ABC):
+    """One kind of clustering: it reads features of the training set and fills buffers of the model."""
+
+    @classmethod
+    @abstractmethod
+    def fits(cls, model: Any) -> bool:
+        """Whether the model has the buffers.
+
+        Args:
+            model (nn.Module): The classifier, without wrappers.
+        """
+
+    @abstractmethod
+    def check(self, model: Any, dataset: Dataset) -> None:
+        """Fail before work is lost if the clustering cannot work.
+
+        Args:
+            model (nn.Module): The classifier, without wrappers.
+            dataset (Dataset): The training set.
+
+        Raises:
+            UserInputError: If it cannot.
+        """
+
+    @abstractmethod
+    def is_done(self, model: Any) -> bool:
+        """Whether the buffers hold a clustering.
+
+        Args:
+            model (nn.Module): The classifier, without wrappers.
+        """
+
+    @abstractmethod
+    def run(self, runner: Runner, feature_pass: FeaturePass) -> str:
+        """Cluster and fill the buffers, the same on every rank; the model is in evaluation mode.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            feature_pass (FeaturePass): The training set and how to run over it.
+
+        Returns:
+            str: What was found, for the log.
+        """

@@ -1,0 +1,11 @@
+"""Data structures that heads, losses, hooks and metrics share."""
+
+from .class_distribution import ClassDistribution
+from .contrast_batch import ContrastBatch
+from .step_position import FollowsSteps
+
+__all__ = [
+    "ClassDistribution",
+    "ContrastBatch",
+    "FollowsSteps",
+]

@@ -1,0 +1,58 @@
+"""mmengine's runner for the command line tools."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from functools import partial
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+
+from lt_plugins.runs.console import show_on_console
+
+
+class QuietRunner(Runner):
+    """mmengine's ``Runner``, whose console shows the run, and which spends no time on laying out the config.
+
+    mmengine formats the text of the config anew for the log, for each of its dumps and for every checkpoint, which
+    takes seconds each time. The same values are written without that.
+
+    Args:
+        *args: As for :class:`mmengine.runner.Runner`.
+        cfg (Config | dict | None): The whole config.
+        **kwargs: As for :class:`mmengine.runner.Runner`.
+    """
+
+    def __init__(self, *args: Any, cfg: Config | dict[str, Any] | None = None, **kwargs: Any) -> None:
+        if cfg is not None:
+            cfg = cfg.copy() if isinstance(cfg, Config) else Config(cfg)
+            object.__setattr__(cfg, "_format_python_code", False)  # what Config(format_python_code=False) sets
+        super().__init__(*args, cfg=cfg, **kwargs)
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger, whose file gets everything and whose console only what matters.
+
+        Args:
+            *args: As for mmengine's runner.
+            **kwargs: As for mmengine's runner.
+
+        Returns:
+            MMLogger: The logger.
+        """
+        logger = super().build_logger(*args, **kwargs)
+        show_on_console(logger)
+        for handler in logger.handlers:
+            if type(handler) is logging.FileHandler:
+                handler.handleError = partial(_refuse_log, handler)  # type: ignore[method-assign]
+        return logger
+
+
+def _refuse_log(handler: logging.FileHandler, record: logging.LogRecord) -> None:  # noqa: ARG001 (logging's signature)
+    """Stop a run whose log cannot be begun, with the file's name; once it goes on, RunLogHook lets it do without."""
+    error = sys.exc_info()[1]
+    if isinstance(error, OSError):
+        raise OSError(error.errno, error.strerror, handler.baseFilename) from error
+    raise

@@ -1,0 +1,168 @@
+"""A training run that is one cell of a table: its folder says what it holds, and a killed one goes on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lt_plugins.atomic_write import atomic_write
+from lt_plugins.checkpoints.run_checkpoints import load_last_checkpoint
+from lt_plugins.errors import UserInputError
+from lt_plugins.runs.run_folder import RunFolder
+from lt_plugins.unreadable import read_json, refuse_unreadable
+
+ROOT = Path(__file__).resolve().parents[2]
+TESTED = "tested.json"
+ERROR = "error: "
+
+
+class RecordedRun:
+    """A run of the command line tools in a folder of its own.
+
+    Args:
+        name (str): How to name it in messages.
+        folder (Path): Its work dir.
+        config (str): Its config file.
+        seed (int): Its seed, of all stages.
+        overrides (Sequence[str]): ``key=value`` pairs for ``--cfg-options``.
+        file_name (str): Name of the record in the folder.
+        details (dict): What else makes it this run and no other.
+        may_change (Collection[str]): Details that may differ from those of an earlier start.
+
+    Raises:
+        UserInputError: If the folder holds another run.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        config: str,
+        seed: int,
+        overrides: Sequence[str],
+        file_name: str,
+        details: Mapping[str, Any] | None = None,
+        may_change: Collection[str] = (),
+    ) -> None:
+        self.name, self.folder, self.config, self.seed = name, folder, config, seed
+        self.overrides = [f"randomness.seed={seed}", *overrides]
+        self.record = {"config": config, **(details or {}), "seed": seed, "overrides": self.overrides}
+        self._path = folder / file_name
+        if self._path.is_file():
+            before = read_json(self._path, "give another --work-dir, or delete the folder to run it again.")
+            changed = [k for k, value in self.record.items() if k not in may_change and before.get(k) != value]
+            if changed:
+                raise UserInputError(
+                    f"{folder} holds a run with {changed[0]}={before.get(changed[0])}, not {self.record[changed[0]]}; "
+                    "give another --work-dir, or delete the folder to run it anew."
+                )
+
+    def __str__(self) -> str:
+        return self.name
+
+    def metrics(self) -> dict[str, float] | None:
+        """Its metrics after the last step.
+
+        Returns:
+            dict[str, float] | None: Values by name, None if it is not finished.
+        """
+        tested = self.folder / TESTED
+        if tested.is_file():
+            advice = "delete it to test again."
+            metrics = read_json(tested, advice)
+            with refuse_unreadable(tested, "a list of metrics", advice):
+                return {name: float(value) for name, value in metrics.items()}
+        if not any(log.stat().st_size for log in self.folder.glob("*/vis_data/scalars.json")):
+            return None  # stopped before it logged anything
+        run = RunFolder(self.folder)
+        train_cfg = run.setting("train_cfg", dict)
+        last = train_cfg.get("max_iters") or run.setting("train_cfg.max_epochs", int)
+        found = [row for row in run.log().metrics if row["step"] == last]
+        return found[-1] if found else None
+
+    def finish(self, options: Sequence[str] = (), num_gpus: int = 1) -> dict[str, float]:
+        """Train and evaluate, or go on where it was stopped.
+
+        Args:
+            options (Sequence[str]): Options of ``tools/train.py`` beside ``--resume``. Defaults to none.
+            num_gpus (int): Number of processes. Defaults to 1.
+
+        Returns:
+            dict[str, float]: Its metrics after the last step.
+
+        Raises:
+            UserInputError: If the training or the test fails; it has said why.
+        """
+        if not self._is_trained():
+            self._start("train", ["--resume", *options], num_gpus)
+        metrics = self.metrics()
+        if metrics is None:  # not evaluated after the last step, or stopped there: mmengine does not repeat it
+            last = load_last_checkpoint(self.folder)
+            if last is None:
+                raise UserInputError(f"the training of {self} left no checkpoint in {self.folder}.")
+            self._start("test", [str(last.path), "--out", str(self.folder / TESTED)], num_gpus)
+            metrics = self.metrics()
+            assert metrics is not None
+        return metrics
+
+    def _is_trained(self) -> bool:
+        """Whether its last checkpoint is of the last step, so that nothing is left to resume."""
+        last = load_last_checkpoint(self.folder)
+        if last is None:
+            return False
+        run = RunFolder(self.folder)
+        unit = "iter" if run.setting("train_cfg", dict).get("max_iters") else "epoch"
+        return bool(last.content.get("meta", {}).get(unit, 0) >= run.setting(f"train_cfg.max_{unit}s", int))
+
+    def _start(self, tool: str, arguments: Sequence[str], num_gpus: int) -> None:
+        """Run ``tools/<tool>.py`` to its end; what it prints goes where this process prints."""
+        atomic_write(self._path, (json.dumps(self.record, indent=2) + "\n").encode())
+        torchrun = [str(ROOT / "tools" / "dist_run.py"), "--standalone", "--nproc-per-node", str(num_gpus)]
+        command = [
+            sys.executable,
+            *(torchrun if num_gpus > 1 else []),
+            *(str(ROOT / "tools" / f"{tool}.py"), self.config, *arguments, "--work-dir", str(self.folder)),
+            *(["--launcher", "pytorch"] if num_gpus > 1 else []),
+            *("--cfg-options", *self.overrides),
+        ]
+        exit_code, reason = run_command(command)
+        if exit_code != 0:
+            reason = reason or f"it ended with exit code {exit_code}, see above"
+            raise UserInputError(
+                f"the {tool} run of {self} stopped: {reason.rstrip('.')}; the same command goes on there, and keeps "
+                "what is finished."
+            )
+
+
+def run_command(command: Sequence[str]) -> tuple[int, str]:
+    """Run a command, which does not outlive this process if that is interrupted or terminated.
+
+    What it writes goes where this process writes, but for the line that says why it stopped, which is the caller's to
+    show.
+
+    Args:
+        command (Sequence[str]): Program and arguments.
+
+    Returns:
+        tuple[int, str]: Its exit code, negative for a signal; and its last line ``error: ...`` without that word.
+    """
+    reason = ""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="surrogateescape") as process:
+        assert process.stderr is not None
+        try:
+            for line in process.stderr:
+                if line.startswith(ERROR):
+                    reason = line.removeprefix(ERROR).strip()
+                else:
+                    sys.stderr.write(line)
+                    sys.stderr.flush()
+            return process.wait(), reason
+        except BaseException:
+            process.terminate()
+            process.stderr.close()
+            process.wait()
+            raise

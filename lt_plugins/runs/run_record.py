@@ -1,0 +1,135 @@
+"""What a training run is: its config as data, its data, and where it computes; kept in each of its checkpoints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from lt_plugins.datasets.fingerprint import fingerprint_dataset
+from lt_plugins.models.unwrap import unwrap_model
+
+# What does not change the weights that training ends with.
+NEUTRAL_HOOKS = frozenset(
+    {
+        "AccumulationHook",
+        "AveragedModelHook",
+        "CheckpointFitHook",
+        "CheckpointHook",
+        "ClassDistributionHook",
+        "DetVisualizationHook",
+        "DetectionPreflightHook",
+        "DistSamplerSeedHook",
+        "FiniteTrainingHook",
+        "IterTimerHook",
+        "LoadBackboneHook",
+        "LoggerHook",
+        "ParamSchedulerHook",
+        "PeakMemoryHook",
+        "PreflightHook",
+        "RunLogHook",
+        "RunRecordHook",
+        "SafeCheckpointHook",
+        "VisualizationHook",
+    }
+)
+NEUTRAL = re.compile(
+    r"train_cfg\.(val_interval|val_begin|dynamic_intervals)\b"
+    r"|train_dataloader\.(num_workers|pin_memory|pin_memory_device|prefetch_factor|persistent_workers|timeout)\b"
+    r"|(.+\.)?init_cfg\b|(.+\.)?pretrained$"  # of weights that have been trained since
+)
+PARTS = (
+    "model",
+    "data_preprocessor",
+    "optim_wrapper",
+    "param_scheduler",
+    "train_dataloader",
+    "train_cfg",
+    "randomness",
+)
+SWITCHES = ("compile", "activation_checkpointing", "efficient_conv_bn_eval")
+
+
+def record_run(runner: Runner) -> dict[str, Any]:
+    """Describe a run in plain types.
+
+    Args:
+        runner (Runner): Its train data loader and model are built.
+
+    Returns:
+        dict: ``config`` (:func:`record_config`), ``class_names``, ``data`` (number of images, their counts by class, a
+        fingerprint of the list in its order, steps an epoch) and ``environment`` (processes, workers, threads, device,
+        torch).
+    """
+    loader = runner.train_dataloader
+    dataset = loader.dataset
+    distribution = getattr(unwrap_model(runner.model), "class_distribution", None)
+    counts = distribution.counts.tolist() if distribution is not None and distribution.is_set else None
+    return {
+        "config": record_config(runner.cfg),
+        "class_names": [str(name) for name in getattr(dataset, "metainfo", {}).get("classes") or ()],
+        "data": {
+            "images": len(dataset),
+            "class_counts": counts,
+            "list": fingerprint_dataset(dataset),
+            "steps_per_epoch": len(loader),
+        },
+        "environment": {
+            "world_size": runner.world_size,
+            "num_workers": loader.num_workers,
+            "threads": torch.get_num_threads(),
+            "device": next(runner.model.parameters()).device.type,
+            "torch": str(torch.__version__),
+        },
+    }
+
+
+def record_config(cfg: Config) -> dict[str, Any]:
+    """All values of a config that change what a run trains.
+
+    Args:
+        cfg (Config): The config, complete.
+
+    Returns:
+        dict: Plain values by dotted key; hooks go by their type.
+    """
+    parts: dict[str, Any] = {name: cfg.get(name) for name in (*PARTS, *SWITCHES)}
+    parts["param_scheduler"] = parts["param_scheduler"] or None
+    parts["env_cfg"] = {"cudnn_benchmark": bool((cfg.get("env_cfg") or {}).get("cudnn_benchmark"))}
+    scaling = cfg.get("auto_scale_lr") or {}
+    parts["auto_scale_lr"] = {"base_batch_size": scaling.get("base_batch_size")} if scaling.get("enable") else None
+    hooks: dict[str, Any] = {}
+    for hook in [*(cfg.get("default_hooks") or {}).values(), *(cfg.get("custom_hooks") or ())]:
+        if isinstance(hook, dict) and (name := str(hook.get("type")).split(".")[-1]) not in NEUTRAL_HOOKS:
+            hooks[name if name not in hooks else f"{name}.{len(hooks)}"] = hook
+    parts["hooks"] = hooks
+    return {key: value for key, value in _flatten(parts) if value is not None and not NEUTRAL.match(key)}
+
+
+def compare_configs(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Keys whose values differ.
+
+    Args:
+        before (Mapping): Of a checkpoint, as :func:`record_config` gives it.
+        now (Mapping): Of a run.
+
+    Returns:
+        dict: Old and new value by key, in the order of the old; None where there is none.
+    """
+    return {key: (before.get(key), now.get(key)) for key in {**before, **now} if before.get(key) != now.get(key)}
+
+
+def _flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and plain values of a nested config."""
+    if isinstance(node, dict) or (isinstance(node, (list, tuple)) and node):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(node, (bool, int, float, str)) or node is None:
+        yield prefix, node
+    else:
+        # Not the place in memory of a function or class.
+        yield prefix, str(getattr(node, "__qualname__", None) or ([] if node in ((), []) else node))

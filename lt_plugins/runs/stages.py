@@ -1,0 +1,311 @@
+"""Training in several stages, each of which starts from the weights of the one before.
+
+The config of a stage names the one before it, by a path relative to its own file::
+
+    previous_stage = dict(config='./sbcl_r32_cifar100-lt100_stage1.py')
+"""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
+from torch import Tensor
+
+from lt_plugins.atomic_write import atomic_write
+from lt_plugins.checkpoints.run_checkpoints import (
+    RunCheckpoint,
+    load_last_checkpoint,
+    refuse_overwriting,
+    remove_results,
+    resolve_checkpoint,
+    warn_fallback,
+)
+from lt_plugins.checks.preflight import check_batches
+from lt_plugins.checks.training_settings import check_training_settings
+from lt_plugins.engine.hooks.finite_training_hook import explain_failure
+from lt_plugins.errors import UserInputError
+from lt_plugins.models.build import build_model
+from lt_plugins.runs.config import load_config
+from lt_plugins.runs.hooks import SafeCheckpointHook
+from lt_plugins.runs.quiet_runner import QuietRunner
+from lt_plugins.runs.run_changes import ChangedRunError, check_finished_run
+from lt_plugins.runs.schedule import fit_schedule
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training run of a chain.
+
+    Args:
+        cfg (Config): Its config, with a ``work_dir`` of its own.
+        number (int): Which stage it is, from 1.
+        total (int): Number of stages.
+    """
+
+    cfg: Config
+    number: int
+    total: int
+
+    @property
+    def config(self) -> str:
+        """The config file as shown to the user."""
+        return _shown(self.cfg.filename)
+
+    def __str__(self) -> str:
+        return f"stage {self.number} of {self.total}: {self.config} -> {self.cfg.work_dir}"
+
+
+def find_stages(cfg: Config) -> list[Stage]:
+    """Follow ``previous_stage`` back to the first stage.
+
+    Earlier stages work in ``<work_dir>/stage1``, ``<work_dir>/stage2``, ..., the last one in ``<work_dir>`` itself, all
+    with the last one's ``randomness``. ``previous_stage.cfg_options`` overrides values of the earlier config, as
+    ``--cfg-options`` does those of the last one.
+
+    Args:
+        cfg (Config): The config of the last stage, with ``filename`` and ``work_dir``.
+
+    Returns:
+        list[Stage]: The stages in order; a single one if there is no ``previous_stage``.
+
+    Raises:
+        UserInputError: If a config is missing, or leads back to itself.
+    """
+    chain = [cfg]
+    while chain[0].get("previous_stage"):
+        chain.insert(0, _load_previous(chain))
+    for number, earlier in enumerate(chain[:-1], start=1):
+        earlier.work_dir = str(Path(cfg.work_dir, f"stage{number}"))
+    return [Stage(stage, number, len(chain)) for number, stage in enumerate(chain, start=1)]
+
+
+def check_stages(stages: list[Stage]) -> None:
+    """Refuse stages that cannot hand their weights on, before the first one trains for days.
+
+    Args:
+        stages (list[Stage]): The stages in order.
+
+    Raises:
+        UserInputError: If the classes or the backbones of two stages in a row differ, or a stage would train nothing.
+    """
+    for stage in stages:
+        check_training_settings(stage.cfg)
+    for earlier, later in pairwise(stages):
+        classes = [(stage.cfg.model.get("head") or {}).get("num_classes") for stage in (earlier, later)]
+        if None not in classes and classes[0] != classes[1]:
+            raise UserInputError(
+                f"{earlier.config} has model.head.num_classes={classes[0]} and {later.config}, its next stage, has "
+                f"{classes[1]}; give them the same classes."
+            )
+        found, expected = (_backbone_shapes(stage.cfg) for stage in (earlier, later))
+        wrong = [key for key, shape in expected.items() if found.get(key) != shape]
+        if wrong:
+            raise UserInputError(
+                f"the backbone of {later.config} cannot take the weights of {earlier.config}: {wrong[0]} is "
+                f"{expected[wrong[0]]} there and {found.get(wrong[0], 'not')} here, and so on for {len(wrong)} of "
+                f"{len(expected)} tensors; give the stages the same model.backbone."
+            )
+
+
+def choose_start(stages: list[Stage], resume: str | None, allow_pickle: bool = False) -> tuple[int, str | None, str]:
+    """Where to begin.
+
+    Args:
+        stages (list[Stage]): The stages in order.
+        resume (str | None): ``"auto"`` resumes where a run in these work dirs was stopped, a path resumes the last
+            stage from this checkpoint (of a work dir: its last one), None starts from scratch.
+        allow_pickle (bool): As for :func:`~lt_plugins.checkpoints.checkpoint.load_checkpoint`. Defaults to False.
+
+    Returns:
+        tuple[int, str | None, str]: Index of the first stage to train; the checkpoint that it is resumed from, None to
+        start it; and why earlier stages are skipped.
+
+    Raises:
+        UserInputError: If there is something to resume, and it cannot be read.
+    """
+    last = len(stages) - 1
+    if resume not in (None, "auto"):
+        checkpoint = resolve_checkpoint(str(resume), allow_pickle)
+        return last, checkpoint, f"the last stage goes on from {checkpoint}"
+    given = [index for index, stage in enumerate(stages) if stage.cfg.get("load_from")]
+    first = given[-1] if given else 0
+    reason = f"load_from={stages[first].cfg.load_from} is given" if given else ""
+    if resume is None:
+        return first, None, reason
+    checkpoints = _last_checkpoints(stages, allow_pickle)
+    chosen = last
+    for index in range(first, last):
+        found, is_later = checkpoints[index], any(checkpoints[index + 1 :])
+        # A later stage could only begin once this one was finished, even if its last checkpoint has gone since.
+        is_finished = is_later if found is None else (found.note and is_later) or _is_finished(stages[index], found)
+        if not is_finished:
+            chosen = index
+            break
+        reason = "it is finished"
+    start = checkpoints[chosen]
+    if start is not None and is_main_process():
+        warn_fallback(start)
+    return chosen, None if start is None else str(start.path), reason
+
+
+def train_stages(stages: list[Stage], resume: str | None, overwrite: bool = False, allow_pickle: bool = False) -> None:
+    """Train what is missing, in order, in this process.
+
+    Args:
+        stages (list[Stage]): The stages in order, ready for mmengine's runner.
+        resume (str | None): As for :func:`choose_start`.
+        overwrite (bool): Replace the checkpoints of an earlier run in the same folders. Defaults to False.
+        allow_pickle (bool): As for :func:`~lt_plugins.checkpoints.checkpoint.load_checkpoint`. Defaults to False.
+
+    Raises:
+        UserInputError: If a stage leaves no checkpoint for the next one, cannot work, or would overwrite checkpoints.
+    """
+    start, checkpoint, reason = choose_start(stages, resume, allow_pickle)
+    if not overwrite:
+        for index, stage in enumerate(stages[start:], start):
+            folder = Path(stage.cfg.work_dir)
+            if index != start or checkpoint is None or Path(checkpoint).resolve().parent != folder.resolve():
+                refuse_overwriting(folder, is_resumed=resume is not None)
+    barrier()  # all have looked, now the first may change what is there
+    notes = [f"{stage} is skipped: {reason}" for stage in stages[:start]]
+    for index, stage in enumerate(stages[start:], start):
+        cfg = stage.cfg
+        cfg.resume = checkpoint is not None
+        if checkpoint is not None:
+            cfg.load_from = checkpoint
+        elif index > 0 and not cfg.get("load_from"):
+            cfg.load_from = _result(stages[index - 1], allow_pickle)
+        if stage.total > 1:
+            notes.append(
+                str(stage) + (f", {'resumes' if cfg.resume else 'from'} {cfg.load_from}" if cfg.load_from else "")
+            )
+        _train(cfg, notes, overwrite)
+        notes, checkpoint = [], None
+        if is_main_process():
+            for later in stages[index + 1 :]:  # what an older run left there does not belong to these weights
+                remove_results(later.cfg.work_dir)
+        barrier()
+
+
+def _load_previous(chain: list[Config]) -> Config:
+    """Read the config that the first of the chain names, with its overrides."""
+    later = chain[0]
+    link = later.previous_stage
+    if not isinstance(link, dict) or "config" not in link or set(link) - {"config", "cfg_options"}:
+        raise UserInputError(
+            f"previous_stage={link} in {_shown(later.filename)} must be dict(config='./NAME_stage1.py'), with a dict "
+            "cfg_options if values are to be overridden."
+        )
+    path = (Path(later.filename).parent / link["config"]).resolve()
+    if not path.is_file():
+        raise UserInputError(
+            f"previous_stage.config={link['config']!r} of {_shown(later.filename)} does not exist as {_shown(path)}; "
+            "give its path relative to that file."
+        )
+    names = [Path(cfg.filename).resolve() for cfg in chain]
+    if path in names:
+        circle = [path, *names[: names.index(path) + 1]]
+        raise UserInputError(f"previous_stage goes round in a circle: {' <- '.join(map(_shown, circle))}.")
+    options = dict(link.get("cfg_options") or {})
+    randomness = {**later.get("randomness", {}), **options.pop("randomness", {})}
+    return load_config(str(path), {"randomness": randomness, **options}, needs=["train"])
+
+
+def _backbone_shapes(cfg: Config) -> dict[str, tuple[int, ...]]:
+    """Build the whole model, so that no part of a later stage fails when the first one has been trained for days."""
+    prefix = "backbone."
+    state: dict[str, Tensor] = build_model(cfg).state_dict()
+    return {key.removeprefix(prefix): tuple(value.shape) for key, value in state.items() if key.startswith(prefix)}
+
+
+def _last_checkpoints(stages: list[Stage], allow_pickle: bool) -> list[RunCheckpoint | None]:
+    """The last checkpoint of each stage; of one before a stage that has begun it need not be readable."""
+    found: list[RunCheckpoint | None] = []
+    for stage in reversed(stages):
+        try:
+            found.insert(0, load_last_checkpoint(stage.cfg.work_dir, allow_pickle))
+        except UserInputError:
+            if not any(found):
+                raise
+            found.insert(0, None)
+    return found
+
+
+def _is_finished(stage: Stage, checkpoint: RunCheckpoint) -> bool:
+    max_epochs = stage.cfg.train_cfg.get("max_epochs")
+    if max_epochs is None:
+        raise UserInputError(f"{stage.config} has no train_cfg.max_epochs; stages are trained by epochs.")
+    meta = checkpoint.content.get("meta", {})
+    is_finished = bool(meta.get("epoch", 0) >= max_epochs)
+    if is_finished:
+        source = f"stage {stage.number} of {stage.total}, {checkpoint.path},"
+        check_finished_run(meta.get("run_record"), stage.cfg, source)
+    return is_finished
+
+
+def _result(stage: Stage, allow_pickle: bool) -> str:
+    """The checkpoint that a stage hands on."""
+    checkpoint = load_last_checkpoint(stage.cfg.work_dir, allow_pickle)
+    if checkpoint is None:
+        raise UserInputError(
+            f"stage {stage.number} ({stage.config}) left no checkpoint in {stage.cfg.work_dir}; let it save the last "
+            "epoch (default_hooks.checkpoint.save_last=True)."
+        )
+    if is_main_process():
+        warn_fallback(checkpoint)
+    return str(checkpoint.path)
+
+
+def _train(cfg: Config, notes: list[str], overwrite: bool) -> None:
+    dump = Path(cfg.work_dir, Path(cfg.filename).name)
+    config_before = dump.read_bytes() if dump.is_file() else None
+    runner = QuietRunner.from_cfg(cfg)
+    for hook in runner.hooks:
+        if isinstance(hook, SafeCheckpointHook):
+            hook.overwrite |= overwrite
+    for note in notes:
+        runner.logger.info(note)
+    # PreflightHook checks it too, but schedulers that count steps fail on an empty epoch before any hook runs.
+    check_batches("train", runner.train_dataloader)
+    fit_schedule(runner)
+    try:
+        runner.train()
+    except UserInputError as error:
+        # The dump shows what the run was trained with.
+        if isinstance(error, ChangedRunError) and config_before is not None and is_main_process():
+            atomic_write(dump, config_before)
+        raise
+    except (RuntimeError, ValueError, ArithmeticError, AssertionError, LookupError) as error:
+        explain_failure(runner, error)
+        raise
+    _release(runner)
+    del runner
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+def _release(runner: Runner) -> None:
+    """Take a runner out of mmengine's globals, so that the next one starts as it would in a process of its own."""
+    runner.visualizer.close()
+    for handler in runner.logger.handlers:
+        handler.close()
+    for manager in (MMLogger, MessageHub, DefaultScope, Visualizer, type(runner.visualizer)):
+        for name in {runner.experiment_name, runner.visualizer.instance_name}:
+            manager._instance_dict.pop(name, None)
+    torch.backends.cudnn.benchmark = False  # mmengine only ever switches it on
+
+
+def _shown(path: str | Path) -> str:
+    """A path relative to the current folder, if it lies below."""
+    path = Path(path).resolve()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

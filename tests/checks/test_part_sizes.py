@@ -1,0 +1,191 @@
+"""Parts of a model that do not fit are found before the first step, and looking for them changes nothing."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch import nn
+from torch.utils.data import DataLoader
+
+from lt_plugins.checks.mixed_labels import check_mixed_labels
+from lt_plugins.checks.part_sizes import check_part_sizes, smallest_batch
+from lt_plugins.errors import UserInputError
+from tests.random_state import random_state_untouched
+
+PROJECTOR = {
+    "type": "NonLinearNeck",
+    "in_channels": 64,
+    "hid_channels": 64,
+    "out_channels": 32,
+    "with_last_bn": False,
+    "with_avg_pool": False,
+    "norm_cfg": {"type": "BN1d"},
+}
+CE = {
+    "type": "ImageClassifier",
+    "backbone": {"type": "ResNetCIFAR32", "depth": 20},
+    "neck": {"type": "GlobalAveragePooling"},
+    "head": {"type": "LinearClsHead", "num_classes": 10, "in_channels": 64},
+}
+PACO = {
+    "type": "MomentumClassifier",
+    "backbone": {"type": "ResNetCIFAR32", "depth": 20},
+    "projector": PROJECTOR,
+    "head": {"type": "PaCoHead", "num_classes": 10, "in_channels": 64},
+    "projection_dim": 32,
+    "queue_size": 64,
+}
+GPACO = {**PACO, "type": "TwoViewClassifier"}
+IMAGE = torch.zeros(3, 32, 32, dtype=torch.uint8)
+MIXUP = {"augments": {"type": "Mixup", "alpha": 0.2}}
+
+
+def build(config: dict[str, Any], **changes: Any) -> Any:
+    """A classifier in training mode, with values at dotted keys changed."""
+    init_default_scope("mmpretrain")
+    config = copy.deepcopy(config)
+    for key, value in changes.items():
+        node = config
+        *path, last = key.split("__")
+        for name in path:
+            node = node.setdefault(name, {})
+        node[last] = value
+    return MODELS.build(config).train()
+
+
+def check(model: Any, images: int = 64, batch_size: int = 16, drop_last: bool = False, world_size: int = 1) -> None:
+    """Check a model on images of 32 x 32."""
+    views = 2 if hasattr(model, "projector") else 1
+    sample = {"inputs": [IMAGE] * 2 if views == 2 else IMAGE, "data_samples": DataSample()}
+    loader: DataLoader = DataLoader(list(range(images)), batch_size=batch_size, drop_last=drop_last)  # type: ignore[arg-type]
+    check_part_sizes(model, loader, sample, world_size)
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "message"),
+    [
+        (CE, {"head__in_channels": 63}, r"LinearClsHead \(model.head\) does not take what GlobalAveragePooling"),
+        (CE, {"neck": []}, r"LinearClsHead \(model.head\) does not take what ResNetCIFAR32 \(model.backbone\) gives"),
+        (CE, {"data_preprocessor__mean": [1, 2], "data_preprocessor__std": [1, 2]}, "ClsDataPreprocessor does not"),
+        (PACO, {"projection_dim": 31}, r"gives projections of length 32, but model.projection_dim=31; set .*=32"),
+        (PACO, {"projector__in_channels": 31}, r"NonLinearNeck \(model.projector\) does not take what GlobalAver"),
+        (PACO, {"head__in_channels": 31}, r"PaCoHead \(model.head\) does not take what"),
+        (PACO, {"queue_size": 8}, r"model.queue_size=8 is smaller than the batch of all processes \(16\)"),
+        (GPACO, {"queue_size": 0, "projection_dim": 31}, "projections of length 32"),
+    ],
+)
+def test_parts_that_do_not_fit(config: dict[str, Any], changes: dict[str, Any], message: str) -> None:
+    check(build(config))
+    with pytest.raises(UserInputError, match=message) as caught:
+        check(build(config, **changes))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("config", [CE, PACO, GPACO])
+def test_looking_changes_nothing(config: dict[str, Any]) -> None:
+    model = build(config)
+    model.backbone.layer1.eval()  # a part that its model keeps frozen
+    before, flags = copy.deepcopy(model.state_dict()), [module.training for module in model.modules()]
+    with random_state_untouched():
+        check(model)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert [module.training for module in model.modules()] == flags
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_batch_norm_needs_two_images() -> None:
+    check(build(PACO), images=64)
+    with pytest.raises(UserInputError, match=r"each batch has one image, of which BatchNorm1d \(model.projector.bn0"):
+        check(build(PACO), batch_size=1)
+    with pytest.raises(UserInputError, match=r"last batch of an epoch has one image, .*drop_last=True"):
+        check(build(PACO), images=65)
+    check(build(PACO), images=65, drop_last=True)
+    check(
+        build(PACO, projector={"type": "MLPProjector", "in_channels": 64, "hidden_channels": 8, "out_channels": 32}), 65
+    )
+    linear = {"type": "MLPProjector", "in_channels": 64, "hidden_channels": 8, "out_channels": 32}
+    check(build(PACO, projector=linear), images=65)
+    check(build(GPACO), images=65)  # two views are two rows
+    check(build(CE), images=65)  # its batch norms see many places of the image
+    frozen = build(PACO)
+    frozen.projector.eval()
+    check(frozen, images=65)
+    shared = build(PACO)
+    shared.projector = nn.SyncBatchNorm.convert_sync_batchnorm(shared.projector)
+    check(shared, images=65, world_size=2)
+    contrast = {"type": "SupContrastHead", "num_classes": 10, "in_channels": 64, "loss": {"type": "SupConLoss"}}
+    check(build(PACO, head=contrast, projector=linear), images=65)  # the head sees to it
+
+
+def test_what_is_said_to_fail_fails() -> None:
+    model = build(PACO)
+    samples = [DataSample().set_gt_label(1)]
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        model.loss([torch.zeros(1, 3, 32, 32)] * 2, samples)
+    both = build(GPACO)
+    both.head.loss_module.class_distribution.set_counts([1] * 10)
+    assert torch.isfinite(both.loss([torch.randn(1, 3, 32, 32)] * 2, samples)["loss_paco"])
+
+
+def test_smallest_batch() -> None:
+    for images, size, drop_last, smallest in (
+        (64, 16, False, 16),
+        (65, 16, False, 1),
+        (65, 16, True, 16),
+        (3, 8, False, 3),
+    ):
+        loader: DataLoader = DataLoader(list(range(images)), batch_size=size, drop_last=drop_last)  # type: ignore[arg-type]
+        assert smallest_batch(loader) == smallest
+
+
+def test_images_are_what_the_model_takes() -> None:
+    loader: DataLoader = DataLoader([0, 1], batch_size=2)  # type: ignore[arg-type]
+    for config, sample, message in (
+        (CE, {"img": IMAGE}, r"the train pipeline ends without the images that a model takes \(inputs\)"),
+        (
+            CE,
+            {"inputs": [IMAGE, IMAGE]},
+            "ImageClassifier trains on one view of each image .* gives 2",
+        ),
+        (PACO, {"inputs": IMAGE}, "MomentumClassifier trains on two views of each image .* gives 1; put a MultiView"),
+        (PACO, {"inputs": [IMAGE] * 3}, "gives 3"),
+    ):
+        with pytest.raises(UserInputError, match=message):
+            check_part_sizes(build(config), loader, sample, 1)
+
+
+def test_mixed_images() -> None:
+    check_mixed_labels(build(CE, train_cfg=MIXUP, data_preprocessor__num_classes=10))
+    for num_classes in (None, 7):
+        with pytest.raises(UserInputError, match=f"data_preprocessor.num_classes={num_classes}.*num_classes=10"):
+            check_mixed_labels(build(CE, train_cfg=MIXUP, data_preprocessor__num_classes=num_classes))
+    for head in (
+        {"type": "CosineClsHead", "loss": {"type": "LDAMLoss", "num_classes": 10}},
+        {"type": "LinearClsHead", "loss": {"type": "LabelAwareSmoothLoss", "num_classes": 10}},
+        {"type": "ISDAHead"},
+    ):
+        model = build(
+            CE, head={**head, "num_classes": 10, "in_channels": 64}, train_cfg=MIXUP, data_preprocessor__num_classes=10
+        )
+        with pytest.raises(UserInputError, match="takes one label an image, but Mixup or CutMix mixes them"):
+            check_mixed_labels(model)
+    for config in (PACO, GPACO):
+        with pytest.raises(UserInputError, match=r"compares images by their one label; remove Mixup and CutMix"):
+            build(config, data_preprocessor={"batch_augments": MIXUP, "num_classes": 10})
+
+
+def test_no_neck_is_none() -> None:
+    vit = {"type": "VisionTransformer", "arch": "deit-tiny", "img_size": 32, "patch_size": 8}
+    sizes = {"projector__in_channels": 192, "head__in_channels": 192}
+    for config in (PACO, GPACO):
+        model = build(config, backbone=vit, neck=[], **sizes)
+        images = torch.randn(2, 3, 32, 32)
+        torch.testing.assert_close(model.eval().extract_feat(images)[-1], model.backbone(images)[-1])
+        check(model.train())
+        assert type(build(config).neck).__name__ == "GlobalAveragePooling"

@@ -1,0 +1,253 @@
+"""A training of another length has a schedule of the same shape, or a line says what would never happen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmengine.registry import PARAM_SCHEDULERS
+from mmengine.runner import Runner
+
+from lt_plugins.errors import UserInputError
+from lt_plugins.runs.config import load_config, read_config
+from lt_plugins.runs.schedule import fit_schedule, follow_overrides, training_length
+from tests.tool_process import ROOT
+
+CE = "configs/baselines/ce/ce_r32_digits.py"
+
+
+class Logger:
+    """Keeps the lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    info = warning = lambda self, line: self.lines.append(line)
+
+
+def fitted(cfg: Config, steps: int = 7) -> Any:
+    """A runner of this config, whose epochs have so many steps, after its schedule was fitted."""
+    dumps: list[str] = []
+    runner = SimpleNamespace(
+        cfg=cfg,
+        train_dataloader=range(steps),
+        logger=Logger(),
+        param_schedulers=cfg.param_scheduler,
+        dumps=dumps,
+        dump_config=lambda: dumps.append(cfg.param_scheduler),
+    )
+    fit_schedule(runner)
+    return runner
+
+
+def load(config: str | Path = CE, overrides: dict[str, Any] | None = None) -> Config:
+    """A config with overrides; of a schedule alone what ``load_config`` does with the length."""
+    if "schedule" not in str(config):
+        return load_config(str(ROOT / config), overrides)
+    cfg = read_config(ROOT / config)
+    length = training_length(cfg)
+    cfg.merge_from_dict(overrides or {})
+    follow_overrides(cfg, length, overrides or {})
+    return cfg
+
+
+def written(tmp_path: Path, text: str, overrides: dict[str, Any] | None = None) -> Config:
+    """A config that says this in place of its base."""
+    path = tmp_path / "config.py"
+    path.write_text(f"_base_ = {str(ROOT / CE)!r}\n{text}\n")
+    return load(path, overrides)
+
+
+def rates(runner: Any, steps: int = 7) -> list[float]:
+    """Learning rate of every step, by mmengine's own schedulers."""
+    optimiser = OptimWrapper(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0))
+    epochs = runner.cfg.train_cfg.get("max_epochs")
+    total = runner.cfg.train_cfg.get("max_iters") or epochs * steps
+    built = []
+    for item in runner.param_schedulers:
+        item = {"end": epochs if item.get("by_epoch", True) else total, **item}
+        built.append(PARAM_SCHEDULERS.build(item, default_args={"optimizer": optimiser, "epoch_length": steps}))
+    found = []
+    for step in range(total):
+        found.append(optimiser.param_groups[0]["lr"])
+        for scheduler in built:
+            if not scheduler.by_epoch or (step + 1) % steps == 0:
+                scheduler.step()
+    return found
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 4, 7, 60, 300])
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_a_cosine_ends_with_the_training(epochs: int, steps: int) -> None:
+    full = rates(fitted(load(), steps), steps)
+    found = rates(fitted(load(CE, {"train_cfg.max_epochs": epochs}), steps), steps)
+    assert len(full) == 30 * steps
+    assert max(found) == pytest.approx(1)
+    if len(found) > 4:
+        assert found[-1] == pytest.approx(0, abs=(4 / len(found)) ** 2)
+        middle = found[round(0.55 * len(found))]
+        assert middle == pytest.approx(0.5, abs=4 / len(found))
+    warm_up = round(0.1 * epochs * steps)
+    if warm_up >= 2:
+        assert found[0] == pytest.approx(0.1)
+        assert found[warm_up] == pytest.approx(1)
+
+
+def test_without_an_override_nothing_changes() -> None:
+    cfg = load(CE, {"randomness.seed": 3})
+    before = cfg.to_dict()
+    runner = fitted(cfg)
+    assert cfg.to_dict() == before
+    assert runner.dumps == runner.logger.lines == []
+
+
+SHORT = "configs/_base_/schedules"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / SHORT).glob("*.py")), ids=lambda path: path.stem)
+def test_written_schedules_are_as_long_as_their_training(path: Path) -> None:
+    runner = fitted(load(str(path)))
+    assert runner.dumps == runner.logger.lines == []
+
+
+# Epochs (or steps) at which the rate falls, of 200 epochs with drops at 160 and 180 and a warm-up over 5.
+@pytest.mark.parametrize(("epochs", "drops"), [(100, [560, 630]), (4, [22, 25]), (1, [6]), (400, [2240, 2520])])
+def test_drops_come_in_proportion(epochs: int, drops: list[int]) -> None:
+    runner = fitted(load("configs/_base_/schedules/mixup_cifar_200e.py", {"train_cfg.max_epochs": epochs}))
+    found = rates(runner)
+    assert [k for k in range(1, len(found)) if found[k] < 0.99 * found[k - 1]] == drops
+    assert found[-1] == pytest.approx(0.01)
+    assert f"written for 200 epochs and scaled to {epochs}" in runner.logger.lines[0]
+    assert "scale_schedule=False" in runner.logger.lines[0]
+
+
+def test_the_dump_shows_both_schedules() -> None:
+    runner = fitted(load(CE, {"train_cfg.max_epochs": 60}))
+    assert runner.dumps == [runner.cfg.param_scheduler]
+    assert [item["end"] for item in runner.cfg.param_scheduler] == [6, 60]
+    assert runner.cfg.param_scheduler[1]["T_max"] == 54
+    assert [item["end"] for item in runner.cfg.written_schedule.param_scheduler] == [3, 30]
+    again = fitted(Config(runner.cfg.to_dict()))
+    assert again.dumps == [], "a dump that is trained again is taken as it is"
+
+
+@pytest.mark.parametrize(
+    ("item", "factor"),
+    [
+        (dict(type="ExponentialLR", gamma=0.9), 0.9**29),
+        (dict(type="StepLR", step_size=10, gamma=0.1), 0.01),
+        (dict(type="PolyLR", power=1.0, eta_min=0.0, end=30), 0.0),
+        (dict(type="CosineRestartLR", periods=[15, 15], restart_weights=[1, 1], eta_min=0), 0.01),
+        (dict(type="OneCycleLR", eta_max=1.0, total_steps=210, by_epoch=False), 0.0),
+        (dict(type="CosineAnnealingLR", by_epoch=False, T_max=210), 0.0),
+    ],
+)
+def test_other_kinds(item: dict, factor: float, tmp_path: Path) -> None:
+    text = f"param_scheduler = [{item}]"
+    full = rates(fitted(written(tmp_path, text)))
+    found = rates(fitted(written(tmp_path, text, {"train_cfg.max_epochs": 10})))
+    assert full[-1] == pytest.approx(factor, abs=0.02)
+    assert found[-1] == pytest.approx(full[-1], abs=0.1)
+    assert len(found) == 70
+
+
+def test_a_child_config_that_changes_the_length_counts_too(tmp_path: Path) -> None:
+    found = rates(fitted(written(tmp_path, "train_cfg = dict(max_epochs=5)")))
+    assert found[-1] < 0.01
+    found = rates(fitted(written(tmp_path, "train_cfg = dict(max_epochs=5)\nscale_schedule = False")))
+    assert found[-1] > 0.9
+
+
+def test_iterations_too(tmp_path: Path) -> None:
+    schedule = str(ROOT / "configs/detection/_base_/schedule_24k.py")
+    runner = fitted(load(schedule, {"train_cfg.max_iters": 240}))
+    assert [item["end"] for item in runner.param_schedulers] == [240]
+    assert runner.param_schedulers[0]["milestones"] == [180, 220]
+    assert "LinearLR is left out" in runner.logger.lines[0]
+    runner = fitted(load(schedule, {"train_cfg.max_iters": 48000}))
+    assert runner.param_schedulers[0]["end"] == 200
+    assert runner.param_schedulers[1]["milestones"] == [36000, 44000]
+
+
+# ------------------------------------------------------------------------------------------------------------- hooks
+
+
+def test_hooks_start_in_proportion() -> None:
+    """PaCo with LPA clusters from the sixth of 30 epochs on."""
+    lpa = "configs/lpa/paco_r32_digits.py"
+    for epochs, start in ((30, 5), (60, 10), (12, 2), (2, 1), (1, 1)):
+        cfg = load(lpa, {"train_cfg.max_epochs": epochs})
+        assert cfg.custom_hooks[5].start == start
+        assert cfg.custom_hooks[5].interval == 5
+    runner = fitted(load(lpa, {"train_cfg.max_epochs": 12}))
+    assert "custom_hooks.5.start 5 -> 2" in runner.logger.lines[0]
+    runner = fitted(load(lpa, {"train_cfg.max_epochs": 1}))
+    assert "custom_hooks.5.start never comes" in runner.logger.lines[0]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [{"custom_hooks.5.start": 3}, {"custom_hooks": {"5": {"start": 3}}}],
+)
+def test_what_is_overridden_stays(overrides: dict) -> None:
+    nested = {"train_cfg": {"max_epochs": 12}} | overrides
+    cfg = load("configs/lpa/paco_r32_digits.py", nested)
+    assert cfg.custom_hooks[5].start == 3
+
+
+def test_a_schedule_that_is_overridden_stays() -> None:
+    overrides = {"train_cfg.max_epochs": 4, "param_scheduler": [dict(type="CosineAnnealingLR", T_max=4)]}
+    runner = fitted(load(CE, overrides))
+    assert runner.param_schedulers == overrides["param_scheduler"]
+    nothing: list | None
+    for nothing in ([], None):
+        overrides = {"train_cfg.max_epochs": 4, "param_scheduler": nothing}
+        runner = fitted(load(CE, overrides))
+        assert (runner.cfg.param_scheduler, runner.logger.lines) == (nothing, [])
+    runner = fitted(load(CE, {"param_scheduler.1.end": 20, "param_scheduler.1.T_max": 17}))
+    assert (runner.param_schedulers[1]["end"], runner.logger.lines) == (20, [])
+    with pytest.raises(UserInputError, match=r"before param_scheduler.1.begin=3 \(CosineAnnealingLR\)"):
+        fitted(load(CE, {"train_cfg.max_epochs": 2, "param_scheduler.1.T_max": 1}))
+    with pytest.raises(UserInputError, match="scale_schedule='maybe' must be True or False"):
+        load(CE, {"scale_schedule": "maybe"})
+
+
+LATE = {
+    "milestones": ("param_scheduler = [dict(type='MultiStepLR', milestones=[160, 180])]", r"0.milestones=\[160, 180\]"),
+    "begin": ("param_scheduler = [dict(type='ExponentialLR', gamma=0.5, begin=30)]", r"param_scheduler.0.begin=30"),
+    "hook": (
+        "custom_hooks = [*_base_.custom_hooks, dict(type='DeferredReweightHook', start=160)]",
+        r"custom_hooks.5.start=160 \(DeferredReweightHook\); set values below 30",
+    ),
+    "average": (
+        "custom_hooks = [*_base_.custom_hooks, dict(type='EMAHook', begin_epoch=31)]",
+        r"custom_hooks.5.begin_epoch=31 \(EMAHook\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_what_never_comes_is_named(name: str, tmp_path: Path) -> None:
+    text, message = LATE[name]
+    with pytest.raises(UserInputError, match=f"training ends after 30 epochs, before .*{message}"):
+        fitted(written(tmp_path, text))
+    runner = fitted(written(tmp_path, text, {"scale_schedule": False}))
+    assert "before" in runner.logger.lines[0]
+
+
+def test_a_runner_trains_with_it(tmp_path: Path) -> None:
+    """The schedulers that mmengine builds are the fitted ones."""
+    cfg = load(CE, {"train_cfg.max_epochs": 2, "work_dir": str(tmp_path), "experiment_name": tmp_path.name})
+    cfg.log_level = "ERROR"
+    runner = Runner.from_cfg(cfg)
+    fit_schedule(runner)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    assert all(not item["by_epoch"] for item in runner.param_schedulers)
+    last = runner.build_param_scheduler(runner.param_schedulers)[-1]
+    assert last.end == last.begin + last.T_max == 2 * len(runner.train_dataloader)
+    assert "by_epoch=False" in (tmp_path / "ce_r32_digits.py").read_text()

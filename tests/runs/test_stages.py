@@ -1,0 +1,387 @@
+"""A chain of stages is trained by one command, goes on in the right stage, and refuses what cannot work at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from lt_plugins.checkpoints.checkpoint import find_last_checkpoint, load_checkpoint
+from lt_plugins.errors import UserInputError
+from lt_plugins.runs import stages
+from lt_plugins.runs.cli import load_config
+from lt_plugins.runs.stages import Stage, check_stages, choose_start, find_stages, train_stages
+from tests.engine.test_distributed import free_port
+from tests.engine.test_resume import assert_identical
+from tests.engine.test_run_checkpoints import flip, write_checkpoint
+from tests.tool_process import ROOT, ToolProcess, run_ranks, run_tool, start_tool
+
+STAGE_1 = f"""
+_base_ = {str(ROOT / "configs/baselines/ce/ce_r32_digits.py")!r}
+model = dict(backbone=dict(depth=20))
+train_dataloader = dict(batch_size=24, dataset=dict(max_count=36, imbalance_factor=18))
+train_cfg = dict(max_epochs=3, val_interval=9)
+default_hooks = dict(logger=dict(interval=1))
+"""
+# Class weights from the third epoch on, so that a resumed run needs them again.
+STAGE_2 = """
+_base_ = "./first.py"
+previous_stage = dict(config="./first.py")
+model = dict(
+    type="FrozenBackboneClassifier",
+    live_batch_norm=True,
+    head=dict(
+        _delete_=True,
+        type="CosineClsHead",
+        num_classes=10,
+        in_channels=64,
+        loss=dict(type="LDAMLoss", num_classes=10),
+    ),
+)
+train_dataloader = dict(sampler=dict(_delete_=True, type="ClassAwareSampler"))
+train_cfg = dict(max_epochs=4)
+custom_hooks = [*_base_.custom_hooks, dict(type="DeferredReweightHook", start=2)]
+"""
+
+
+def write_configs(folder: Path, **more: str) -> Path:
+    """``second.py`` after ``first.py``, and further files."""
+    for name, text in {"first": STAGE_1, "second": STAGE_2, **more}.items():
+        (folder / f"{name}.py").write_text(text)
+    return folder / "second.py"
+
+
+def load(path: Path, **overrides: Any) -> list[Stage]:
+    """The stages of a config, as the tool finds them."""
+    cfg = load_config(str(path), {"work_dir": str(path.parent / "run"), **overrides})
+    return find_stages(cfg)
+
+
+# ------------------------------------------------------------------------------------------------------ finding them
+
+
+def test_a_config_alone_is_its_only_stage(tmp_path: Path) -> None:
+    [stage] = load(write_configs(tmp_path).with_name("first.py"))
+    assert (stage.number, stage.total) == (1, 1)
+    assert stage.cfg.work_dir == str(tmp_path / "run")
+
+
+def test_earlier_stages_work_in_folders_of_the_last(tmp_path: Path) -> None:
+    third = "_base_ = './second.py'\nprevious_stage = dict(config='./second.py')\n"
+    write_configs(tmp_path, third=third)
+    chain = load(tmp_path / "third.py")
+    run = tmp_path / "run"
+    assert [stage.cfg.work_dir for stage in chain] == [str(path) for path in (run / "stage1", run / "stage2", run)]
+    assert [Path(stage.cfg.filename).name for stage in chain] == ["first.py", "second.py", "third.py"]
+    assert str(chain[1]) == f"stage 2 of 3: {tmp_path / 'second.py'} -> {run / 'stage2'}"
+
+
+def test_options_reach_the_earlier_stage(tmp_path: Path) -> None:
+    """Nested values, places in lists, and those that the config itself gives, under those of the command line."""
+    given = "cfg_options={'train_cfg.max_epochs': 7, 'optim_wrapper': dict(optimizer=dict(lr=0.5))}"
+    config = write_configs(tmp_path)
+    config.write_text(STAGE_2.replace('config="./first.py"', f'config="./first.py", {given}'))
+    first, second = load(
+        config,
+        **{
+            "previous_stage.cfg_options.custom_hooks.2.allow_empty_classes": True,
+            "previous_stage.cfg_options.optim_wrapper.optimizer.momentum": 0.1,
+        },
+    )
+    assert first.cfg.train_cfg.max_epochs == 7
+    assert first.cfg.custom_hooks[2] == {"type": "PreflightHook", "allow_empty_classes": True}
+    assert (first.cfg.optim_wrapper.optimizer.lr, first.cfg.optim_wrapper.optimizer.momentum) == (0.5, 0.1)
+    assert second.cfg.train_cfg.max_epochs == 4
+    assert second.cfg.optim_wrapper.optimizer.lr == 0.05
+
+
+@pytest.mark.parametrize("key", ["previous_stage.cfg_options.randomness.seed", "previous_stage.cfg_options"])
+def test_the_seed_is_that_of_the_last_stage_unless_given(key: str, tmp_path: Path) -> None:
+    config = write_configs(tmp_path)
+    overrides: dict[str, Any] = {"randomness.seed": 5, "randomness.deterministic": True}
+    assert load(config, **overrides)[0].cfg.randomness == {"seed": 5, "deterministic": True}
+    own = 6 if key.endswith("seed") else {"randomness.seed": 6}
+    first, second = load(config, **overrides, **{key: own})
+    assert first.cfg.randomness == {"seed": 6, "deterministic": True}
+    assert second.cfg.randomness.seed == 5
+
+
+MISTAKES = {
+    "missing": (
+        'previous_stage = dict(config="./none.py")',
+        "previous_stage.config='./none.py' of .*second.py does not",
+    ),
+    "circle": ('previous_stage = dict(config="./second.py")', r"circle: .*second.py <- .*second.py"),
+    "no dict": ('previous_stage = "./first.py"', r"must be dict\(config="),
+    "other keys": ('previous_stage = dict(config="./first.py", epochs=3)', r"must be dict\(config="),
+    "misspelt option": (
+        'previous_stage = dict(config="./first.py", cfg_options=dict(trian_cfg=dict(max_epochs=1)))',
+        "did you mean 'train_cfg'",
+    ),
+    "other classes": (
+        "model = dict(head=dict(num_classes=12))",
+        r"first.py has model.head.num_classes=10 and .* has 12",
+    ),
+    "other backbone": (
+        "model = dict(backbone=dict(depth=32))",
+        r"second.py cannot take the weights of .*first.py: layer1.3.conv1.weight is .* there and not here",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_said_before_anything_is_trained(mistake: str, tmp_path: Path) -> None:
+    text, message = MISTAKES[mistake]
+    write_configs(tmp_path, base=STAGE_2)
+    (tmp_path / "second.py").write_text(
+        f'_base_ = "./base.py"\n{text}\n'.replace("dict(config", "dict(_delete_=True, config")
+    )
+    with pytest.raises(UserInputError, match=message):
+        check_stages(load(tmp_path / "second.py"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_longer_circle_is_found(tmp_path: Path) -> None:
+    write_configs(tmp_path, first=STAGE_1 + 'previous_stage = dict(config="./second.py")')
+    with pytest.raises(UserInputError, match=r"second.py <- .*first.py <- .*second.py"):
+        load(tmp_path / "second.py")
+
+
+# --------------------------------------------------------------------------------------------------- where to go on
+
+
+def write_run(stage: Stage, epoch: int | None) -> None:
+    """What a run leaves that has trained so many epochs; None for no folder."""
+    if epoch is not None:
+        folder = Path(stage.cfg.work_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_checkpoint(folder / f"epoch_{epoch}.pth", epoch)
+        (folder / "last_checkpoint").write_text(str(folder / f"epoch_{epoch}.pth"))
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> list[Stage]:
+    """Three stages of three, four and four epochs."""
+    third = "_base_ = './second.py'\nprevious_stage = dict(config='./second.py')\n"
+    write_configs(tmp_path, third=third)
+    return load(tmp_path / "third.py")
+
+
+# Epochs that the stages have, where training goes on, and the epoch it goes on from there.
+SITUATIONS: dict[str, tuple[list[int | None], tuple[int, int | None]]] = {
+    "nothing": ([None, None, None], (0, None)),
+    "in stage 1": ([2, None, None], (0, 2)),
+    "after stage 1": ([3, None, None], (1, None)),
+    "in stage 2": ([3, 1, None], (1, 1)),
+    "after stage 2": ([3, 4, None], (2, None)),
+    "in stage 3": ([3, 4, 2], (2, 2)),
+    "done": ([3, 4, 4], (2, 4)),
+    "stage 1 removed": ([None, 1, None], (1, 1)),
+    "earlier stages removed": ([None, None, 1], (2, 1)),
+    "stage 1 anew over an old run": ([1, 4, 4], (0, 1)),
+    "longer than before": ([5, None, None], (1, None)),
+}
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_resume_finds_the_stage(situation: str, three: list[Stage]) -> None:
+    epochs, (expected, expected_epoch) = SITUATIONS[situation]
+    for stage, epoch in zip(three, epochs, strict=True):
+        write_run(stage, epoch)
+    index, checkpoint, _ = choose_start(three, "auto")
+    assert index == expected
+    assert checkpoint == (expected_epoch and f"{three[index].cfg.work_dir}/epoch_{expected_epoch}.pth")
+    assert choose_start(three, None)[:2] == (0, None), "without --resume everything starts from scratch"
+    assert choose_start(three, "some.pth") == (2, "some.pth", "the last stage goes on from some.pth")
+
+
+def test_a_damaged_checkpoint_is_trained_again_unless_the_next_stage_has_begun(
+    three: list[Stage], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(three[0].cfg.work_dir)
+    write_run(three[0], 2)
+    write_run(three[0], 3)
+    flip(folder / "epoch_3.pth")
+    assert choose_start(three, "auto")[:2] == (0, str(folder / "epoch_2.pth"))
+    assert "epoch_3.pth is damaged" in capsys.readouterr().err
+    write_run(three[1], 1)
+    assert choose_start(three, "auto")[:2] == (1, f"{three[1].cfg.work_dir}/epoch_1.pth")
+    (folder / "epoch_2.pth").unlink()
+    assert choose_start(three, "auto")[:2] == (1, f"{three[1].cfg.work_dir}/epoch_1.pth")
+    flip(Path(three[1].cfg.work_dir, "epoch_1.pth"))
+    with pytest.raises(UserInputError, match=r"epoch_1\.pth is damaged .* no other checkpoint in .*stage2"):
+        choose_start(three, "auto")
+
+
+@pytest.mark.parametrize("resume", [None, "auto"])
+def test_stages_before_given_weights_are_skipped(resume: str | None, three: list[Stage]) -> None:
+    three[1].cfg.load_from = "given.pth"
+    assert choose_start(three, resume) == (1, None, "load_from=given.pth is given")
+    three[2].cfg.load_from = "other.pth"
+    assert choose_start(three, resume) == (2, None, "load_from=other.pth is given")
+
+
+Trained = list[tuple[str, bool, str | None]]
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """Training without work: what it would start from, and its last checkpoint."""
+    calls: Trained = []
+
+    def train(cfg: Config, notes: list[str], overwrite: bool) -> None:
+        calls.append((Path(cfg.work_dir).name, cfg.resume, cfg.load_from and Path(cfg.load_from).name))
+        if cfg.get("fails"):
+            raise KeyboardInterrupt
+        write_run(Stage(cfg, 1, 1), None if cfg.get("saves_nothing") else cfg.train_cfg.max_epochs)
+
+    monkeypatch.setattr(stages, "_train", train)
+    return calls
+
+
+def test_weights_are_handed_on(three: list[Stage], trained: Trained) -> None:
+    train_stages(three, None)
+    assert trained == [("stage1", False, None), ("stage2", False, "epoch_3.pth"), ("run", False, "epoch_4.pth")]
+
+
+def test_nothing_is_overwritten(three: list[Stage], trained: Trained, tmp_path: Path) -> None:
+    write_run(three[2], 4)
+    for resume in (None, str(write_checkpoint(tmp_path / "other.pth", 1))):
+        with pytest.raises(UserInputError, match=r"run holds epoch_4\.pth of an earlier run.* --overwrite"):
+            train_stages(three, resume)
+    write_run(three[0], 1)  # stopped in its first stage, over an older run
+    with pytest.raises(UserInputError, match=r"run holds epoch_4\.pth of an earlier run"):
+        train_stages(three, "auto")
+    assert not trained
+    train_stages(three, "auto", overwrite=True)
+    assert trained == [("stage1", True, "epoch_1.pth"), ("stage2", False, "epoch_3.pth"), ("run", False, "epoch_4.pth")]
+
+
+def test_only_what_is_missing_is_trained(three: list[Stage], trained: Trained) -> None:
+    for stage, epoch in zip(three, (3, 2, None), strict=True):
+        write_run(stage, epoch)
+    train_stages(three, "auto")
+    assert trained == [("stage2", True, "epoch_2.pth"), ("run", False, "epoch_4.pth")]
+
+
+def test_later_stages_of_an_older_run_do_not_count(three: list[Stage], trained: Trained) -> None:
+    """Stage 1 is trained anew over a finished run, and stage 2 killed before its first checkpoint."""
+    for stage, epoch in zip(three, (3, 4, 4), strict=True):
+        write_run(stage, epoch)
+    with pytest.raises(UserInputError, match=r"stage1 holds epoch_3.pth of an earlier run.* --resume.* --overwrite"):
+        train_stages(three, None)
+    assert not trained
+    three[1].cfg.fails = True
+    with pytest.raises(KeyboardInterrupt):
+        train_stages(three, None, overwrite=True)
+    three[1].cfg.pop("fails")
+    trained.clear()
+    train_stages(three, "auto")
+    assert trained == [("stage2", False, "epoch_3.pth"), ("run", False, "epoch_4.pth")]
+
+
+def test_a_stage_that_saves_nothing_is_named(three: list[Stage], trained: Trained) -> None:
+    three[0].cfg.saves_nothing = True
+    with pytest.raises(
+        UserInputError, match=r"stage 1 \(.*first.py\) left no checkpoint in .*stage1; .*save_last=True"
+    ):
+        train_stages(three, None)
+
+
+def test_stages_by_iterations_are_refused(three: list[Stage]) -> None:
+    write_run(three[0], 3)
+    del three[0].cfg.train_cfg.max_epochs
+    with pytest.raises(UserInputError, match=r"first.py has no train_cfg.max_epochs"):
+        choose_start(three, "auto")
+
+
+# ------------------------------------------------------------------------------------------------------ whole runs
+
+
+def test_a_stage_starts_as_in_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if both bear the same name and start in the same second."""
+    monkeypatch.setattr(time, "strftime", lambda *_: "20260101_000000")
+    (tmp_path / "before").mkdir()
+    write_configs(tmp_path / "before")
+    config = write_configs(tmp_path)
+    (tmp_path / "before" / "first.py").rename(tmp_path / "before" / "second.py")
+    config.write_text(STAGE_2.replace('dict(config="./first.py")', 'dict(config="./before/second.py")'))
+    short: dict[str, Any] = {"train_cfg.max_epochs": 1, "log_level": "INFO"}
+    chain = load(config, **short, **{f"previous_stage.cfg_options.{key}": value for key, value in short.items()})
+    torch.backends.cudnn.benchmark = True  # as if the first stage had asked for it
+    train_stages(chain, None)
+    logs = [next(Path(stage.cfg.work_dir).glob("*/*.log")).read_text() for stage in chain]
+    for number, log in enumerate(logs, start=1):
+        assert log.count("Epoch(train) [1][1/") == 1
+        assert f"stage {number} of 2: " in log
+        assert f"stage {3 - number} of 2: " not in log
+    assert f"from {chain[0].cfg.work_dir}/epoch_1.pth" in logs[1]
+    assert not torch.backends.cudnn.benchmark
+
+
+def kill_at(line: str, victim: ToolProcess) -> str:
+    """Kill a tool as soon as it has printed a line; what it had printed."""
+    victim.wait_for_line(line)
+    os.kill(victim.process.pid or 0, signal.SIGKILL)
+    assert victim.wait().exit_code == -signal.SIGKILL
+    return victim.output
+
+
+def test_killed_in_each_stage_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
+    config = write_configs(tmp_path)
+    alone, killed = tmp_path / "alone", tmp_path / "killed"
+    undisturbed = run_tool("train.py", config, "--work-dir", alone, logs=tmp_path)
+    assert undisturbed.exit_code == 0, undisturbed.output
+
+    kill_at("Epoch(train) [2][2/", start_tool("train.py", config, "--work-dir", killed, logs=tmp_path))
+    assert (killed / "stage1" / "last_checkpoint").read_text().endswith("epoch_1.pth")
+
+    resume = ["--work-dir", str(killed), "--resume"]
+    output = kill_at("Epoch(train) [4][2/", start_tool("train.py", config, *resume, logs=tmp_path))
+    assert f"-> {killed}/stage1, resumes {killed}/stage1/epoch_1.pth" in output
+    assert f"-> {killed}, from {killed}/stage1/epoch_3.pth" in output
+
+    resumed = run_tool("train.py", config, *resume, logs=tmp_path)
+    assert resumed.exit_code == 0, resumed.output
+    assert f"-> {killed}/stage1 is skipped: it is finished" in resumed.output
+    assert f"-> {killed}, resumes {killed}/epoch_3.pth" in resumed.output
+
+    for name in ("stage1/epoch_3.pth", "epoch_4.pth"):
+        expected, actual = (load_checkpoint(folder / name) for folder in (alone, killed))
+        for part in ("state_dict", "optimizer", "param_schedulers"):
+            assert_identical(actual[part], expected[part], f"{name} {part}")
+    weights = [load_checkpoint(alone / name)["state_dict"] for name in ("stage1/epoch_3.pth", "epoch_4.pth")]
+    assert torch.equal(weights[0]["backbone.conv1.weight"], weights[1]["backbone.conv1.weight"])
+
+
+def test_two_processes_go_through_both_stages(tmp_path: Path) -> None:
+    config, run = write_configs(tmp_path), tmp_path / "run"
+    options: list[str | Path] = [
+        "--work-dir", run, "--no-validate", "--auto-scale-lr", "--cfg-options", "randomness.seed=4",
+        "train_cfg.max_epochs=1", "previous_stage.cfg_options.train_cfg.max_epochs=2",
+    ]  # fmt: skip
+    ranks = run_ranks("train.py", config, *options, logs=tmp_path, world_size=2, port=free_port())
+    for rank in ranks:
+        assert rank.exit_code == 0, rank.output
+    assert "Epoch(val)" not in ranks[0].output
+    assert ranks[0].output.count(" of 2: ") == 2
+    assert ranks[1].output.count(" of 2: ") == 0
+    assert ranks[0].output.count("2 processes on cpu") == 2
+    assert load_checkpoint(find_last_checkpoint(run / "stage1") or "")["meta"]["seed"] == 4
+    first, second = (load_checkpoint(run / name) for name in ("stage1/epoch_2.pth", "epoch_1.pth"))
+    assert first["meta"]["seed"] == second["meta"]["seed"] == 4
+    assert first["optimizer"]["param_groups"][0]["initial_lr"] == pytest.approx(0.05 * 48 / 64), "scaled in stage 1 too"
+    assert torch.equal(first["state_dict"]["backbone.conv1.weight"], second["state_dict"]["backbone.conv1.weight"])
+
+
+def test_every_part_of_a_later_stage_is_built_first(tmp_path: Path) -> None:
+    head = 'dict(_delete_=True, type="LCRegHead", num_classes=10, in_channels=64, num_latents=0)'
+    path = write_configs(tmp_path, third=f'_base_ = "./second.py"\nmodel = dict(head={head})\n')
+    with pytest.raises(UserInputError, match="num_latents=0 must be 1 or more"):
+        check_stages(load(path.with_name("third.py")))
