@@ -17,9 +17,9 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.runs import stages
 from lt_plugins.runs.cli import load_config
 from lt_plugins.runs.stages import Stage, check_stages, choose_start, find_stages, train_stages
+from tests.checkpoints.test_run_checkpoints import flip, write_checkpoint
 from tests.engine.test_distributed import free_port
 from tests.engine.test_resume import assert_identical
-from tests.engine.test_run_checkpoints import flip, write_checkpoint
 from tests.tool_process import ROOT, ToolProcess, run_ranks, run_tool, start_tool
 
 STAGE_1 = f"""

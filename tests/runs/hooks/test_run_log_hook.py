@@ -18,7 +18,7 @@ from lt_plugins.runs.lasting_vis_backend import LastingVisBackend
 from lt_plugins.runs.run_folder import RunFolder
 from lt_plugins.runs.run_start import start_number
 from tests.engine.conftest import MakeRunner
-from tests.engine.hooks.test_safe_checkpoint_hook import _FillDisk, full_disk
+from tests.runs.hooks.test_safe_checkpoint_hook import _FillDisk, full_disk
 
 
 class _DeleteLog(Hook):
