@@ -13,7 +13,7 @@ from mmpretrain.registry import MODELS
 
 from lt_plugins.checkpoints.backbone import find_torchvision_model, read_backbone, set_backbone, write_backbone
 from lt_plugins.errors import UserInputError
-from tests.engine.conftest import MakeRunner
+from tests.small_runs import MakeRunner
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from torch import nn
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.error_line import error_line
-from tests.engine.conftest import MakeRunner
+from tests.small_runs import MakeRunner
 
 
 class Fragile(nn.Module):

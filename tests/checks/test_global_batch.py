@@ -13,8 +13,8 @@ from lt_plugins.checks.global_batch import check_global_batch
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.launch import launch_size
 from tests.configs.test_all_configs import CONFIGS
-from tests.engine.conftest import MakeRunner
 from tests.engine.test_distributed import free_port
+from tests.small_runs import MakeRunner
 from tests.tool_process import expect_errors, run_ranks, run_tool
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,8 +10,8 @@ import torch
 
 from lt_plugins.checks.metric_check import check_metrics
 from lt_plugins.errors import UserInputError
-from tests.engine.conftest import MakeRunner
 from tests.random_state import random_state_untouched
+from tests.small_runs import MakeRunner
 
 COUNTS = torch.tensor([8, 6, 5, 4, 3, 3, 2, 2, 1, 1])
 EVALUATOR = [

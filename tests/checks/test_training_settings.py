@@ -12,7 +12,7 @@ import torch
 from lt_plugins.checks.training_settings import check_training_settings
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.cli import load_config
-from tests.engine.conftest import MakeRunner
+from tests.small_runs import MakeRunner
 from tests.tool_process import ROOT
 
 CASES: dict[str, Any] = {

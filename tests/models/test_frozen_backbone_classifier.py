@@ -10,7 +10,7 @@ from mmpretrain.structures import DataSample
 
 from lt_plugins.engine.hooks import CheckpointFitHook
 from lt_plugins.errors import UserInputError
-from tests.engine.conftest import make_runner  # noqa: F401 (a fixture)
+from tests.small_runs import make_runner  # noqa: F401 (a fixture)
 
 FROZEN = dict(
     type="FrozenBackboneClassifier",

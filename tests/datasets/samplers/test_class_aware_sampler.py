@@ -15,8 +15,8 @@ from mmengine.dataset import DefaultSampler
 
 from lt_plugins.datasets.samplers import ClassAwareSampler
 from lt_plugins.errors import UserInputError
-from tests.engine.conftest import MakeRunner, make_runner  # noqa: F401 (a fixture)
 from tests.gloo import run_gloo
+from tests.small_runs import MakeRunner, make_runner  # noqa: F401 (a fixture)
 
 
 class Labelled:

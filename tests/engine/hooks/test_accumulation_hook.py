@@ -18,7 +18,7 @@ from lt_plugins.models.losses import LatentISDALoss
 from lt_plugins.models.structures import FollowsSteps
 from lt_plugins.models.unwrap import unwrap_model
 from tests.battery import NUM_CLASSES, noise, samples
-from tests.engine.conftest import MakeRunner
+from tests.small_runs import MakeRunner
 
 COUNTS = 4
 PARTS = [slice(2 * k, 2 * k + 2) for k in range(COUNTS)]

@@ -15,9 +15,9 @@ from torch.optim.swa_utils import AveragedModel
 from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from lt_plugins.engine.sized_buffers import copy_sized_buffers
 from lt_plugins.models.losses import SBCLLoss
-from tests.engine.conftest import MakeRunner
 from tests.engine.hooks.test_subclass_hooks import make_sbcl_runner
 from tests.gloo import run_gloo
+from tests.small_runs import MakeRunner
 
 AVERAGES: dict[str, dict[str, Any]] = {
     "EMA": {"momentum": 0.1},

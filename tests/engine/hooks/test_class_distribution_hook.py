@@ -13,7 +13,7 @@ from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from lt_plugins.engine.hooks.class_distribution_hook import ClassDistributionHook, find_num_classes
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.structures import ClassDistribution
-from tests.engine.conftest import MakeRunner
+from tests.small_runs import MakeRunner
 
 
 class CountingMetric(BaseMetric):

@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from lt_plugins.engine.hooks import CovarianceHook
 from lt_plugins.engine.hooks.covariance_hook import augmentations
 from lt_plugins.errors import UserInputError
-from tests.engine.conftest import MakeRunner
+from tests.small_runs import MakeRunner
 
 LCREG = {
     "model.neck": [],

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from lt_plugins.engine.hooks import DeferredReweightHook
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.structures import ClassDistribution
-from tests.engine.conftest import MakeRunner
+from tests.small_runs import MakeRunner
 
 LDAM = {
     "type": "CosineClsHead",

@@ -16,7 +16,7 @@ from lt_plugins.engine.hooks import EpochSeedHook
 from lt_plugins.engine.hooks.epoch_seed_hook import check_workers
 from lt_plugins.engine.worker_init import epoch_worker_init
 from lt_plugins.errors import UserInputError
-from tests.engine.conftest import MakeRunner
+from tests.small_runs import MakeRunner
 
 
 class RandomNumbers(Dataset):

@@ -18,9 +18,9 @@ from lt_plugins.engine.hooks import FiniteTrainingHook
 from lt_plugins.engine.hooks.finite_training_hook import explain_failure
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.hooks import SafeCheckpointHook
-from tests.engine.conftest import MakeRunner
 from tests.engine.hooks.poison_hook import PoisonHook
 from tests.engine.test_distributed import free_port
+from tests.small_runs import MakeRunner
 from tests.tool_process import ROOT, run_ranks
 
 STEPS = 9  # an epoch

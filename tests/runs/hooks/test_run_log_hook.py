@@ -17,8 +17,8 @@ from lt_plugins.runs.hooks.run_log_hook import RunLogFile
 from lt_plugins.runs.lasting_vis_backend import LastingVisBackend
 from lt_plugins.runs.run_folder import RunFolder
 from lt_plugins.runs.run_start import start_number
-from tests.engine.conftest import MakeRunner
 from tests.runs.hooks.test_safe_checkpoint_hook import _FillDisk, full_disk
+from tests.small_runs import MakeRunner
 
 
 class _DeleteLog(Hook):

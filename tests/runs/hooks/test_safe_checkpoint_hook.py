@@ -19,7 +19,7 @@ from lt_plugins.atomic_write import TEMPORARY_SUFFIX, atomic_write
 from lt_plugins.checkpoints.checkpoint import find_last_checkpoint, load_checkpoint
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.hooks import SafeCheckpointHook
-from tests.engine.conftest import MakeRunner
+from tests.small_runs import MakeRunner
 
 
 @contextmanager

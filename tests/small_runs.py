@@ -1,4 +1,4 @@
-"""A run on a few digits, small enough to be trained in a test."""
+"""Fixture of a run on a few digits, small enough to be trained in a test; conftest.py hands it to all tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mmengine.runner import Runner
 
-from lt_plugins.runs.cli import load_config
+from lt_plugins.runs.config import load_config
 from tests.tool_process import ROOT
 
 MakeRunner = Callable[..., Runner]
