@@ -14,6 +14,7 @@ from hypothesis import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import lt_plugins.plugins  # noqa: F401 (registers)
+from tests.small_runs import make_runner  # noqa: F401 (a fixture)
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
