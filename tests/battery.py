@@ -137,7 +137,7 @@ def contrast_head_step(module: Any, labels: Tensor) -> Fed:
     return Fed(torch.stack(list(losses.values())).sum(), (pooled, features))
 
 
-def sup_contrast_head_step(module: Any, labels: Tensor) -> Fed:
+def supcon_head_step(module: Any, labels: Tensor) -> Fed:
     """The same of a head that leaves the pooled features alone: only the contrast reaches the encoder."""
     fed = contrast_head_step(module, labels)
     return Fed(fed.loss, fed.leaves[1:])
@@ -249,14 +249,14 @@ def set_subclasses(module: Any) -> None:
 # without batch norm, which cannot take a batch of one
 _PROJECTOR = {"type": "MLPProjector", "in_channels": CHANNELS, "hidden_channels": 16, "out_channels": 8}
 _TWO_VIEW = {
-    "backbone": {"type": "ResNetCIFAR32", "depth": 20},
+    "backbone": {"type": "CIFARResNet", "depth": 20},
     "projector": _PROJECTOR,
     "head": {"type": "PaCoHead", "num_classes": NUM_CLASSES, "in_channels": CHANNELS},
 }
 _HEAD = {"num_classes": NUM_CLASSES, "in_channels": CHANNELS}
 
 MODULES: dict[str, ModuleEntry] = {
-    "ResNetCIFAR32": ModuleEntry(backbone_step, small={"depth": 20}),
+    "CIFARResNet": ModuleEntry(backbone_step, small={"depth": 20}),
     "LastBlockResNet": ModuleEntry(last_block_step, {"depth": 50}),
     "TwoViewClassifier": ModuleEntry(
         two_view_step, _TWO_VIEW, small={"projection_dim": 8, "queue_size": 16}, prepare=set_counts
@@ -266,7 +266,7 @@ MODULES: dict[str, ModuleEntry] = {
     ),
     "FrozenBackboneClassifier": ModuleEntry(
         frozen_step,
-        {"backbone": {"type": "ResNetCIFAR32", "depth": 20}, "head": {"type": "CosineClsHead", **_HEAD}},
+        {"backbone": {"type": "CIFARResNet", "depth": 20}, "head": {"type": "CosineClsHead", **_HEAD}},
     ),
     "TwoViewDataPreprocessor": ModuleEntry(preprocessor_step),
     "MLPProjector": ModuleEntry(
@@ -305,9 +305,7 @@ MODULES: dict[str, ModuleEntry] = {
     "ReconstructionLoss": ModuleEntry(reconstruction_loss_step),
     "LabelAwareSmoothLoss": ModuleEntry(logits_loss_step, {"num_classes": NUM_CLASSES}, prepare=set_counts),
     "LDAMLoss": ModuleEntry(logits_loss_step, {"num_classes": NUM_CLASSES}, prepare=set_counts),
-    "SupContrastHead": ModuleEntry(
-        sup_contrast_head_step, {**_HEAD, "loss": {"type": "SupConLoss"}}, prepare=set_full_counts
-    ),
+    "SupConHead": ModuleEntry(supcon_head_step, {**_HEAD, "loss": {"type": "SupConLoss"}}, prepare=set_full_counts),
     "KCLLoss": ModuleEntry(contrast_loss_step, small={"num_positives": 2}),
     "SBCLLoss": ModuleEntry(contrast_loss_step, prepare=set_subclasses),
     "PaCoLoss": ModuleEntry(paco_loss_step, {"num_classes": NUM_CLASSES}, prepare=set_counts),

@@ -118,7 +118,7 @@ def test_torchvision_weights_are_read(tmp_path: Path) -> None:
 
 
 def test_torchvision_has_no_narrow_resnet() -> None:
-    narrow = MODELS.build({"type": "ResNetCIFAR32", "depth": 20})
+    narrow = MODELS.build({"type": "CIFARResNet", "depth": 20})
     with pytest.raises(UserInputError, match="torchvision has no model with these"):
         find_torchvision_model(narrow.state_dict())
 

@@ -76,7 +76,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"default_hooks.checkpoint": "x"}, "default_hooks.checkpoint='x'"),
     ({"model": None}, "model=None"),
     ({"model.type": "ImageClasifier"}, "did you mean 'ImageClassifier'?"),
-    ({"model.backbone.depth": "x"}, "model.backbone.depth='x' of ResNetCIFAR32 must be a whole number, like 32"),
+    ({"model.backbone.depth": "x"}, "model.backbone.depth='x' of CIFARResNet must be a whole number, like 32"),
     ({"model.head.num_classes": -3}, "model.head.num_classes=-3"),
     ({"model.head.num_class": 3}, "LinearClsHead has no argument 'num_class'; did you mean 'num_classes'?"),
     ({"model.head.in_channels": "x"}, "model.head.in_channels='x' of LinearClsHead must be a whole number"),

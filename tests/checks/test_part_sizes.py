@@ -29,13 +29,13 @@ PROJECTOR = {
 }
 CE = {
     "type": "ImageClassifier",
-    "backbone": {"type": "ResNetCIFAR32", "depth": 20},
+    "backbone": {"type": "CIFARResNet", "depth": 20},
     "neck": {"type": "GlobalAveragePooling"},
     "head": {"type": "LinearClsHead", "num_classes": 10, "in_channels": 64},
 }
 PACO = {
     "type": "MomentumClassifier",
-    "backbone": {"type": "ResNetCIFAR32", "depth": 20},
+    "backbone": {"type": "CIFARResNet", "depth": 20},
     "projector": PROJECTOR,
     "head": {"type": "PaCoHead", "num_classes": 10, "in_channels": 64},
     "projection_dim": 32,
@@ -71,7 +71,7 @@ def check(model: Any, images: int = 64, batch_size: int = 16, drop_last: bool = 
     ("config", "changes", "message"),
     [
         (CE, {"head__in_channels": 63}, r"LinearClsHead \(model.head\) does not take what GlobalAveragePooling"),
-        (CE, {"neck": []}, r"LinearClsHead \(model.head\) does not take what ResNetCIFAR32 \(model.backbone\) gives"),
+        (CE, {"neck": []}, r"LinearClsHead \(model.head\) does not take what CIFARResNet \(model.backbone\) gives"),
         (CE, {"data_preprocessor__mean": [1, 2], "data_preprocessor__std": [1, 2]}, "ClsDataPreprocessor does not"),
         (PACO, {"projection_dim": 31}, r"gives projections of length 32, but model.projection_dim=31; set .*=32"),
         (PACO, {"projector__in_channels": 31}, r"NonLinearNeck \(model.projector\) does not take what GlobalAver"),
@@ -119,7 +119,7 @@ def test_batch_norm_needs_two_images() -> None:
     shared = build(PACO)
     shared.projector = nn.SyncBatchNorm.convert_sync_batchnorm(shared.projector)
     check(shared, images=65, world_size=2)
-    contrast = {"type": "SupContrastHead", "num_classes": 10, "in_channels": 64, "loss": {"type": "SupConLoss"}}
+    contrast = {"type": "SupConHead", "num_classes": 10, "in_channels": 64, "loss": {"type": "SupConLoss"}}
     check(build(PACO, head=contrast, projector=linear), images=65)  # the head sees to it
 
 

@@ -223,7 +223,7 @@ LDAM_LINEAR = Recipe(
     {0: 0.02, 4: 0.1, 139: 0.1, 140: 0.01, 179: 0.01, 180: 1e-3},
     0.0,
     CIFAR,
-    constants={"head.loss_module.max_margin": 0.5, "head.loss_module.scale": 30, "live_batch_norm": False},
+    constants={"head.loss_module.max_margin": 0.5, "head.loss_module.scale": 30, "norm_eval": True},
     hooks={"DeferredReweightHook": {"start": 0, "beta": 0.9999}},
 )
 TSC_VIEW = (*CROP, JITTER)
@@ -273,7 +273,7 @@ TSC_LINEAR = Recipe(
     {0: 10, 19: 10, 20: 1, 29: 1, 30: 0.1},
     0.0,
     KANG,
-    constants={"live_batch_norm": True, "reuse_head": False},
+    constants={"norm_eval": False, "reuse_head": False},
     deviations={"head.fc.weight": 0.01, "head.fc.bias": 0.0},
     sampler=CLASS_AWARE,
 )
@@ -306,7 +306,7 @@ def mislas(num_classes: int, head: float, tail: float, factor: float, decay: flo
             "head.loss_module.smooth_tail": tail,
             "head.num_classes": num_classes,
             "reuse_head": True,
-            "live_batch_norm": True,
+            "norm_eval": False,
         },
         groups={"head.fc.weight": (factor, decay), "head.scale": (1, decay)},
         sampler=CLASS_AWARE,
@@ -315,7 +315,7 @@ def mislas(num_classes: int, head: float, tail: float, factor: float, decay: flo
 
 
 LARGE = {"processes": 8, "batch": 32, "views": KANG}
-FIXED = {"constants": {"live_batch_norm": False}}
+FIXED = {"constants": {"norm_eval": True}}
 MISLAS = {
     "r32_cifar10-lt100": (MIXUP_CIFAR, mislas(10, 0.3, 0, 0.5, 2e-4, **FIXED)),
     "r32_cifar10-lt50": (MIXUP_CIFAR, mislas(10, 0.2, 0, 0.2, 2e-4, **FIXED)),

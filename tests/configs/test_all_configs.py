@@ -153,7 +153,7 @@ def test_is_what_its_name_says(path: Path) -> None:
     assert name, f"{path.name} does not follow the naming rule of docs/architecture.md"
     cfg = read(path)
     backbone = cfg.model.backbone
-    kinds = {"ResNetCIFAR32": "r", "ResNet": "r", "LastBlockResNet": "r", "ResNeXt": "x"}
+    kinds = {"CIFARResNet": "r", "ResNet": "r", "LastBlockResNet": "r", "ResNeXt": "x"}
     assert name["backbone"] == f"{kinds[backbone.type]}{backbone.depth}"
 
     root, num_classes = DATASETS[name["dataset"]]

@@ -201,7 +201,7 @@ def test_initial_weights(name: str, number: int) -> None:
         # Three deviations of the estimate, which is coarse for the ten biases of CIFAR-10.
         assert float(values.std()) == pytest.approx(deviation, rel=3 / (2 * values.numel()) ** 0.5), key
     backbone = model["backbone"]
-    if backbone["type"] == "ResNetCIFAR32":
+    if backbone["type"] == "CIFARResNet":
         built = initialised(as_key(backbone))
         first = built.get_parameter("conv1.weight").detach()
         assert float(first.std()) == pytest.approx((2 / 27) ** 0.5, rel=0.15), "Kaiming-normal by fan-in"

@@ -13,7 +13,7 @@ from mmpretrain.registry import HOOKS
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.backbones import ResNetCIFAR32
+from lt_plugins.models.backbones import CIFARResNet
 
 torch.set_default_dtype(torch.float64)
 
@@ -30,7 +30,7 @@ class Float64Hook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         for module in runner.model.modules():
-            if isinstance(module, ResNetCIFAR32):
+            if isinstance(module, CIFARResNet):
                 module.register_forward_pre_hook(self._to_double)
 
     @staticmethod

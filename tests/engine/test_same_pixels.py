@@ -18,7 +18,7 @@ from lt_plugins.analysis.page import load_image
 from lt_plugins.analysis.trained_model import build_plain_dataset, load_trained_model
 from lt_plugins.checkpoints.backbone import read_backbone
 from lt_plugins.engine.features import gather_features
-from lt_plugins.models.backbones import ResNetCIFAR32
+from lt_plugins.models.backbones import CIFARResNet
 from lt_plugins.models.build import build_model
 from tests.miniatures import miniature_cfg
 from tests.tool_process import ROOT
@@ -84,7 +84,7 @@ def test_probabilities_and_features(trained: Trained) -> None:
 @torch.no_grad()
 def test_exported_backbone(trained: Trained) -> None:
     """On RGB pixels with the mean and deviation of the config, as docs/data.md says."""
-    backbone = ResNetCIFAR32(**{key: value for key, value in trained.cfg.model.backbone.items() if key != "type"})
+    backbone = CIFARResNet(**{key: value for key, value in trained.cfg.model.backbone.items() if key != "type"})
     backbone.load_state_dict(read_backbone(trained.checkpoint).weights)
     mean, std = (torch.tensor(trained.cfg.data_preprocessor[key])[:, None, None] for key in ("mean", "std"))
     rgb = torch.from_numpy(np.asarray(Image.open(trained.image)).transpose(2, 0, 1).copy()).float()

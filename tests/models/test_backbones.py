@@ -4,12 +4,12 @@ import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.backbones import ResNetCIFAR32
+from lt_plugins.models.backbones import CIFARResNet
 
 
 def build(seed=0, **kwargs):
     torch.manual_seed(seed)
-    model = MODELS.build(dict(type="ResNetCIFAR32", **kwargs))
+    model = MODELS.build(dict(type="CIFARResNet", **kwargs))
     # As after training: batch norm is not the identity.
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -48,7 +48,7 @@ def test_number_of_parameters_follows_from_the_depth(depth, shortcut):
 
 def test_the_default_is_the_0_46_million_parameter_network_of_the_tables():
     classifier = 64 * 10 + 10
-    total = sum(parameter.numel() for parameter in ResNetCIFAR32().parameters()) + classifier
+    total = sum(parameter.numel() for parameter in CIFARResNet().parameters()) + classifier
     assert total == 464_154  # table 6 of He et al. rounds it to 0.46 M
 
 
@@ -126,7 +126,7 @@ def test_every_parameter_gets_a_gradient(shortcut):
 
 
 def test_convolutions_start_kaiming_normal():
-    model = ResNetCIFAR32()
+    model = CIFARResNet()
     torch.manual_seed(0)
     model.init_weights()
     for module in model.modules():
@@ -138,9 +138,9 @@ def test_convolutions_start_kaiming_normal():
 @pytest.mark.parametrize("depth", [18, 50, 0])
 def test_a_depth_that_is_no_cifar_resnet_is_refused(depth):
     with pytest.raises(UserInputError, match=rf"depth={depth} .* choose one of \(20, 32, 44, 56\)"):
-        ResNetCIFAR32(depth=depth)
+        CIFARResNet(depth=depth)
 
 
 def test_an_unknown_shortcut_is_refused():
     with pytest.raises(UserInputError, match="shortcut='C'"):
-        ResNetCIFAR32(shortcut="C")
+        CIFARResNet(shortcut="C")

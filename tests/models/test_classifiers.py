@@ -17,7 +17,7 @@ def build(kind="MomentumClassifier", head=None, **kwargs):
     model = MODELS.build(
         dict(
             type=kind,
-            backbone=dict(type="ResNetCIFAR32", depth=20),
+            backbone=dict(type="CIFARResNet", depth=20),
             projector=dict(
                 type="NonLinearNeck",
                 in_channels=64,

@@ -14,14 +14,14 @@ from tests.small_runs import make_runner  # noqa: F401 (a fixture)
 
 FROZEN = dict(
     type="FrozenBackboneClassifier",
-    backbone=dict(type="ResNetCIFAR32", depth=20),
+    backbone=dict(type="CIFARResNet", depth=20),
     head=dict(type="LinearClsHead", num_classes=10, in_channels=64),
 )
 
 
-def build(live=False, **kwargs):
+def build(norm_eval=True, **kwargs):
     torch.manual_seed(0)
-    model = MODELS.build({**copy.deepcopy(FROZEN), "live_batch_norm": live, **kwargs})
+    model = MODELS.build({**copy.deepcopy(FROZEN), "norm_eval": norm_eval, **kwargs})
     model.init_weights()
     return model.train()
 
@@ -36,15 +36,15 @@ def step(model):
     return loss
 
 
-@pytest.mark.parametrize("live", [False, True])
-def test_only_the_head_learns(live):
-    model = build(live)
+@pytest.mark.parametrize("norm_eval", [True, False])
+def test_only_the_head_learns(norm_eval):
+    model = build(norm_eval)
     assert [name for name, p in model.named_parameters() if p.requires_grad] == ["head.fc.weight", "head.fc.bias"]
     before = copy.deepcopy(model.state_dict())
     step(model)
     changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
     statistics = {key for key in before if "running" in key or "num_batches" in key}
-    assert changed == {"head.fc.weight", "head.fc.bias"} | (statistics if live else set())
+    assert changed == {"head.fc.weight", "head.fc.bias"} | (set() if norm_eval else statistics)
 
 
 def test_features_carry_no_gradient_but_what_the_head_makes_of_them_does():
@@ -57,27 +57,27 @@ def test_features_carry_no_gradient_but_what_the_head_makes_of_them_does():
     assert model.extract_feat(images, "pre_logits").requires_grad
 
 
-@pytest.mark.parametrize("live", [False, True])
-def test_batch_norm_normalises_as_asked(live):
-    """Frozen statistics give an image the same feature in any batch; live ones do not, but do so when evaluated."""
-    model = build(live)
+@pytest.mark.parametrize("norm_eval", [True, False])
+def test_batch_norm_normalises_as_asked(norm_eval):
+    """Frozen statistics give an image the same feature in any batch; those of the batch do not, unless evaluated."""
+    model = build(norm_eval)
     images = torch.randn(6, 3, 32, 32)
 
     def feature_depends_on_batch():
         return not torch.allclose(model.extract_feat(images)[-1][:2], model.extract_feat(images[:2])[-1], atol=1e-5)
 
-    assert feature_depends_on_batch() == live
+    assert feature_depends_on_batch() != norm_eval
     model.eval()
     assert not feature_depends_on_batch()
     assert not any(module.training for module in model.modules())
     model.train()
     assert model.head.training
-    assert feature_depends_on_batch() == live
+    assert feature_depends_on_batch() != norm_eval
 
 
-def test_dropout_of_the_backbone_stays_off_with_live_batch_norm():
+def test_dropout_of_the_backbone_stays_off_where_batch_norms_train():
     backbone = dict(type="ResNet", depth=18, drop_path_rate=0.5)
-    model = build(True, backbone=backbone, head=dict(type="LinearClsHead", num_classes=3, in_channels=512))
+    model = build(norm_eval=False, backbone=backbone, head=dict(type="LinearClsHead", num_classes=3, in_channels=512))
     training = {type(module).__name__ for module in model.backbone.modules() if module.training}
     assert training == {"BatchNorm2d"}
 
@@ -95,7 +95,7 @@ STAGE_1 = {
     "TwoViewClassifier": dict(
         projector=PROJECTOR,
         projection_dim=8,
-        head=dict(type="SupContrastHead", num_classes=10, in_channels=64, loss=dict(type="SupConLoss")),
+        head=dict(type="SupConHead", num_classes=10, in_channels=64, loss=dict(type="SupConLoss")),
     ),
     "MomentumClassifier": dict(
         projector=PROJECTOR,
@@ -109,7 +109,7 @@ STAGE_1 = {
 def first_stage(kind, depth=20):
     torch.manual_seed(3)
     model = MODELS.build(
-        dict(type=kind, backbone=dict(type="ResNetCIFAR32", depth=depth), **copy.deepcopy(STAGE_1[kind]))
+        dict(type=kind, backbone=dict(type="CIFARResNet", depth=depth), **copy.deepcopy(STAGE_1[kind]))
     )
     model.init_weights()
     return model

@@ -49,10 +49,10 @@ def test_modes():
                 assert module.training == (mode and f"{name}.".startswith(LAST)), name
 
 
-def test_live_batch_norm_of_a_second_stage_is_that_of_the_last_block():
+def test_batch_norm_that_a_second_stage_trains_is_that_of_the_last_block():
     head = dict(type="LinearClsHead", num_classes=3, in_channels=2048)
     model = FrozenBackboneClassifier(
-        dict(type="LastBlockResNet", depth=50, out_indices=(3,)), head, live_batch_norm=True
+        dict(type="LastBlockResNet", depth=50, out_indices=(3,)), head, norm_eval=False
     ).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     model.loss(torch.randn(3, 3, 64, 64), samples(torch.tensor([0, 1, 2])))

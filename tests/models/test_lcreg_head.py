@@ -154,7 +154,7 @@ def test_initialisation_of_latent_parts_does_not_follow_the_classifier():
 
 FROZEN = dict(
     type="FrozenBackboneClassifier",
-    backbone=dict(type="ResNetCIFAR32", depth=20),
+    backbone=dict(type="CIFARResNet", depth=20),
     neck=[],
     reuse_head=True,
     head=dict(

@@ -14,7 +14,7 @@ IMAGES = 8
 def two_steps() -> dict[str, torch.Tensor]:
     """This rank's share of two steps of SBCL, whose subclasses change between them; the losses and the queue."""
     head = dict(
-        type="SupContrastHead",
+        type="SupConHead",
         num_classes=NUM_CLASSES,
         in_channels=64,
         loss=dict(type="SBCLLoss", temperature=0.07, class_temperature=0.12),

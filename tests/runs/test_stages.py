@@ -35,7 +35,7 @@ _base_ = "./first.py"
 previous_stage = dict(config="./first.py")
 model = dict(
     type="FrozenBackboneClassifier",
-    live_batch_norm=True,
+    norm_eval=False,
     head=dict(
         _delete_=True,
         type="CosineClsHead",

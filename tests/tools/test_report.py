@@ -19,7 +19,7 @@ from tools import report
 
 CONFIG = """custom = list(range(3))
 model = dict(
-    backbone=dict(depth=32, type='ResNetCIFAR32'),
+    backbone=dict(depth=32, type='CIFARResNet'),
     head=dict(loss=dict(type='CrossEntropyLoss'), num_classes=4, type='LinearClsHead'),
     type='ImageClassifier')
 optim_wrapper = dict(optimizer=dict(lr=0.1, type='SGD'))

@@ -33,7 +33,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run_tool("train.py", config, *options, logs=folder)
     assert done.exit_code == 0, done.output
     assert "imbalance factor 8" in done.output
-    assert "ResNetCIFAR32, GlobalAveragePooling, LinearClsHead with CrossEntropyLoss" in done.output
+    assert "CIFARResNet, GlobalAveragePooling, LinearClsHead with CrossEntropyLoss" in done.output
     return folder
 
 

@@ -1,7 +1,7 @@
 # Linear stage on frozen features of CIFAR: plain classifier, for class-balanced sampling; statistics frozen too.
 model = dict(
     type="FrozenBackboneClassifier",
-    backbone=dict(type="ResNetCIFAR32", depth=32),
+    backbone=dict(type="CIFARResNet", depth=32),
     neck=dict(type="GlobalAveragePooling"),
     head=dict(
         type="LinearClsHead",

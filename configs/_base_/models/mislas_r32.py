@@ -1,9 +1,9 @@
 # MiSLAS's second stage on CIFAR-LT: the classifier goes on from stage 1 with scaled logits and label-aware smoothing.
 model = dict(
     type="FrozenBackboneClassifier",
-    backbone=dict(type="ResNetCIFAR32", depth=32),
+    backbone=dict(type="CIFARResNet", depth=32),
     neck=dict(type="GlobalAveragePooling"),
-    live_batch_norm=True,
+    norm_eval=False,
     reuse_head=True,
     head=dict(
         type="LWSClsHead",

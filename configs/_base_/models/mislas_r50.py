@@ -3,7 +3,7 @@ model = dict(
     type="FrozenBackboneClassifier",
     backbone=dict(type="ResNet", depth=50, num_stages=4, out_indices=(3,), style="pytorch", zero_init_residual=False),
     neck=dict(type="GlobalAveragePooling"),
-    live_batch_norm=True,
+    norm_eval=False,
     reuse_head=True,
     head=dict(
         type="LWSClsHead",

@@ -4,7 +4,7 @@ _base_ = "./paco_r32_cifar100-lt100.py"
 model = dict(
     _delete_=True,
     type="TwoViewClassifier",
-    backbone=dict(type="ResNetCIFAR32", depth=32),
+    backbone=dict(type="CIFARResNet", depth=32),
     projector=dict(type="MLPProjector", in_channels=64, hidden_channels=64, out_channels=32, num_layers=3),
     projection_dim=32,
     separate_passes=True,

@@ -1,9 +1,9 @@
 """Backbones that mmpretrain lacks."""
 
+from .cifar_resnet import CIFARResNet
 from .last_block_resnet import LastBlockResNet
-from .resnet_cifar32 import ResNetCIFAR32
 
 __all__ = [
+    "CIFARResNet",
     "LastBlockResNet",
-    "ResNetCIFAR32",
 ]

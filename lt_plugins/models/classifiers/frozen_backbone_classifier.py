@@ -24,15 +24,16 @@ class FrozenBackboneClassifier(ImageClassifier):
 
     Source: Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition" (ICLR 2020). The
     published numbers of cRT, MiSLAS, TSC and of SBCL on ImageNet-LT come from codes whose batch norms go on in training
-    mode during stage 2, which is ``live_batch_norm=True``; SBCL on CIFAR keeps all statistics.
+    mode during stage 2, which is ``norm_eval=False``; SBCL on CIFAR keeps all statistics.
 
     Args:
         backbone (dict): Config of the backbone.
         head (dict): Config of the head, which alone is trained.
         neck (dict, optional): Config of the neck; ``[]`` for none. Defaults to global average pooling.
-        live_batch_norm (bool): Whether batch norms normalise by the batch and their running statistics follow the
-            images of this stage, except where the backbone keeps its statistics in training too (``frozen_stages``,
-            ``LastBlockResNet``). Defaults to False.
+        norm_eval (bool): Whether the batch norms of backbone and neck stay in evaluation mode, so that they keep the
+            statistics of stage 1. With False they normalise by the batch and their running statistics follow the images
+            of this stage, except where the backbone keeps its own (``frozen_stages``, ``LastBlockResNet``). Defaults to
+            True.
         reuse_head (bool): Whether the linear layer ``head.fc`` goes on from that of stage 1, as in MiSLAS. Whatever
             else the head has, such as the scale of an ``LWSClsHead``, starts anew. Defaults to False.
         data_preprocessor (dict, optional): As in :class:`mmpretrain.models.ImageClassifier`.
@@ -42,7 +43,7 @@ class FrozenBackboneClassifier(ImageClassifier):
         UserInputError: If the head to reuse has no linear layer ``fc``.
 
     Examples:
-        >>> model = dict(type='FrozenBackboneClassifier', backbone=dict(type='ResNetCIFAR32'),
+        >>> model = dict(type='FrozenBackboneClassifier', backbone=dict(type='CIFARResNet'),
         ...              head=dict(type='CosineClsHead', num_classes=100, in_channels=64,
         ...                        loss=dict(type='LDAMLoss', num_classes=100)))
     """
@@ -52,7 +53,7 @@ class FrozenBackboneClassifier(ImageClassifier):
         backbone: dict,
         head: dict,
         neck: dict | list | None = None,
-        live_batch_norm: bool = False,
+        norm_eval: bool = True,
         reuse_head: bool = False,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
@@ -69,7 +70,7 @@ class FrozenBackboneClassifier(ImageClassifier):
                 f"reuse_head=True takes the linear layer fc of stage 1, but {type(self.head).__name__} has none; "
                 "set reuse_head=False or use a head like LinearClsHead."
             )
-        self.live_batch_norm = live_batch_norm
+        self.norm_eval = norm_eval
         self.reuse_head = reuse_head
         feature_parts = [f"head.{name}" for name in getattr(self.head, "feature_parts", ())]
         kept = ["backbone", "neck", *feature_parts, *(["head.fc"] if reuse_head else [])]
@@ -87,7 +88,7 @@ class FrozenBackboneClassifier(ImageClassifier):
         """
         super().train(mode)
         for part in (self.backbone, self.neck):
-            part.train(mode and self.live_batch_norm)  # the backbone may leave some of its batch norms as they are
+            part.train(mode and not self.norm_eval)  # the backbone may leave some of its batch norms as they are
             for module in part.modules():
                 if not isinstance(module, _BatchNorm):
                     module.training = False

@@ -48,7 +48,7 @@ class MomentumClassifier(TwoViewClassifier):
         UserInputError: If ``momentum`` is not in ``[0, 1]``.
 
     Examples:
-        >>> model = dict(type='MomentumClassifier', backbone=dict(type='ResNetCIFAR32'),
+        >>> model = dict(type='MomentumClassifier', backbone=dict(type='CIFARResNet'),
         ...              projector=dict(type='NonLinearNeck', in_channels=64, hid_channels=64, out_channels=32,
         ...                             with_bias=True, with_last_bias=True, with_last_bn=False, with_avg_pool=False,
         ...                             norm_cfg=dict(type='BN1d')),

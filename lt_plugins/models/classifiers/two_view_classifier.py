@@ -50,7 +50,7 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
         UserInputError: If the data preprocessor mixes images, whose labels the contrast cannot use.
 
     Examples:
-        >>> model = dict(type='TwoViewClassifier', backbone=dict(type='ResNetCIFAR32'),
+        >>> model = dict(type='TwoViewClassifier', backbone=dict(type='CIFARResNet'),
         ...              projector=dict(type='NonLinearNeck', in_channels=64, hid_channels=64, out_channels=32,
         ...                             with_bias=True, with_last_bias=True, with_last_bn=False, with_avg_pool=False,
         ...                             norm_cfg=dict(type='BN1d')),

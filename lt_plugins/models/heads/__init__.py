@@ -7,7 +7,7 @@ from .lcreg_head import LatentView, LCRegHead
 from .lpa_head import LPAHead
 from .lws_cls_head import LWSClsHead
 from .paco_head import PaCoHead
-from .sup_contrast_head import SupContrastHead
+from .supcon_head import SupConHead
 
 __all__ = [
     "CosineClsHead",
@@ -18,5 +18,5 @@ __all__ = [
     "LatentPool",
     "LatentView",
     "PaCoHead",
-    "SupContrastHead",
+    "SupConHead",
 ]

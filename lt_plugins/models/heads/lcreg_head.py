@@ -84,7 +84,7 @@ class LCRegHead(LWSClsHead):
         UserInputError: If ``fuse`` is unknown, or a weight is negative.
 
     Examples:
-        >>> model = dict(type='ImageClassifier', backbone=dict(type='ResNetCIFAR32'),
+        >>> model = dict(type='ImageClassifier', backbone=dict(type='CIFARResNet'),
         ...              head=dict(type='LCRegHead', num_classes=100, in_channels=64, num_latents=50))
     """
 

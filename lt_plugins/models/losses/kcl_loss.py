@@ -58,7 +58,7 @@ class KCLLoss(nn.Module):
         UserInputError: If ``k`` is negative or the temperature not positive.
 
     Examples:
-        >>> head = dict(type='SupContrastHead', num_classes=100, in_channels=64,
+        >>> head = dict(type='SupConHead', num_classes=100, in_channels=64,
         ...             loss=dict(type='KCLLoss', num_positives=6, temperature=0.1))
     """
 

@@ -76,7 +76,7 @@ class SBCLLoss(nn.Module):
         UserInputError: If a temperature is not positive or ``beta`` is negative.
 
     Examples:
-        >>> head = dict(type='SupContrastHead', num_classes=100, in_channels=64, loss=dict(type='SBCLLoss'),
+        >>> head = dict(type='SupConHead', num_classes=100, in_channels=64, loss=dict(type='SBCLLoss'),
         ...             warmup_loss=dict(type='SupConLoss'))
     """
 

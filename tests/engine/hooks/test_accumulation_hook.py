@@ -37,10 +37,10 @@ def build_momentum_classifier() -> Any:
     model = MODELS.build(
         {
             "type": "MomentumClassifier",
-            "backbone": {"type": "ResNetCIFAR32", "depth": 20},
+            "backbone": {"type": "CIFARResNet", "depth": 20},
             "projector": {"type": "MLPProjector", "in_channels": 64, "hidden_channels": 16, "out_channels": 8},
             "head": {
-                "type": "SupContrastHead",
+                "type": "SupConHead",
                 "num_classes": NUM_CLASSES,
                 "in_channels": 64,
                 "loss": {"type": "SupConLoss"},

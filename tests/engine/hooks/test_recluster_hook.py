@@ -19,7 +19,7 @@ from lt_plugins.datasets.labels import replace_pipeline
 from lt_plugins.engine.clusterings import AttributeClustering, SubclassClustering, attribute_clustering
 from lt_plugins.engine.hooks import ReclusterHook
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.heads import LPAHead, SupContrastHead
+from lt_plugins.models.heads import LPAHead, SupConHead
 from lt_plugins.runs.cli import load_config
 from tests.clustering.test_local_attributes import slow_balanced_sample
 from tests.gloo import run_gloo
@@ -283,7 +283,7 @@ def test_what_is_clustered_follows_from_what_the_model_reads() -> None:
     assert isinstance(ReclusterHook().task(model), AttributeClustering)
     with pytest.raises(UserInputError, match=r"clustering.type='SubclassClustering', but the model reads a Attrib"):
         ReclusterHook(clustering=dict(type="SubclassClustering")).task(model)
-    model.head = SupContrastHead(num_classes=3, in_channels=2, loss=dict(type="SBCLLoss"))
+    model.head = SupConHead(num_classes=3, in_channels=2, loss=dict(type="SBCLLoss"))
     task = ReclusterHook(clustering=dict(min_size=7)).task(model)
     assert isinstance(task, SubclassClustering)
     assert task.min_size == 7

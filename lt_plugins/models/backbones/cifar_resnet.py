@@ -45,7 +45,7 @@ class _BasicBlock(nn.Module):
 
 
 @MODELS.register_module()
-class ResNetCIFAR32(BaseModule):
+class CIFARResNet(BaseModule):
     """ResNet for 32x32 images: a 3x3 stem and three stages of 16, 32 and 64 channels.
 
     mmpretrain's ``ResNet_CIFAR`` is the wide four-stage network; all CIFAR-LT tables are made with this narrow one,
@@ -62,7 +62,7 @@ class ResNetCIFAR32(BaseModule):
         UserInputError: If ``depth`` or ``shortcut`` is not one of the values above.
 
     Examples:
-        >>> model = dict(type='ImageClassifier', backbone=dict(type='ResNetCIFAR32', depth=32),
+        >>> model = dict(type='ImageClassifier', backbone=dict(type='CIFARResNet', depth=32),
         ...              neck=dict(type='GlobalAveragePooling'),
         ...              head=dict(type='LinearClsHead', num_classes=100, in_channels=64))
     """

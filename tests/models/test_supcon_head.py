@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lt_plugins.models.heads import SupContrastHead
+from lt_plugins.models.heads import SupConHead
 from lt_plugins.models.losses import SupConLoss
 from tests.models.reference import two_view_contrast
 
@@ -11,7 +11,7 @@ COUNTS = [50, 10, 1]
 
 def make(**kwargs):
     torch.manual_seed(0)
-    head = SupContrastHead(num_classes=3, in_channels=4, **{"loss": dict(type="SupConLoss"), **kwargs})
+    head = SupConHead(num_classes=3, in_channels=4, **{"loss": dict(type="SupConLoss"), **kwargs})
     head.init_weights()
     head.class_distribution.set_counts(COUNTS)
     return head

@@ -13,7 +13,7 @@ from lt_plugins.models.structures import ClassDistribution, ContrastBatch
 
 
 @MODELS.register_module()
-class SupContrastHead(LinearClsHead):
+class SupConHead(LinearClsHead):
     """A contrastive loss, and beside it an online linear probe.
 
     The contrastive loss alone trains the encoder. The probe is a linear classifier on the detached, standardised pooled
@@ -29,7 +29,7 @@ class SupContrastHead(LinearClsHead):
         init_cfg (dict, optional): Initialisation. Defaults to normal with a deviation of 0.01 for the probe.
 
     Examples:
-        >>> head = dict(type='SupContrastHead', num_classes=100, in_channels=64, loss=dict(type='SBCLLoss'),
+        >>> head = dict(type='SupConHead', num_classes=100, in_channels=64, loss=dict(type='SBCLLoss'),
         ...             warmup_loss=dict(type='SupConLoss', temperature=0.1))
     """
 
