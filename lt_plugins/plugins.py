@@ -8,6 +8,7 @@ from importlib import import_module
 
 import lt_plugins
 from lt_plugins.compat import check_versions, import_quietly
+from lt_plugins.registry import register_all
 
 ROOMS = ("models", "datasets", "evaluation", "checkpoints", "engine", "runs")
 
@@ -17,3 +18,4 @@ for _room in ROOMS:
     _package = import_module(f"{lt_plugins.__name__}.{_room}")
     for _module in pkgutil.walk_packages(_package.__path__, f"{_package.__name__}."):
         import_module(_module.name)
+register_all()  # classes whose modules were imported before mmpretrain

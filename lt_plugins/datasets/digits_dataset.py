@@ -7,10 +7,10 @@ from typing import Any, Literal, get_args
 import mmcv
 import numpy as np
 from mmpretrain.datasets import BaseDataset
-from mmpretrain.registry import DATASETS
 from sklearn.datasets import load_digits
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.registry import DATASETS
 
 Split = Literal["train", "test"]
 

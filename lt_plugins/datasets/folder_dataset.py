@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.logging import print_log
-from mmpretrain.registry import DATASETS
 
 from lt_plugins.datasets.folder_scan import SkippedFiles, is_folder, list_folder, scan_images
 from lt_plugins.datasets.image_file import IMAGE_SUFFIXES
 from lt_plugins.datasets.labelled_dataset import LabelledDataset
 from lt_plugins.datasets.text_file import displayable, show_path
 from lt_plugins.errors import UserInputError
+from lt_plugins.registry import DATASETS
 
 
 @DATASETS.register_module()

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from mmpretrain.registry import DATASETS
 from torch.utils.data import Dataset
 
 from lt_plugins.datasets.labels import get_labels, replace_pipeline
 from lt_plugins.datasets.leaf_table import build_leaf_table
+from lt_plugins.registry import DATASETS
 
 
 @DATASETS.register_module()

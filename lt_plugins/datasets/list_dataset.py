@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.fileio import get_file_backend
-from mmpretrain.registry import DATASETS
 
 from lt_plugins.datasets.labelled_dataset import LabelledDataset
 from lt_plugins.datasets.text_file import excerpt, read_lines, show_path
 from lt_plugins.errors import UserInputError
+from lt_plugins.registry import DATASETS
 
 _MAX_DIGITS = 18  # of a label in int64
 

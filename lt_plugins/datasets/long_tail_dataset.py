@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmpretrain.registry import DATASETS
 
 from lt_plugins.datasets.indexed_dataset import IndexedDataset
 from lt_plugins.datasets.labels import get_class_counts, get_class_names, get_labels
 from lt_plugins.datasets.profiles import Profile, class_profile
 from lt_plugins.errors import UserInputError
+from lt_plugins.registry import DATASETS
 
 
 @DATASETS.register_module()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from mmpretrain.registry import METRICS
 from numpy.typing import ArrayLike, NDArray
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation.prediction_metric import PredictionMetric
 from lt_plugins.evaluation.predictions import Predictions
+from lt_plugins.registry import METRICS
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger, print_log
-from mmpretrain.registry import METRICS
 from torch import Tensor
 
 from lt_plugins.errors import UserInputError
@@ -16,6 +15,7 @@ from lt_plugins.evaluation.class_table import ClassTable
 from lt_plugins.evaluation.prediction_metric import PredictionMetric
 from lt_plugins.evaluation.predictions import Predictions
 from lt_plugins.models.structures import ClassDistribution
+from lt_plugins.registry import METRICS
 
 
 @METRICS.register_module()

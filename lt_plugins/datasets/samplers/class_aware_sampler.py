@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
-from mmpretrain.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
 from lt_plugins.datasets.labels import get_labels
 from lt_plugins.errors import UserInputError
+from lt_plugins.registry import DATA_SAMPLERS
 
 
 @DATA_SAMPLERS.register_module()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
-from mmpretrain.registry import TRANSFORMS
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from mmpretrain.datasets.transforms import Posterize
-from mmpretrain.registry import TRANSFORMS
+
+from lt_plugins.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()

@@ -9,12 +9,12 @@ import mmcv
 import numpy as np
 from mmcv.image.io import imread_flags
 from mmcv.transforms import LoadImageFromFile
-from mmpretrain.registry import TRANSFORMS
 from numpy.typing import NDArray
 
 from lt_plugins.datasets.image_file import DEFAULT_MAX_PIXELS, ImageFileError, check_max_pixels, read_image_file
 from lt_plugins.datasets.text_file import show_path
 from lt_plugins.errors import UserInputError
+from lt_plugins.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from mmcv.transforms.utils import cache_randomness
 from mmpretrain.datasets.transforms import Rotate, Shear, Translate
-from mmpretrain.registry import TRANSFORMS
+
+from lt_plugins.registry import TRANSFORMS
 
 
 class _RandomInterpolation:

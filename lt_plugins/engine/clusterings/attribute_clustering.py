@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from mmengine.dist import all_reduce, broadcast, is_main_process
 from mmengine.runner import Runner
-from mmpretrain.registry import TASK_UTILS
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -18,6 +17,7 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers import TwoViewClassifier
 from lt_plugins.models.heads import LPAHead
 from lt_plugins.models.unwrap import unwrap_model
+from lt_plugins.registry import TASK_UTILS
 
 POOLS = ("mean", "max")
 

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from mmengine.dist import broadcast, is_main_process
 from mmengine.runner import Runner
-from mmpretrain.registry import TASK_UTILS
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -17,6 +16,7 @@ from lt_plugins.engine.clusterings.clustering_task import ClusteringTask, Featur
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses import SBCLLoss
 from lt_plugins.models.unwrap import unwrap_model
+from lt_plugins.registry import TASK_UTILS
 
 
 @TASK_UTILS.register_module()

@@ -9,13 +9,13 @@ from typing import Any
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from mmpretrain.registry import HOOKS
 from torch import nn
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.accumulation import accumulating_wrappers, step_followers
 from lt_plugins.models.structures import FollowsSteps
 from lt_plugins.models.unwrap import unwrap_model
+from lt_plugins.registry import HOOKS
 
 
 @HOOKS.register_module()

@@ -9,12 +9,12 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseAveragedModel
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
-from mmpretrain.registry import HOOKS
 from torch import nn
 
 from lt_plugins.engine.sized_buffers import copy_sized_buffers
 from lt_plugins.models.accumulation import accumulating_wrappers
 from lt_plugins.models.unwrap import unwrap_model
+from lt_plugins.registry import HOOKS
 
 
 @HOOKS.register_module()

@@ -6,12 +6,12 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
-from mmpretrain.registry import HOOKS
 
 from lt_plugins.checkpoints.checkpoint import find_resume_problem
 from lt_plugins.checkpoints.checkpoint_fit import Purpose, check_checkpoint_fit, is_frozen
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.unwrap import unwrap_model
+from lt_plugins.registry import HOOKS
 
 
 @HOOKS.register_module()

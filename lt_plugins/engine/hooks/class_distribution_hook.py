@@ -8,7 +8,6 @@ import torch
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
-from mmpretrain.registry import HOOKS
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -16,6 +15,7 @@ from lt_plugins.datasets.labels import get_class_counts
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.structures import ClassDistribution
 from lt_plugins.models.unwrap import unwrap_model
+from lt_plugins.registry import HOOKS
 
 
 @HOOKS.register_module()

@@ -6,12 +6,12 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmpretrain.registry import HOOKS
 from torch import nn
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
 from lt_plugins.models.unwrap import unwrap_model
+from lt_plugins.registry import HOOKS
 
 
 @HOOKS.register_module()

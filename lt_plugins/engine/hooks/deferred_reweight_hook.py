@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmpretrain.registry import HOOKS
 from torch import Tensor
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.unwrap import unwrap_model
+from lt_plugins.registry import HOOKS
 
 
 @HOOKS.register_module()

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmpretrain.registry import HOOKS
 from torch.utils.data import DataLoader
 
 from lt_plugins.engine.worker_init import epoch_worker_init
 from lt_plugins.errors import UserInputError
+from lt_plugins.registry import HOOKS
 
 
 @HOOKS.register_module()

@@ -13,13 +13,13 @@ from mmengine.dist import all_gather_object, all_reduce
 from mmengine.hooks import Hook
 from mmengine.optim import BaseOptimWrapper, OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from mmpretrain.registry import HOOKS
 from torch import Tensor
 
 from lt_plugins.checkpoints.finite import check_finite_checkpoint, describe_non_finite, find_non_finite
 from lt_plugins.engine.batch_norm_rollback import BatchNormRollback
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.unwrap import unwrap_model
+from lt_plugins.registry import HOOKS
 
 
 @HOOKS.register_module()

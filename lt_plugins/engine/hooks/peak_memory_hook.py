@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmpretrain.registry import HOOKS
+
+from lt_plugins.registry import HOOKS
 
 # Linux counts kilobytes, macOS bytes.
 _UNITS_PER_MEGABYTE = 2**20 if sys.platform == "darwin" else 2**10

@@ -7,7 +7,6 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
-from mmpretrain.registry import HOOKS
 from torch.utils.data import DataLoader
 
 from lt_plugins.checks.global_batch import check_global_batch
@@ -16,6 +15,7 @@ from lt_plugins.checks.training_settings import check_work_left
 from lt_plugins.datasets.class_names import checkpoint_classes
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.unwrap import unwrap_model
+from lt_plugins.registry import HOOKS
 
 EVERY_RUN = (
     "AccumulationHook",

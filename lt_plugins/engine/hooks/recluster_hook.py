@@ -7,7 +7,6 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmpretrain.registry import HOOKS, TASK_UTILS
 
 from lt_plugins.datasets.build import find_test_pipeline
 from lt_plugins.datasets.labels import replace_pipeline
@@ -16,6 +15,7 @@ from lt_plugins.engine.clusterings.clustering_task import ClusteringTask, Featur
 from lt_plugins.engine.clusterings.subclass_clustering import SubclassClustering
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.unwrap import unwrap_model
+from lt_plugins.registry import HOOKS, TASK_UTILS
 
 TASKS: tuple[type[ClusteringTask], ...] = (AttributeClustering, SubclassClustering)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmpretrain.registry import HOOKS
 
 from lt_plugins.engine.sync_batch_norm import convert_sync_batch_norm
+from lt_plugins.registry import HOOKS
 
 
 @HOOKS.register_module()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from mmengine.dist import broadcast
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmpretrain.registry import HOOKS
 from torch import Tensor
 
 from lt_plugins.clustering import class_temperatures, subclass_sizes
@@ -14,6 +13,7 @@ from lt_plugins.engine.hooks.recluster_hook import ReclusterHook
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses import SBCLLoss
 from lt_plugins.models.unwrap import unwrap_model
+from lt_plugins.registry import HOOKS
 
 MODES = ("exp", "linear")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from mmpretrain.models import ResNet
-from mmpretrain.registry import MODELS
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
+
+from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from mmpretrain.models import ImageClassifier
-from mmpretrain.registry import MODELS
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()

@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from mmengine.dist import get_world_size
 from mmpretrain.models.utils import batch_shuffle_ddp, batch_unshuffle_ddp
-from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers.two_view_classifier import TwoViewClassifier, sample_indices
 from lt_plugins.models.structures import ContrastBatch
+from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()

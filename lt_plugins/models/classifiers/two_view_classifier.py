@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from mmengine.dist import all_gather, get_rank, get_world_size
 from mmpretrain.models import ImageClassifier
-from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 from torch.distributed.nn.functional import all_gather as all_gather_with_grad
@@ -16,6 +15,7 @@ from torch.distributed.nn.functional import all_gather as all_gather_with_grad
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers.labelled_queue import LabelledQueue
 from lt_plugins.models.structures import ContrastBatch, FollowsSteps
+from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()

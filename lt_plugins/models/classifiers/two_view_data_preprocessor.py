@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from mmpretrain.models import ClsDataPreprocessor
-from mmpretrain.registry import MODELS
 from torch import Tensor
+
+from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()

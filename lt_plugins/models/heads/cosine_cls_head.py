@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.models.heads.margin_head import NormProduct
-from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()

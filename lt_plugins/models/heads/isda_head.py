@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 from mmpretrain.models.heads import LinearClsHead
-from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
+
+from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()

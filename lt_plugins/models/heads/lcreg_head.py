@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import torch
-from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
@@ -13,6 +12,7 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.models.heads.latent_pool import LatentPool
 from lt_plugins.models.heads.lws_cls_head import LWSClsHead
 from lt_plugins.models.losses import LatentISDALoss, ReconstructionLoss
+from lt_plugins.registry import MODELS
 
 FUSIONS = ("add", "concat", "none", "recon")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.heads.paco_head import PaCoHead
 from lt_plugins.models.structures import ContrastBatch
+from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 from mmpretrain.models.heads import LinearClsHead
-from mmpretrain.registry import MODELS
 from torch import Tensor, nn
+
+from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from mmpretrain.models.heads import LinearClsHead
-from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from lt_plugins.models.structures import ContrastBatch
+from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()

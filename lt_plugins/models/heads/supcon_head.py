@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from mmpretrain.models.heads import LinearClsHead
-from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from lt_plugins.models.structures import ClassDistribution, ContrastBatch
+from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()

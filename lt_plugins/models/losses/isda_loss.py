@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 from mmengine.dist import all_reduce
-from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.covariance import group_sums, sums_to_moments, update_moments
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
+from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()

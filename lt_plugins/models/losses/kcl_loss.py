@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses.supcon_loss import supcon_loss
 from lt_plugins.models.structures import ContrastBatch
+from lt_plugins.registry import MODELS
 
 
 def draw_positives(contrast: ContrastBatch, num_positives: int, generator: torch.Generator | None = None) -> Tensor:

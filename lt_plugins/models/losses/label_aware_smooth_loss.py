@@ -8,11 +8,11 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from mmpretrain.models.losses.utils import weight_reduce_loss
-from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.structures import ClassDistribution
+from lt_plugins.registry import MODELS
 
 # From the place of a class between the rarest (0) and the most frequent (1) to that of its smoothing.
 SHAPES = {

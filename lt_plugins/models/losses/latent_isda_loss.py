@@ -6,12 +6,12 @@ from typing import Literal
 
 import torch
 from mmengine.dist import all_reduce
-from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.covariance import GroupSums, Moments, group_sums, sums_to_moments, update_moments
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
+from lt_plugins.registry import MODELS
 
 SOURCES = ("trajectory", "assigned")
 

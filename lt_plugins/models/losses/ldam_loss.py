@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.structures import ClassDistribution
+from lt_plugins.registry import MODELS
 
 
 def ldam_loss(logits: Tensor, labels: Tensor, margins: Tensor, scale: float, class_weight: Tensor) -> Tensor:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.structures import ClassDistribution, ContrastBatch
+from lt_plugins.registry import MODELS
 
 # What the released code adds to each class's frequency before the logarithm.
 PRIOR_EPS = 1e-9

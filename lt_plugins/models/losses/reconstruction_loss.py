@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.registry import MODELS
 
 
 def reconstruction_loss(reconstructed: Tensor, features: Tensor, temperature: float, symmetric: bool = False) -> Tensor:

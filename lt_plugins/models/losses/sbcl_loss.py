@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
-from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses.supcon_loss import supcon_loss
 from lt_plugins.models.structures import ContrastBatch
+from lt_plugins.registry import MODELS
 
 
 def sbcl_loss(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.structures import ContrastBatch
+from lt_plugins.registry import MODELS
 
 
 def supcon_loss(

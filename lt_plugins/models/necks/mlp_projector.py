@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 
 from mmengine.model import BaseModule
-from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()

@@ -11,8 +11,8 @@ from typing import Any
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmpretrain.registry import HOOKS
 
+from lt_plugins.registry import HOOKS
 from lt_plugins.runs.run_start import START_FILE, next_start_number, record_start
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmpretrain.registry import HOOKS
 from torch import nn
 
 from lt_plugins.datasets.labels import get_class_counts
 from lt_plugins.models.unwrap import unwrap_model
+from lt_plugins.registry import HOOKS
 from lt_plugins.runs.resumed_schedule import take_over_schedule
 from lt_plugins.runs.run_changes import ChangedRunError, find_changes, is_record, show_changes
 from lt_plugins.runs.run_record import record_run

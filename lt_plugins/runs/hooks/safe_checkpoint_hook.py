@@ -10,13 +10,13 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
-from mmpretrain.registry import HOOKS
 
 from lt_plugins.atomic_write import TEMPORARY_SUFFIX, atomic_write
 from lt_plugins.checkpoints.checkpoint import LAST_CHECKPOINT
 from lt_plugins.checkpoints.finite import check_finite_checkpoint
 from lt_plugins.checkpoints.run_checkpoints import refuse_overwriting, remove_results
 from lt_plugins.errors import UserInputError
+from lt_plugins.registry import HOOKS
 
 
 class AtomicLocalBackend(LocalBackend):
