@@ -25,6 +25,18 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda match: repr(match[0])[1:-1], text)
 
 
+def displayable(name: str) -> str:
+    r"""A name from the file system as text that can be printed and written to any file.
+
+    Bytes that are not UTF-8 (which Python keeps as surrogates) are written like ``\\udce9``, control characters like
+    ``\\x1b``. A name without such characters stays as it is.
+
+    Args:
+        name (str): Name of a file, folder or class.
+    """
+    return printable(name).replace("\n", r"\n").replace("\t", r"\t")
+
+
 def one_line(text: str) -> str:
     """Bring a message to one printable line.
 

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lt_plugins.errors import UserInputError
 
 _MAX_REASON = 160
@@ -90,6 +88,8 @@ def read_yaml(path: str | Path, advice: str) -> dict[str, Any]:
     Raises:
         UserInputError: If it is missing, no YAML, or holds something else.
     """
+    import yaml
+
     return _read(path, yaml.safe_load, "a YAML mapping", advice)
 
 

@@ -25,7 +25,7 @@ from lt_plugins.analysis.attribute_gallery import AttributeGallery
 from lt_plugins.analysis.attributes import retrieve_attributes
 from lt_plugins.analysis.figures import draw_attribute_grid
 from lt_plugins.atomic_write import atomic_write
-from lt_plugins.datasets.labels import replace_pipeline
+from lt_plugins.datasets.pipelines import replace_pipeline
 from lt_plugins.runs.cli import ToolParser, load_config, user_errors
 from lt_plugins.runs.launch import prepare_launch
 from lt_plugins.runs.quiet_runner import QuietRunner

@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.progress import track
 
 from lt_plugins.atomic_write import atomic_write, check_output
-from lt_plugins.datasets.text_file import displayable, excerpt
+from lt_plugins.datasets.text_file import excerpt
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.cli import ToolParser, user_errors
-from lt_plugins.terminal import drawing_stream
+from lt_plugins.terminal import displayable, drawing_stream
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

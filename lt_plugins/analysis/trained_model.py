@@ -12,9 +12,8 @@ from mmpretrain.registry import DATASETS
 from lt_plugins.checkpoints.checkpoint_fit import check_checkpoint_fit
 from lt_plugins.checkpoints.run_checkpoints import open_checkpoint, warn_fallback
 from lt_plugins.checks.preflight import Allowed
-from lt_plugins.datasets.build import find_test_pipeline
 from lt_plugins.datasets.class_names import check_same_classes, checkpoint_classes, leaf_classes
-from lt_plugins.datasets.labels import replace_pipeline
+from lt_plugins.datasets.pipelines import find_test_pipeline, replace_pipeline
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.build import build_model
 from lt_plugins.models.structures import ClassDistribution

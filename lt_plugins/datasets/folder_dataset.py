@@ -12,9 +12,10 @@ from mmengine.logging import print_log
 from lt_plugins.datasets.folder_scan import SkippedFiles, is_folder, list_folder, scan_images
 from lt_plugins.datasets.image_file import IMAGE_SUFFIXES
 from lt_plugins.datasets.labelled_dataset import LabelledDataset
-from lt_plugins.datasets.text_file import displayable, show_path
+from lt_plugins.datasets.text_file import show_path
 from lt_plugins.errors import UserInputError
 from lt_plugins.registry import DATASETS
+from lt_plugins.terminal import displayable
 
 
 @DATASETS.register_module()

@@ -6,8 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from lt_plugins.datasets.text_file import displayable, show_path
+from lt_plugins.datasets.text_file import show_path
 from lt_plugins.errors import UserInputError
+from lt_plugins.terminal import displayable
 
 
 class SkippedFiles:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from lt_plugins.datasets.labels import get_labels, replace_pipeline
+from lt_plugins.datasets.labels import get_labels
 from lt_plugins.datasets.leaf_table import build_leaf_table
+from lt_plugins.datasets.pipelines import replace_pipeline
 from lt_plugins.registry import DATASETS
 
 

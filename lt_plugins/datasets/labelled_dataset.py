@@ -10,8 +10,9 @@ import numpy as np
 from mmpretrain.datasets import BaseDataset
 
 from lt_plugins.datasets.label_cache import remember_labels
-from lt_plugins.datasets.text_file import displayable, read_class_names
+from lt_plugins.datasets.text_file import read_class_names
 from lt_plugins.errors import UserInputError
+from lt_plugins.terminal import displayable
 
 
 class LabelledDataset(BaseDataset):

@@ -1,37 +1,31 @@
-"""Labels, class counts, class names and pipelines of a data set, through any wrappers."""
+"""Labels, class counts and class names of a dataset, through any wrappers."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dataset import Compose
-
-# mmpretrain's BaseDataset builds its transforms from mmpretrain's registry; so does replace_pipeline.
-from mmpretrain.registry import TRANSFORMS
 
 from lt_plugins.datasets.label_cache import labels_of_leaf
 from lt_plugins.datasets.leaf_table import build_leaf_table
-from lt_plugins.datasets.text_file import displayable
 from lt_plugins.errors import UserInputError
-
-Transform = dict | Callable[[dict], dict | None]
+from lt_plugins.terminal import displayable
 
 
 def get_labels(dataset: Any) -> np.ndarray:
-    """Ground-truth labels of all samples, in the order in which the data set is iterated.
+    """Ground-truth labels of all samples, in the order in which the dataset is iterated.
 
     Args:
-        dataset: An mmpretrain data set, or one in any nesting of wrappers (see :func:`build_leaf_table`).
+        dataset: A dataset of mmpretrain (``get_gt_labels()``) or torchvision (``targets`` or ``labels``), in any
+            nesting of wrappers (see :func:`build_leaf_table`); or the labels themselves, an integer array or tensor
+            ``(N,)``.
 
     Returns:
         Labels ``(N,)``, int64.
 
     Raises:
-        UserInputError: If a data set at the end of the chain has no ``get_gt_labels``.
+        UserInputError: If a dataset at the end of the chain has no labels, or they are not one integer a sample.
     """
     table = build_leaf_table(dataset)
     labels = np.empty(len(table.leaf_of), dtype=np.int64)
@@ -44,12 +38,12 @@ def get_labels(dataset: Any) -> np.ndarray:
 def get_class_counts(dataset: Any, num_classes: int) -> torch.Tensor:
     """Number of distinct images of each class.
 
-    An image that a wrapper repeats (``RepeatDataset``, ``ClassBalancedDataset``, a data set concatenated with itself)
+    An image that a wrapper repeats (``RepeatDataset``, ``ClassBalancedDataset``, a dataset concatenated with itself)
     counts once: many, medium and few are about how much there is to learn from, and so are the priors of losses, which
     do not change with the sampler either.
 
     Args:
-        dataset: An mmpretrain data set, or one in any nesting of wrappers.
+        dataset: A dataset, or its labels, as for :func:`get_labels`.
         num_classes: Number of classes ``C`` of the model.
 
     Returns:
@@ -63,7 +57,7 @@ def get_class_counts(dataset: Any, num_classes: int) -> torch.Tensor:
     if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
         raise UserInputError(
             f"labels run from {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}; "
-            f"set num_classes={labels.max() + 1} in the model and the data preprocessor, or use the matching data set"
+            f"set num_classes={labels.max() + 1} in the model and the data preprocessor, or use the matching dataset"
         )
     return torch.from_numpy(np.bincount(labels, minlength=num_classes).astype(np.int64))
 
@@ -72,10 +66,10 @@ def get_class_names(dataset: Any) -> tuple[str, ...]:
     """Names of the classes in label order.
 
     Args:
-        dataset: An mmpretrain data set, or one in any nesting of wrappers.
+        dataset: A dataset, as for :func:`get_labels`.
 
     Returns:
-        ``metainfo['classes']`` of the first data set at the end of the chain; where it has none (a list file without
+        ``metainfo['classes']`` of the first dataset at the end of the chain; where it has none (a list file without
         names), the labels themselves up to the largest one that occurs.
     """
     classes = getattr(build_leaf_table(dataset).leaves[0], "metainfo", {}).get("classes")
@@ -84,39 +78,21 @@ def get_class_names(dataset: Any) -> tuple[str, ...]:
     return tuple(displayable(str(name)) for name in classes)
 
 
-def replace_pipeline(dataset: Any, pipeline: Sequence[Transform] | Compose) -> Any:
-    """A copy of a (wrapped) data set that reads the same samples through another transform pipeline.
-
-    The copies down the chain are shallow: annotations and images are shared, and the original is untouched.
-
-    Args:
-        dataset: An mmpretrain data set, or one in any nesting of wrappers.
-        pipeline: Transform configs or callables, or an already composed pipeline.
-
-    Returns:
-        The copy, of the same type, length and order.
-    """
-    if not isinstance(pipeline, Compose):
-        pipeline = Compose([TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline])
-    if hasattr(dataset, "datasets"):
-        clone = copy.copy(dataset)
-        clone.datasets = [replace_pipeline(child, pipeline) for child in dataset.datasets]
-    elif hasattr(dataset, "dataset"):
-        child = replace_pipeline(dataset.dataset, pipeline)
-        if hasattr(dataset, "rewrap"):  # wrappers of this package also hold a table of the leaves
-            return dataset.rewrap(child)
-        clone = copy.copy(dataset)
-        clone.dataset = child
-    else:
-        clone = copy.copy(dataset)
-        clone.pipeline = pipeline
-    return clone
-
-
 def _require_labels(leaf: Any) -> np.ndarray:
-    if not hasattr(leaf, "get_gt_labels"):
+    """Labels of a dataset that wraps nothing, or the labels themselves, ``(N,)`` int64; not to be written to."""
+    if hasattr(leaf, "get_gt_labels"):
+        return labels_of_leaf(leaf)
+    is_array = isinstance(leaf, np.ndarray | torch.Tensor)
+    given = leaf if is_array else getattr(leaf, "targets", getattr(leaf, "labels", None))
+    if given is None:
         raise UserInputError(
-            f"{type(leaf).__name__} has no get_gt_labels(), so its class counts are unknown; "
-            "use a classification data set of mmpretrain (CustomDataset reads folders and lists)"
+            f"{type(leaf).__name__} has no get_gt_labels(), targets or labels, so the class of its samples is unknown; "
+            "give the labels as an array or tensor, or use a classification dataset of mmpretrain or torchvision"
         )
-    return labels_of_leaf(leaf)
+    labels = np.asarray(given.cpu() if isinstance(given, torch.Tensor) else given)
+    if labels.shape != (len(leaf),) or labels.dtype.kind not in "iu":
+        raise UserInputError(
+            f"labels of {type(leaf).__name__} are {labels.dtype} of shape {labels.shape}, expected one integer for "
+            f"each of its {len(leaf)} samples"
+        )
+    return labels.astype(np.int64, copy=False)

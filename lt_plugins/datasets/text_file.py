@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.fileio import get
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.terminal import printable
+from lt_plugins.terminal import displayable
 
 MAX_LINE_LENGTH = 16_384  # four times the longest path of Linux
 EXCERPT_LENGTH = 60
@@ -99,18 +99,6 @@ def excerpt(text: str, length: int = EXCERPT_LENGTH) -> str:
     """
     shown = repr(text[:length])
     return shown if len(text) <= length else f"{shown[:-1]}...{shown[-1]}"
-
-
-def displayable(name: str) -> str:
-    r"""A name from the file system as text that can be printed and written to any file.
-
-    Bytes that are not UTF-8 (which Python keeps as surrogates) are written like ``\\udce9``, control characters like
-    ``\\x1b``. A name without such characters stays as it is.
-
-    Args:
-        name (str): Name of a file, folder or class.
-    """
-    return printable(name).replace("\n", r"\n").replace("\t", r"\t")
 
 
 def show_path(path: str | Path) -> str:

@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from lt_plugins.analysis.trained_model import build_plain_dataset, load_trained_model
 from lt_plugins.checkpoints import run_checkpoints
-from lt_plugins.datasets.build import find_test_pipeline
+from lt_plugins.datasets.pipelines import find_test_pipeline
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.build import build_model
 from lt_plugins.runs.cli import load_config

@@ -12,8 +12,8 @@ from mmpretrain.registry import DATASETS
 from torch.utils.data import DataLoader
 
 from lt_plugins.datasets.indexed_dataset import IndexedDataset
-from lt_plugins.datasets.labels import replace_pipeline
 from lt_plugins.datasets.long_tail_dataset import LongTailDataset
+from lt_plugins.datasets.pipelines import replace_pipeline
 from tests.datasets.arrays import ArrayDataset, identity
 from tests.miniatures import make_miniature
 

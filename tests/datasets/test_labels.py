@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.dataset import ClassBalancedDataset, Compose, ConcatDataset, RepeatDataset
@@ -19,9 +20,10 @@ from torch.utils.data import Subset
 
 from lt_plugins.datasets import label_cache
 from lt_plugins.datasets.indexed_dataset import IndexedDataset
-from lt_plugins.datasets.labels import get_class_counts, get_class_names, get_labels, replace_pipeline
+from lt_plugins.datasets.labels import get_class_counts, get_class_names, get_labels
 from lt_plugins.datasets.leaf_table import build_leaf_table
 from lt_plugins.datasets.long_tail_dataset import LongTailDataset
+from lt_plugins.datasets.pipelines import replace_pipeline
 from lt_plugins.errors import UserInputError
 from tests.datasets.arrays import ArrayDataset, identity
 
@@ -205,6 +207,43 @@ def test_counts_refuse_labels_beyond_the_model() -> None:
 def test_labels_need_a_classification_data_set() -> None:
     with pytest.raises(UserInputError, match="list has no get_gt_labels"):
         get_labels([1, 2])
+
+
+class TorchvisionLike(list):
+    """Images, and labels as torchvision's datasets hold them."""
+
+    def __init__(self, labels: Any, name: str = "targets") -> None:
+        super().__init__(range(len(labels)))
+        setattr(self, name, labels)
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        np.array([2, 0, 1], dtype=np.uint8),
+        torch.tensor([2, 0, 1]),
+        TorchvisionLike([2, 0, 1]),
+        TorchvisionLike(torch.tensor([2, 0, 1])),
+        TorchvisionLike(np.array([2, 0, 1]), "labels"),
+    ],
+    ids=["array", "tensor", "list of targets", "tensor of targets", "labels"],
+)
+def test_labels_without_openmmlab(dataset: Any) -> None:
+    assert get_labels(dataset).tolist() == [2, 0, 1]
+    assert get_labels(dataset).dtype == np.int64
+    assert get_class_counts(dataset, 4).tolist() == [1, 1, 1, 0]
+    assert get_labels(TorchConcatDataset([Subset(dataset, [2, 2]), dataset])).tolist() == [1, 1, 2, 0, 1]
+    assert get_class_counts(Subset(dataset, [2, 2]), 4).tolist() == [0, 1, 0, 0], "of distinct images"
+
+
+@pytest.mark.parametrize(
+    "labels", [np.array([0.0, 1.0]), np.eye(2, dtype=np.int64), TorchvisionLike(["cat", "dog"])], ids=repr
+)
+def test_labels_are_one_integer_a_sample(labels: Any) -> None:
+    with pytest.raises(
+        UserInputError, match=r"labels of \w+ are \S+ of shape .*, expected one integer for each of its 2"
+    ):
+        get_labels(labels)
 
 
 def test_names() -> None:

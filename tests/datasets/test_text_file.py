@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lt_plugins.datasets.text_file import displayable, excerpt, read_class_names, read_lines, show_path
+from lt_plugins.datasets.text_file import excerpt, read_class_names, read_lines, show_path
 from lt_plugins.errors import UserInputError
+from lt_plugins.terminal import displayable
 
 TEXT = "train/a b.jpg 0\nvélo.jpg 1\n"
 

@@ -8,8 +8,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from lt_plugins.datasets.build import find_test_pipeline
-from lt_plugins.datasets.labels import replace_pipeline
+from lt_plugins.datasets.pipelines import find_test_pipeline, replace_pipeline
 from lt_plugins.engine.clusterings.attribute_clustering import AttributeClustering
 from lt_plugins.engine.clusterings.clustering_task import ClusteringTask, FeaturePass
 from lt_plugins.engine.clusterings.subclass_clustering import SubclassClustering

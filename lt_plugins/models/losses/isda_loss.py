@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from mmengine.dist import all_reduce
 from torch import Tensor
 
+from lt_plugins.distributed import sum_over_processes
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.covariance import group_sums, sums_to_moments, update_moments
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
@@ -112,5 +112,5 @@ class ISDALoss(SemanticAugmentation):
         reference = known.mean.mean(dim=0)
         sums = group_sums(features.detach(), labels, len(known.count), reference, self.form)
         for total in sums:
-            all_reduce(total)
+            sum_over_processes(total)
         update_moments(known, sums_to_moments(sums, reference, self.form), self.form)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from mmengine.dist import all_reduce
 from torch import Tensor
 
+from lt_plugins.distributed import sum_over_processes
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.covariance import GroupSums, Moments, group_sums, sums_to_moments, update_moments
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
@@ -122,7 +122,7 @@ class LatentISDALoss(SemanticAugmentation):
             new = Moments(torch.ones_like(known.count), latents.to(known.mean), nothing)
         elif self._observed is not None:
             for total in self._observed:
-                all_reduce(total)
+                sum_over_processes(total)
             new = sums_to_moments(self._observed, self._reference(), self.form)
             self._observed = None
         else:

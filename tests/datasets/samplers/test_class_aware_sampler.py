@@ -100,6 +100,11 @@ def ranks_order(labels: list[int], epoch: int) -> list[int]:
     return [sampler.seed, *sampler]
 
 
+def test_labels_stand_in_for_a_dataset() -> None:
+    labels = np.array([0] * 9 + [1] * 4)
+    assert list(ClassAwareSampler(labels, seed=3)) == order_of(labels.tolist(), seed=3)
+
+
 def test_two_processes_share_one_order(tmp_path: Path) -> None:
     labels = [0] * 9 + [1] * 4
     (seed, *first), (other_seed, *second) = run_gloo(ranks_order, labels, 3, folder=tmp_path)

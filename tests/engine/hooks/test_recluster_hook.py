@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from lt_plugins.clustering import KMeansResult, kmeans, match_prototypes
-from lt_plugins.datasets.labels import replace_pipeline
+from lt_plugins.datasets.pipelines import replace_pipeline
 from lt_plugins.engine.clusterings import AttributeClustering, SubclassClustering, attribute_clustering
 from lt_plugins.engine.hooks import ReclusterHook
 from lt_plugins.errors import UserInputError

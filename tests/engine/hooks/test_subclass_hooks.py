@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from lt_plugins.clustering import class_temperatures, subclass_clusters, subclass_sizes
-from lt_plugins.datasets.labels import replace_pipeline
+from lt_plugins.datasets.pipelines import replace_pipeline
 from lt_plugins.engine.clusterings.subclass_clustering import SubclassClustering, describe_sizes
 from lt_plugins.engine.hooks import ReclusterHook, TemperatureHook
 from lt_plugins.errors import UserInputError

@@ -1,0 +1,61 @@
+"""Transform pipelines: that of a config's test set, and another one for a dataset."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dataset import Compose
+
+from lt_plugins.registry import TRANSFORMS
+
+Transform = dict | Callable[[dict], dict | None]
+
+
+def find_test_pipeline(cfg: Config) -> list[dict] | None:
+    """The transforms without augmentation of a config: those of its test set, else of its validation set.
+
+    Args:
+        cfg (Config): The config.
+
+    Returns:
+        list[dict] | None: The transforms; None if the config has neither.
+    """
+    for name in ("test_dataloader", "val_dataloader"):
+        dataset = (cfg.get(name) or {}).get("dataset")
+        while dataset is not None and "pipeline" not in dataset:  # through wrappers
+            dataset = dataset.get("dataset")
+        if dataset is not None:
+            return dataset["pipeline"]
+    return None
+
+
+def replace_pipeline(dataset: Any, pipeline: Sequence[Transform] | Compose) -> Any:
+    """A copy of a (wrapped) data set that reads the same samples through another transform pipeline.
+
+    The copies down the chain are shallow: annotations and images are shared, and the original is untouched.
+
+    Args:
+        dataset: An mmpretrain data set, or one in any nesting of wrappers.
+        pipeline: Transform configs or callables, or an already composed pipeline.
+
+    Returns:
+        The copy, of the same type, length and order.
+    """
+    if not isinstance(pipeline, Compose):
+        pipeline = Compose([TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline])
+    if hasattr(dataset, "datasets"):
+        clone = copy.copy(dataset)
+        clone.datasets = [replace_pipeline(child, pipeline) for child in dataset.datasets]
+    elif hasattr(dataset, "dataset"):
+        child = replace_pipeline(dataset.dataset, pipeline)
+        if hasattr(dataset, "rewrap"):  # wrappers of this package also hold a table of the leaves
+            return dataset.rewrap(child)
+        clone = copy.copy(dataset)
+        clone.dataset = child
+    else:
+        clone = copy.copy(dataset)
+        clone.pipeline = pipeline
+    return clone
