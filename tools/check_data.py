@@ -27,6 +27,7 @@ from lt_plugins.datasets.integrity import ImageReport, find_conflicts, find_dupl
 from lt_plugins.datasets.labels import get_class_counts, get_labels
 from lt_plugins.datasets.leaf_table import build_leaf_table
 from lt_plugins.errors import UserInputError
+from lt_plugins.evaluation.shot_thresholds import ShotThresholds, shot_thresholds
 from lt_plugins.models.structures import ClassDistribution
 from lt_plugins.runs.cli import ToolParser, add_config_arguments, load_config, user_errors
 from lt_plugins.terminal import drawing_stream
@@ -69,12 +70,12 @@ def build_datasets(cfg: Config, splits: Sequence[str]) -> tuple[dict[str, Any], 
     return datasets, problems
 
 
-def count_table(datasets: dict[str, Any], num_classes: int) -> Table:
+def count_table(datasets: dict[str, Any], num_classes: int, thresholds: ShotThresholds) -> Table:
     """Class counts of each split."""
     table = Table("split", "images", "classes", "largest", "smallest", "imbalance factor", "many / medium / few")
     for split, dataset in datasets.items():
         counts = get_class_counts(dataset, num_classes)
-        distribution = ClassDistribution(num_classes)
+        distribution = ClassDistribution(num_classes, *thresholds)
         distribution.set_counts(counts)
         groups = (distribution.many, distribution.medium, distribution.few) if split == "train" else ()
         present = counts[counts > 0]
@@ -145,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         datasets, unbuilt = build_datasets(cfg, args.split.split(","))
         num_classes = number_of_classes(cfg, datasets)
         console = Console(file=drawing_stream(sys.stdout), soft_wrap=True, highlight=False)
-        console.print(count_table(datasets, num_classes))
+        console.print(count_table(datasets, num_classes, shot_thresholds(cfg)))
         problems = [[line] for line in unbuilt]
         problems += find_problems(datasets, read_all(datasets, args.workers), num_classes)
         for found in problems:

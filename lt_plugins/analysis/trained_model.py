@@ -15,6 +15,7 @@ from lt_plugins.checks.preflight import Allowed
 from lt_plugins.datasets.class_names import check_same_classes, checkpoint_classes, leaf_classes
 from lt_plugins.datasets.pipelines import find_test_pipeline, replace_pipeline
 from lt_plugins.errors import UserInputError
+from lt_plugins.evaluation.shot_thresholds import shot_thresholds
 from lt_plugins.models.build import build_model
 from lt_plugins.models.structures import ClassDistribution
 
@@ -59,6 +60,9 @@ def load_trained_model(
     counts = state_dict.get("class_distribution.counts")
     if counts is not None and not hasattr(model, "class_distribution"):
         model.class_distribution = ClassDistribution(len(counts))  # as ClassDistributionHook gave the trained model one
+    for module in model.modules():
+        if isinstance(module, ClassDistribution):
+            module.set_thresholds(*shot_thresholds(cfg))
     model.load_state_dict(state_dict, strict=False)
     epoch = checkpoint.get("meta", {}).get("epoch")
     return TrainedModel(model.to(device).eval(), found.path, epoch, checkpoint_classes(checkpoint))

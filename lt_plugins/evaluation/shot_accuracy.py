@@ -15,6 +15,7 @@ from lt_plugins.evaluation.class_table import ClassTable
 from lt_plugins.evaluation.prediction_metric import PredictionMetric
 from lt_plugins.evaluation.predictions import Predictions
 from lt_plugins.models.structures import ClassDistribution
+from lt_plugins.models.structures.class_distribution import FEW_THRESHOLD, MANY_THRESHOLD
 from lt_plugins.registry import METRICS
 
 
@@ -26,6 +27,7 @@ class ShotAccuracy(PredictionMetric):
     ``balanced``, ``geometric_mean`` and ``harmonic_mean`` (means of the per-class top-1 accuracies, see
     :meth:`ClassTable.means`). A group without classes is left out, as are classes without test images.
 
+    The pre-flight summary, galleries and pictures of a run group classes by the thresholds of its config's metric.
     The main process also writes ``per_class.csv`` and ``predictions.npz``, which ``tools/report.py`` reads.
 
     The groups follow Liu et al., "Large-Scale Long-Tailed Recognition in an Open World" (CVPR 2019), their accuracy
@@ -55,8 +57,8 @@ class ShotAccuracy(PredictionMetric):
     def __init__(
         self,
         topk: int | Sequence[int] = (1,),
-        many_threshold: int = 100,
-        few_threshold: int = 20,
+        many_threshold: int = MANY_THRESHOLD,
+        few_threshold: int = FEW_THRESHOLD,
         class_counts: Sequence[int] | None = None,
         out_dir: str | None = None,
         prefix: str | None = None,
@@ -65,7 +67,7 @@ class ShotAccuracy(PredictionMetric):
         self.topk = (topk,) if isinstance(topk, int) else tuple(topk)
         if not self.topk or min(self.topk) < 1:
             raise UserInputError(f"topk={topk} must hold numbers of at least 1, for example (1, 5).")
-        ClassDistribution(1, many_threshold, few_threshold)  # refuses bad thresholds now, not after the first epoch
+        ClassDistribution(None, many_threshold, few_threshold)  # refuses bad thresholds now, not after the first epoch
         self.many_threshold = many_threshold
         self.few_threshold = few_threshold
         self.out_dir = out_dir

@@ -7,6 +7,7 @@ from mmpretrain.structures import DataSample
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers.labelled_queue import LabelledQueue
+from lt_plugins.models.losses import SupConLoss
 from lt_plugins.models.structures import ClassDistribution
 
 NUM_CLASSES = 5
@@ -69,6 +70,23 @@ def test_queue_leaves_a_batch_out_that_overflowed(value):
         assert torch.equal(tensor, before[name]), name
     queue.enqueue(torch.zeros(2, 2), torch.tensor([4, 4]), torch.tensor([30, 31]))
     assert queue.samples.tolist() == [10, 11, 12, 30, 31]
+
+
+@pytest.mark.parametrize("settings", [dict(kind="TwoViewClassifier"), dict(), dict(compare_batch=False)])
+def test_a_loss_that_looks_images_up_refuses_those_without_an_index(settings):
+    head = dict(type="SupConHead", num_classes=NUM_CLASSES, in_channels=64, loss=dict(type="SBCLLoss"))
+    model = build(**settings, head=head)
+    model.head.loss_module.set_subclasses(torch.zeros(50, dtype=torch.int64))
+    views, samples, labels = batch()
+    model.loss(views, samples)
+    known = model.queue.samples.clone()
+    samples[1] = DataSample().set_gt_label(int(labels[1]))
+    with pytest.raises(UserInputError, match="keep 'sample_idx' in the meta_keys of PackInputs"):
+        model.loss(views, samples)
+    model.head.loss_module = SupConLoss()  # which needs none
+    model.loss(views, samples)
+    assert known[:4].tolist() == [0, 7, 14, 21]
+    assert model.queue.samples.tolist() == [-1, -1, 14, 21, -1, -1]
 
 
 def test_queue_refuses_more_than_it_holds():

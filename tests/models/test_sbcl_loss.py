@@ -145,6 +145,22 @@ def test_a_contrast_that_does_not_know_its_images_is_refused():
         loss(dataclasses.replace(contrast, candidate_samples=None))
 
 
+def test_images_of_unknown_index_share_no_subclass():
+    """Neither with image 0, nor with each other; as candidates they stay in the denominators."""
+    contrast = two_view_contrast(num_images=6, num_classes=2, queue=6, unused=0)
+    loss = with_subclasses(contrast, 2)
+    unknown = contrast.candidate_samples.clone()
+    unknown[-3:] = -1
+    singles = contrast.candidate_samples.clone()
+    singles[-3:] = torch.arange(3) + len(loss.subclass)
+    value = loss(dataclasses.replace(contrast, candidate_samples=unknown))
+    loss.set_subclasses(torch.cat([loss.subclass, torch.arange(3) + 100]))
+    expected = sbcl(
+        dataclasses.replace(contrast, candidate_samples=singles), loss.subclass, 0.1, [0.1 * math.e] * 2, 0.25
+    )
+    assert float(value) == pytest.approx(expected, rel=1e-9)
+
+
 @pytest.mark.parametrize("bad", [dict(temperature=0), dict(class_temperature=-1), dict(beta=-0.1)])
 def test_refuses_settings_without_meaning(bad):
     ((name, value),) = bad.items()

@@ -106,6 +106,19 @@ def test_check_digits(capsys: pytest.CaptureFixture[str]) -> None:
     assert "1 / 4 / 5" in " ".join(shown.replace("│", " ").split())
 
 
+def test_check_counts_groups_by_the_thresholds_of_the_metric(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "thresholds.py"
+    path.write_text(
+        f"_base_ = {str(ROOT / 'configs/_base_/datasets/digits.py')!r}\n"
+        "val_evaluator = [dict(type='ShotAccuracy', many_threshold=40, few_threshold=10)]\n"
+        "test_evaluator = val_evaluator\n"
+    )
+    assert _check(str(path)) == 0
+    assert "3 / 3 / 4" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
 def test_check_lists_what_is_wrong(tmp_path: Path) -> None:
     root = tmp_path / "tiny-imagenet"
     make_miniature("data/tiny-imagenet", root)

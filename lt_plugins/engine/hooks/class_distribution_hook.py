@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from lt_plugins.datasets.labels import get_class_counts
 from lt_plugins.errors import UserInputError
+from lt_plugins.evaluation.shot_thresholds import shot_thresholds
 from lt_plugins.models.structures import ClassDistribution
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import HOOKS
@@ -24,7 +25,8 @@ class ClassDistributionHook(Hook):
 
     A model without one at its root gets one, ``model.class_distribution``, so that every checkpoint holds the class
     counts of its training set. Before validation and testing the counts go to each metric with ``set_class_counts``;
-    testing builds no train data set, it takes them from the checkpoint.
+    testing builds no train data set, it takes them from the checkpoint. Their many-, medium- and few-shot classes are
+    those of the ``ShotAccuracy`` of the config.
 
     Config::
 
@@ -32,7 +34,7 @@ class ClassDistributionHook(Hook):
 
     Raises:
         UserInputError: If the labels or classes of the train data set do not fit the head's ``num_classes``, or a
-            resumed checkpoint was trained on other class counts.
+            resumed checkpoint was trained on other class counts, or two metrics have different shot thresholds.
     """
 
     # Before the hooks that read the counts (PreflightHook, ReclusterHook).
@@ -55,6 +57,8 @@ class ClassDistributionHook(Hook):
         if not isinstance(getattr(model, "class_distribution", None), ClassDistribution):
             device = next((parameter.device for parameter in model.parameters()), None)
             model.class_distribution = ClassDistribution(find_num_classes(model)).to(device)
+        for distribution in class_distributions(model):
+            distribution.set_thresholds(*shot_thresholds(runner.cfg))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Note the counts of a checkpoint that training goes on from.
@@ -167,9 +171,9 @@ def find_num_classes(model: nn.Module) -> int:
     num_classes = getattr(getattr(model, "head", None), "num_classes", None)
     if num_classes is not None:
         return int(num_classes)
-    inside = class_distributions(model)
+    inside = [distribution.num_classes for distribution in class_distributions(model) if distribution.num_classes]
     if inside:
-        return inside[0].num_classes
+        return inside[0]
     raise UserInputError(
         f"{type(model).__name__} has no head.num_classes, so its class counts have no size; give the head num_classes, "
         "or remove ClassDistributionHook from custom_hooks."

@@ -113,7 +113,7 @@ class MomentumClassifier(TwoViewClassifier):
         queries = self.project(feats)
         keys = self._encode_keys(key_view)
         labels = torch.cat([sample.gt_label for sample in data_samples])
-        samples = sample_indices(data_samples).to(labels.device)
+        samples = sample_indices(data_samples, labels.device)
         build = self.build_contrast if self.compare_batch else self._contrast_with_queue
         contrast = build([queries, keys], labels, samples, num_anchor_views=1)
         losses = self.head.loss(feats, data_samples, contrast=contrast)
@@ -156,7 +156,7 @@ class MomentumClassifier(TwoViewClassifier):
         self,
         views: Sequence[Tensor],
         labels: Tensor,
-        samples: Tensor,
+        samples: Tensor | None,
         num_anchor_views: int,  # noqa: ARG002
     ) -> ContrastBatch:
         """Compare each query with its own key and the queue; nothing need be gathered."""
@@ -169,7 +169,7 @@ class MomentumClassifier(TwoViewClassifier):
             anchor_positions=None,
             sibling_positions=torch.arange(len(labels), device=labels.device),
             anchor_samples=samples,
-            candidate_samples=torch.cat([samples, self.queue.samples]),
+            candidate_samples=None if samples is None else torch.cat([samples, self.queue.samples]),
             num_private=len(labels),
         )
 

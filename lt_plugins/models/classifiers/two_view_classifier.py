@@ -103,7 +103,7 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
         first, second = self._split_views(inputs)
         feats, views = self._encode_views(first, second)
         labels = torch.cat([sample.gt_label for sample in data_samples])
-        samples = sample_indices(data_samples).to(labels.device)
+        samples = sample_indices(data_samples, labels.device)
         contrast = self.build_contrast(views, labels, samples, num_anchor_views=2)
         losses = self.head.loss(feats, data_samples, contrast=contrast)
         self._remember(views[1], labels, samples)
@@ -126,21 +126,22 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
         return F.normalize(self.projector(feats[-1:])[-1], dim=1)
 
     def build_contrast(
-        self, views: Sequence[Tensor], labels: Tensor, samples: Tensor, num_anchor_views: int
+        self, views: Sequence[Tensor], labels: Tensor, samples: Tensor | None, num_anchor_views: int
     ) -> ContrastBatch:
         """Gather the views of all ranks and the queue into one contrast.
 
         Args:
             views (Sequence[Tensor]): Projections of this rank, one ``(B, D)`` tensor for each of the two views.
             labels (Tensor): Labels of this rank's images, int64 ``(B,)``.
-            samples (Tensor): Indices of these images in the training set, int64 ``(B,)``.
+            samples (Tensor | None): Indices of these images in the training set, int64 ``(B,)``, if they are known.
             num_anchor_views (int): The first so many views are anchors.
 
         Returns:
             ContrastBatch: ``num_anchor_views * B`` anchors; the candidates are ordered view by view, then rank by rank,
             then the queue.
         """
-        all_labels, all_samples = (torch.cat(all_gather(own)) for own in (labels, samples))
+        all_labels = torch.cat(all_gather(labels))
+        all_samples = None if samples is None else torch.cat(all_gather(samples))
         gathered = [_gather(view) for view in views]
         # The queue is read before this batch enters it, and cloned because enqueue writes in place before backward.
         candidates = torch.cat([*gathered, self.queue.features.clone().to(views[0].dtype)])
@@ -153,8 +154,10 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
             candidate_labels=torch.cat([all_labels, all_labels, self.queue.labels]),
             anchor_positions=torch.cat([first, second][:num_anchor_views]),
             sibling_positions=torch.cat([second, first][:num_anchor_views]),
-            anchor_samples=samples.repeat(num_anchor_views),
-            candidate_samples=torch.cat([all_samples, all_samples, self.queue.samples]),
+            anchor_samples=None if samples is None else samples.repeat(num_anchor_views),
+            candidate_samples=None
+            if all_samples is None
+            else torch.cat([all_samples, all_samples, self.queue.samples]),
         )
 
     def extract_projections(self, images: Tensor) -> Tensor:
@@ -200,12 +203,13 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
             )
         return inputs[0], inputs[1]
 
-    def _remember(self, features: Tensor, labels: Tensor, samples: Tensor) -> None:
+    def _remember(self, features: Tensor, labels: Tensor, samples: Tensor | None) -> None:
         """Enqueue the second views of all ranks, in rank order, once the optimiser step has all its batches."""
         if self.queue.size == 0:
             return
         if self.starts_step:
             self._remembered.clear()
+        samples = torch.full_like(labels, -1) if samples is None else samples
         self._remembered.append((features.detach(), labels, samples))
         if self.ends_step:
             step = [torch.cat(parts) for parts in zip(*self._remembered, strict=True)]
@@ -213,13 +217,18 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
             self.queue.enqueue(*(torch.cat(all_gather(own)) for own in step))
 
 
-def sample_indices(data_samples: Sequence[DataSample]) -> Tensor:
-    """Index of each image in the training set as iterated, int64 ``(B,)``; -1 where the pipeline does not pack it.
+def sample_indices(data_samples: Sequence[DataSample], device: torch.device) -> Tensor | None:
+    """Index of each image in the training set as iterated.
 
     Args:
         data_samples (Sequence[DataSample]): Annotations of the ``B`` images.
+        device (torch.device): Where the indices go.
+
+    Returns:
+        Tensor | None: int64 ``(B,)``; None if the pipeline packs no ``sample_idx`` for some image.
     """
-    return torch.tensor([int(sample.get("sample_idx", -1)) for sample in data_samples])
+    indices = [sample.get("sample_idx") for sample in data_samples]
+    return None if None in indices else torch.tensor(indices, device=device)
 
 
 def _gather(features: Tensor) -> Tensor:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses.supcon_loss import supcon_loss
-from lt_plugins.models.structures import ContrastBatch
+from lt_plugins.models.structures import ContrastBatch, DataSizedModule
 from lt_plugins.registry import MODELS
 
 
@@ -52,7 +52,7 @@ def sbcl_loss(
 
 
 @MODELS.register_module()
-class SBCLLoss(nn.Module):
+class SBCLLoss(DataSizedModule):
     """Subclass-balancing contrastive loss: subclasses attract strongly, the other subclasses of the class weakly.
 
     Head classes are split into subclasses of about the size of a tail class. ``ReclusterHook`` writes them into
@@ -117,7 +117,7 @@ class SBCLLoss(nn.Module):
         Args:
             subclass (Tensor): Subclass of each training image, numbered over all classes, int64 ``(N,)``.
         """
-        self.subclass.resize_(subclass.shape).copy_(subclass)
+        self.resize_and_copy("subclass", subclass)
 
     def set_class_temperatures(self, tau2: Tensor) -> None:
         """Take over the temperatures of the class term.
@@ -125,7 +125,7 @@ class SBCLLoss(nn.Module):
         Args:
             tau2 (Tensor): One for each class, shape ``(C,)``.
         """
-        self.tau2.resize_(tau2.shape).copy_(tau2)
+        self.resize_and_copy("tau2", tau2)
 
     def forward(self, contrast: ContrastBatch) -> Tensor:
         """Compute the mean loss over the anchors.
@@ -145,22 +145,16 @@ class SBCLLoss(nn.Module):
                 "head a warmup_loss until then, or call set_subclasses()."
             )
         if contrast.anchor_samples is None or contrast.candidate_samples is None:
-            raise UserInputError("SBCLLoss needs anchor_samples and candidate_samples in the contrast.")
-        same_subclass = self._subclass_of(contrast.anchor_samples)[:, None] == self._subclass_of(
-            contrast.candidate_samples
-        )
+            raise UserInputError(
+                "SBCLLoss looks subclasses up by the index of an image, and the contrast lacks anchor_samples or "
+                "candidate_samples; keep 'sample_idx' in the meta_keys of PackInputs."
+            )
+        of_anchors, of_candidates = map(self._subclass_of, (contrast.anchor_samples, contrast.candidate_samples))
+        same_subclass = (of_anchors[:, None] == of_candidates) & (of_anchors >= 0)[:, None]
         class_temperature = self.tau2[contrast.anchor_labels] if len(self.tau2) else self.class_temperature
         weight = self.temperature / self.base_temperature
         return sbcl_loss(contrast, same_subclass, self.temperature, class_temperature, self.beta, weight).mean()
 
     def _subclass_of(self, samples: Tensor) -> Tensor:
-        """Subclass of images; unused places of a queue point to any, the contrast masks them."""
-        return self.subclass[samples.clamp(min=0)]
-
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
-        """Take the sizes of the buffers from the state, since only data and clustering decide them."""
-        for name in self.sized_by_data:
-            saved = state_dict.get(prefix + name)
-            if saved is not None and saved.dim() == 1:
-                getattr(self, name).resize_(saved.shape)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        """Subclass of each image, -1 of an unknown one (-1), which has no subclass in common with any."""
+        return self.subclass[samples.clamp(min=0)].masked_fill(samples < 0, -1)

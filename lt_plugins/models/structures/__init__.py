@@ -2,10 +2,12 @@
 
 from .class_distribution import ClassDistribution
 from .contrast_batch import ContrastBatch
+from .data_sized_module import DataSizedModule
 from .step_position import FollowsSteps
 
 __all__ = [
     "ClassDistribution",
     "ContrastBatch",
+    "DataSizedModule",
     "FollowsSteps",
 ]

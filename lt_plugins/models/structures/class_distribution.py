@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.structures.data_sized_module import DataSizedModule
+
+MANY_THRESHOLD = 100
+FEW_THRESHOLD = 20
 
 
-class ClassDistribution(nn.Module):
+class ClassDistribution(DataSizedModule):
     """Class counts of the training set and what follows from them.
 
     The counts are a buffer of whatever module owns the instance, so they are saved in the checkpoint and testing needs
     no training data. They are of distinct images: wrappers and samplers that repeat some do not change them, nor the
     priors and margins that follow from them. Until :meth:`set_counts` is called (``ClassDistributionHook`` does so
-    before training, a checkpoint before testing) all counts are zero, :attr:`is_set` is false, and what needs them
-    raises: a loss without its prior would silently be another one.
+    before training, a checkpoint before testing) :attr:`is_set` is false, and what needs the counts raises: a loss
+    without its prior would silently be another one.
 
     Args:
-        num_classes (int): Number of classes ``C``.
+        num_classes (int, optional): Number of classes ``C``, to which counts must conform. By default the buffer is
+            empty until counts are set or loaded, and has their length.
         many_threshold (int): Classes with more images than this are *many-shot*. Defaults to 100.
         few_threshold (int): Classes with fewer images than this are *few-shot*; all others are *medium-shot*.
             Defaults to 20.
@@ -33,21 +38,44 @@ class ClassDistribution(nn.Module):
 
     counts: Tensor
 
-    def __init__(self, num_classes: int, many_threshold: int = 100, few_threshold: int = 20) -> None:
+    def __init__(
+        self,
+        num_classes: int | None = None,
+        many_threshold: int = MANY_THRESHOLD,
+        few_threshold: int = FEW_THRESHOLD,
+    ) -> None:
         super().__init__()
-        if num_classes <= 0:
+        if num_classes is not None and num_classes <= 0:
             raise UserInputError(
                 f"num_classes={num_classes} must be positive; set it to the number of classes of the data."
             )
+        if num_classes is None:
+            self.sized_by_data = ("counts",)
+        self.set_thresholds(many_threshold, few_threshold)
+        self.register_buffer("counts", torch.zeros(num_classes or 0, dtype=torch.int64))
+        self._was_set = False  # as was found, so that losses need not ask the device in every step
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes ``C``; 0 as long as neither an argument nor counts have said it."""
+        return len(self.counts)
+
+    def set_thresholds(self, many_threshold: int, few_threshold: int) -> None:
+        """Set which classes are many-, medium- and few-shot.
+
+        Args:
+            many_threshold (int): Classes with more images than this are many-shot.
+            few_threshold (int): Classes with fewer images than this are few-shot.
+
+        Raises:
+            UserInputError: If not ``0 <= few <= many``.
+        """
         if not 0 <= few_threshold <= many_threshold:
             raise UserInputError(
                 f"few_threshold={few_threshold} and many_threshold={many_threshold} must satisfy 0 <= few <= many."
             )
-        self.num_classes = num_classes
         self.many_threshold = many_threshold
         self.few_threshold = few_threshold
-        self.register_buffer("counts", torch.zeros(num_classes, dtype=torch.int64))
-        self._was_set = False  # as was found, so that losses need not ask the device in every step
 
     def set_counts(self, counts: Tensor | Sequence[int]) -> None:
         """Store the class counts.
@@ -56,17 +84,17 @@ class ClassDistribution(nn.Module):
             counts (Tensor | Sequence[int]): Images per class, shape ``(C,)``, non-negative. A class may be empty.
 
         Raises:
-            UserInputError: If the shape is not ``(C,)``, a count is negative, or all are zero.
+            UserInputError: If the shape does not fit, a count is negative, or all are zero.
         """
         values = torch.as_tensor(counts).to(torch.int64)
-        if values.shape != (self.num_classes,):
+        if values.dim() != 1 or (not self.sized_by_data and len(values) != self.num_classes):
             raise UserInputError(
                 f"class counts of shape {tuple(values.shape)} do not fit num_classes={self.num_classes}; "
                 "set the head's num_classes to the number of classes of the data."
             )
         if bool((values < 0).any()) or not bool((values > 0).any()):
             raise UserInputError(f"class counts {values.tolist()[:10]} must be non-negative and not all zero.")
-        self.counts.copy_(values)
+        self.resize_and_copy("counts", values)
         self._was_set = True
 
     @property

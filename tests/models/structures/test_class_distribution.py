@@ -97,3 +97,39 @@ def test_wrong_counts_are_refused(counts):
 def test_wrong_settings_are_refused(kwargs):
     with pytest.raises(UserInputError):
         ClassDistribution(**kwargs)
+
+
+def test_counts_decide_the_number_of_classes_unless_it_is_given():
+    distribution = ClassDistribution()
+    assert (distribution.num_classes, distribution.is_set, distribution.counts.shape) == (0, False, (0,))
+    buffer = distribution.counts
+    for counts in ([5, 1], [4, 3, 2]):
+        distribution.set_counts(counts)
+        assert distribution.counts is buffer
+        assert (distribution.num_classes, distribution.counts.tolist()) == (len(counts), counts)
+    with pytest.raises(UserInputError, match=r"shape \(1, 2\)"):
+        distribution.set_counts([[1, 2]])
+
+
+def test_loading_resizes_counts_of_no_given_number():
+    known = ClassDistribution(3)  # as checkpoints of version 0.1 have it
+    known.set_counts([3, 2, 1])
+    fresh = ClassDistribution()
+    fresh.load_state_dict(known.state_dict())
+    assert fresh.is_set and fresh.counts.tolist() == [3, 2, 1]
+    fresh.load_state_dict(ClassDistribution().state_dict())
+    assert fresh.num_classes == 0
+    with pytest.raises(UserInputError, match="not known yet"):
+        fresh.log_priors()
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        ClassDistribution(4).load_state_dict(known.state_dict())
+
+
+def test_thresholds_can_be_set_later():
+    distribution = ClassDistribution()
+    distribution.set_counts([9, 5, 1])
+    assert distribution.groups == ["few", "few", "few"]
+    distribution.set_thresholds(8, 2)
+    assert distribution.groups == ["many", "medium", "few"]
+    with pytest.raises(UserInputError, match="few_threshold=3 and many_threshold=2"):
+        distribution.set_thresholds(2, 3)

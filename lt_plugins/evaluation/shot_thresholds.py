@@ -1,0 +1,61 @@
+"""Thresholds of many-, medium- and few-shot classes, from the metric that a config measures them with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from lt_plugins.errors import UserInputError
+from lt_plugins.models.structures.class_distribution import FEW_THRESHOLD, MANY_THRESHOLD
+
+
+class ShotThresholds(NamedTuple):
+    """Limits of the groups of classes.
+
+    Args:
+        many_threshold (int): Classes with more training images than this are many-shot. Defaults to 100.
+        few_threshold (int): Classes with fewer training images than this are few-shot. Defaults to 20.
+    """
+
+    many_threshold: int = MANY_THRESHOLD
+    few_threshold: int = FEW_THRESHOLD
+
+
+def shot_thresholds(cfg: Mapping[str, Any]) -> ShotThresholds:
+    """Read the thresholds of ``ShotAccuracy`` from a config, for all else that shows groups of classes.
+
+    Args:
+        cfg (Mapping[str, Any]): The config.
+
+    Returns:
+        ShotThresholds: Those of its validation and test metric; the defaults if it has none.
+
+    Raises:
+        UserInputError: If validation and test have different ones.
+    """
+    found = {key: _read(cfg.get(key)) for key in ("val_evaluator", "test_evaluator")}
+    distinct = list(dict.fromkeys(thresholds for thresholds in found.values() if thresholds is not None))
+    if len(distinct) > 1:
+        raise UserInputError(
+            f"ShotAccuracy has many_threshold={distinct[0].many_threshold} and few_threshold="
+            f"{distinct[0].few_threshold} in val_evaluator, but {distinct[1].many_threshold} and "
+            f"{distinct[1].few_threshold} in test_evaluator; give both the same."
+        )
+    return distinct[0] if distinct else ShotThresholds()
+
+
+def _read(evaluator: Any) -> ShotThresholds | None:
+    for metric in _metrics(evaluator):
+        if str(metric.get("type")).rpartition(".")[2] == "ShotAccuracy":
+            return ShotThresholds(**{name: metric[name] for name in ShotThresholds._fields if name in metric})
+    return None
+
+
+def _metrics(evaluator: Any) -> Iterator[Mapping[str, Any]]:
+    """Metrics of an evaluator: one, a list of them, or those of ``dict(type='Evaluator', metrics=...)``."""
+    if isinstance(evaluator, Mapping):
+        yield evaluator
+        yield from _metrics(evaluator.get("metrics"))
+    elif isinstance(evaluator, Sequence) and not isinstance(evaluator, str):
+        for metric in evaluator:
+            yield from _metrics(metric)
