@@ -1,6 +1,6 @@
 # `make help` lists the targets. PYTHON=/path/to/python chooses the interpreter for .venv; ARGS="..." is handed to the demo.
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-dev demo test lint format results-table clean
+.PHONY: help venv venv-dev demo test lint format results-table docs clean
 
 export PYTHON
 PY := .venv/bin/python
@@ -12,8 +12,8 @@ help: ## list the targets
 venv: ## make .venv: the pinned classification stack, no compiler needed
 	@tools/dev/make_venv.sh
 
-venv-dev: ## the same with what tests and lint need, detection included
-	@tools/dev/make_venv.sh dev det
+venv-dev: ## make .venv with the packages of tests, lint, docs and detection as well
+	@tools/dev/make_venv.sh dev det docs
 
 demo: venv ## train cross-entropy and LPA on a small long-tailed set on the CPU and compare them
 	@$(PY) tools/demo.py $(ARGS)
@@ -22,19 +22,23 @@ demo: venv ## train cross-entropy and LPA on a small long-tailed set on the CPU 
 test: lint ## lint and the whole suite with coverage
 	OMP_NUM_THREADS=1 $(PY) -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=$(MIN_COVERAGE) --durations=15
 
-lint: venv-dev ## ruff, mypy, and are the README tables up to date?
+lint: venv-dev ## run ruff and mypy, compare the tables of the READMEs with their sources
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) tools/dev/readme_tables.py --check
 
-format: venv-dev ## format the code and mend what ruff can
+format: venv-dev ## format the code, fix what ruff can fix
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-results-table: venv-dev ## write the tables of configs/*/README.md from metafile.yml and results/*.json
+results-table: venv-dev ## write the tables of all READMEs from configs/*/metafile.yml and results/
 	$(PY) tools/dev/readme_tables.py
 
+docs: venv-dev ## build the documentation in docs/_build/html; a warning is an error
+	$(PY) -m sphinx -q -W --keep-going -c docs . docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 clean: ## remove .venv and caches; trained models in work_dirs/ stay
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
+	rm -rf .venv build dist docs/_build docs/api *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
 	find lt_plugins tools tests configs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,7 @@
 """What every config of a run must have, checked as soon as it is read.
 
-Three parts: :data:`~lt_plugins.checks.config_rules.RULES` for the values that mmengine's runner reads, a few conditions
-between values, and :mod:`~lt_plugins.checks.component_check` for the components with their arguments. Nothing is built.
+Three parts: ``config_rules.RULES`` for the values that mmengine's runner reads, a few conditions
+between values, and ``component_check`` for the components with their arguments. Nothing is built.
 """
 
 from __future__ import annotations

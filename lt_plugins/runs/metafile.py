@@ -21,7 +21,7 @@ def published_results(metafile: Path) -> list[tuple[str, dict[str, Any]]]:
     Raises:
         UserInputError: If it is no metafile.
     """
-    advice = "correct it (docs/contributing.md), or remove it."
+    advice = "correct it (CONTRIBUTING.md), or remove it."
     content = read_yaml(metafile, advice)
     found = []
     with refuse_unreadable(metafile, "a metafile", advice):

@@ -1,6 +1,6 @@
 """Write the result tables of the READMEs from configs/**/metafile.yml and results/; --check only compares.
 
-docs/contributing.md describes the metafile and the results files.
+CONTRIBUTING.md describes the metafile and the results files.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Published: SBCL, Tab. 3, pre-training on ImageNet-LT. Configs with other data or
 † trained by an earlier recipe: the `note` of the results says what has changed since."""
 EARLIER_RECIPE = "Earlier recipe:"
 """How the note of a run begins that says what of its recipe has changed since."""
-ADVICE = "docs/contributing.md describes what it must hold."
+ADVICE = "CONTRIBUTING.md describes what it must hold."
 MODEL_KEYS = {"Name", "In Collection", "Config", "Results"}
 RESULT_KEYS = {"Task", "Dataset"}
 OPTIONAL_RESULT_KEYS = {"Published", "Ours"}
