@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from lt_plugins.atomic_write import atomic_write, check_output
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation.calibration_error import reliability_bins
+from lt_plugins.evaluation.functional import reliability_bins
 from lt_plugins.runs.cli import ToolParser, user_errors
 from lt_plugins.runs.run_folder import RunFolder, RunLog
 from lt_plugins.visualization import (

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lt_plugins.atomic_write import atomic_write
+from lt_plugins.evaluation.functional import class_accuracy, mean_class_accuracies
 from lt_plugins.models.structures import ClassDistribution
 from lt_plugins.unreadable import refuse_unreadable, require
 
@@ -52,36 +53,18 @@ class ClassTable:
             distribution (ClassDistribution | None): Class counts of the training set, if they are known.
         """
         test_counts = np.bincount(label, minlength=len(names))
-        with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN of a class without test images
-            accuracy = 100 * np.bincount(label, weights=correct, minlength=len(names)) / test_counts
+        accuracy = class_accuracy(correct, label, len(names))
         if distribution is None:
             return cls(names, test_counts, accuracy)
         return cls(names, test_counts, accuracy, distribution.counts.cpu().numpy(), np.array(distribution.groups))
 
     def means(self, zero_accuracy: float = 0.1) -> dict[str, float]:
-        """Means of the per-class accuracies, in percent.
-
-        ``balanced`` is the arithmetic mean over all classes; ``many``, ``medium`` and ``few`` over a group (left out
-        where it has no tested class); ``geometric_mean`` and ``harmonic_mean`` over all classes, which a single bad
-        class pulls down (Du and Wu, "No One Left Behind", CVPR 2023).
+        """Means of the per-class accuracies, in percent, as :func:`.mean_class_accuracies` computes them.
 
         Args:
-            zero_accuracy (float): Floor of the accuracies in the geometric and harmonic means, in percent; without one,
-                a single class without a hit would make both 0. Defaults to 0.1.
+            zero_accuracy (float): Floor of the accuracies in the geometric and harmonic means. Defaults to 0.1.
         """
-        tested = self.test_counts > 0
-        means = {}
-        if self.groups is not None:
-            for group in ("many", "medium", "few"):
-                members = tested & (self.groups == group)
-                if members.any():
-                    means[group] = float(self.accuracy[members].mean())
-        accuracy = self.accuracy[tested]
-        floored = np.maximum(accuracy, zero_accuracy)
-        means["balanced"] = float(accuracy.mean())
-        means["geometric_mean"] = float(np.exp(np.log(floored).mean()))
-        means["harmonic_mean"] = float(1 / (1 / floored).mean())
-        return means
+        return mean_class_accuracies(self.accuracy, self.groups, zero_accuracy)
 
     def save(self, path: str | Path) -> None:
         """Write a CSV file, one line a class, atomically. What is not known is left empty."""

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.errors import UserInputError
+from lt_plugins.evaluation.functional import label_ranks
 from lt_plugins.unreadable import refuse_unreadable, require
 
 _ARRAYS = ("label", "predicted", "label_rank", "confidence", "sample_idx")
@@ -53,23 +53,15 @@ class Predictions:
         Raises:
             UserInputError: If a label is not in ``[0, C)``.
         """
-        num_classes = scores.shape[1]
-        if bool((label < 0).any()) or bool((label >= num_classes).any()):
-            raise UserInputError(
-                f"the test set has labels {int(label.min())}..{int(label.max())}, but the model scores {num_classes} "
-                f"classes (0..{num_classes - 1}); set the head's num_classes to the number of classes of the data."
-            )
         scores = scores.float()
+        ranks, num_classes = label_ranks(scores, label), scores.shape[1]
         # A diverged model scores NaN, which argmax would count as class 0: half right on a two-class problem.
         finite = scores.isfinite().all(dim=1)
         confidence, predicted = scores.max(dim=1)  # (B,)
-        true_score = scores.gather(1, label[:, None])  # (B, 1)
-        earlier = torch.arange(num_classes, device=scores.device) < label[:, None]  # (B, C)
-        label_rank = ((scores > true_score) | ((scores == true_score) & earlier)).sum(dim=1)
         return cls(
             label=label.cpu().numpy(),
             predicted=predicted.where(finite, -1).cpu().numpy(),
-            label_rank=label_rank.where(finite, num_classes).cpu().numpy(),
+            label_rank=ranks.where(finite, num_classes).cpu().numpy(),
             confidence=confidence.where(finite, 0.0).cpu().numpy(),
             sample_idx=np.fromiter(sample_idx, dtype=np.int64, count=len(label)),
             num_classes=num_classes,

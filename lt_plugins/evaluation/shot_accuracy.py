@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation.class_table import ClassTable
+from lt_plugins.evaluation.functional import topk_accuracy
 from lt_plugins.evaluation.prediction_metric import PredictionMetric
 from lt_plugins.evaluation.predictions import Predictions
 from lt_plugins.models.structures import ClassDistribution
@@ -99,8 +100,7 @@ class ShotAccuracy(PredictionMetric):
             UserInputError: If the counts are for another number of classes than the model scores, or k exceeds it.
         """
         num_classes = predictions.num_classes
-        if max(self.topk) > num_classes:
-            raise UserInputError(f"topk={self.topk} exceeds the {num_classes} classes that the model scores; lower it.")
+        hits = topk_accuracy(predictions.label_rank, self.topk, num_classes)
         distribution = self.class_distribution
         if distribution is None:
             self._warn_once(
@@ -121,7 +121,6 @@ class ShotAccuracy(PredictionMetric):
         if not self.is_trial and is_main_process() and (folder := self._folder()) is not None:
             table.save(folder / "per_class.csv")
             predictions.save(folder / "predictions.npz")
-        hits = {f"accuracy_top{k}": float(100 * (predictions.label_rank < k).mean()) for k in self.topk}
         return {**hits, **table.means()}
 
     def _folder(self) -> Path | None:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from mmpretrain.registry import METRICS
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation.calibration_error import CalibrationError, expected_calibration_error, reliability_bins
+from lt_plugins.evaluation.calibration_error import CalibrationError
+from lt_plugins.evaluation.functional import expected_calibration_error, reliability_bins
 
 from .samples import feed, make_scores, reference_ece
 
