@@ -26,6 +26,7 @@ from mmpretrain.structures import DataSample
 from lt_plugins.models.classifiers import MomentumClassifier, TwoViewClassifier
 from lt_plugins.models.losses import SBCLLoss
 from lt_plugins.models.structures import ClassDistribution
+from lt_plugins.models.structures.contrast_batch import compare_views
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = {
@@ -101,8 +102,8 @@ def make_steps(
         model.zero_grad()
 
     def losses() -> None:
-        views = [queries.clone().requires_grad_(), keys.clone().requires_grad_(num_anchor_views == 2)]
-        contrast = model.build_contrast(views, labels, indices.to(device), num_anchor_views)
+        views = queries.clone().requires_grad_(), keys.clone().requires_grad_(num_anchor_views == 2)
+        contrast = compare_views(views, labels, indices.to(device), model.queue, num_anchor_views)
         values = model.head.loss((pooled.clone().requires_grad_(),), samples, contrast=contrast).values()
         torch.stack(list(values)).sum().backward()
         model.zero_grad()

@@ -1,4 +1,4 @@
-"""Sums and seeds that the processes of a training share, on ``torch.distributed`` alone; one process needs no group."""
+"""Collective operations on ``torch.distributed`` alone; a single process needs no process group."""
 
 from __future__ import annotations
 
@@ -22,6 +22,27 @@ def sum_over_processes(values: Tensor) -> None:
     """
     if rank_and_world_size()[1] > 1:
         dist.all_reduce(values)
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Concatenate the rows of all processes in the order of their ranks; gradients flow back to each.
+
+    Args:
+        rows (Tensor): Rows of this process, shape ``(B, ...)``, of the same shape on each.
+
+    Returns:
+        Tensor: Shape ``(world_size * B, ...)``.
+    """
+    world_size = rank_and_world_size()[1]
+    if world_size == 1:
+        return rows
+    if rows.requires_grad:
+        from torch.distributed.nn.functional import all_gather
+
+        return torch.cat(all_gather(rows))
+    gathered = [torch.empty_like(rows) for _ in range(world_size)]
+    dist.all_gather(gathered, rows.contiguous())
+    return torch.cat(gathered)
 
 
 def shared_seed() -> int:

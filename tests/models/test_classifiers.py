@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -6,9 +7,8 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.classifiers.labelled_queue import LabelledQueue
 from lt_plugins.models.losses import SupConLoss
-from lt_plugins.models.structures import ClassDistribution
+from lt_plugins.models.structures import ClassDistribution, ContrastBatch, LabelledQueue
 
 NUM_CLASSES = 5
 
@@ -89,6 +89,13 @@ def test_a_loss_that_looks_images_up_refuses_those_without_an_index(settings):
     assert model.queue.samples.tolist() == [-1, -1, 14, 21, -1, -1]
 
 
+def test_queue_without_indices_holds_unknown_images():
+    queue = LabelledQueue(3, 2)
+    queue.enqueue(torch.eye(2), torch.tensor([1, 2]))
+    assert queue.samples.tolist() == [-1, -1, -1]
+    assert queue.labels.tolist() == [1, 2, -1]
+
+
 def test_queue_refuses_more_than_it_holds():
     with pytest.raises(UserInputError, match="queue_size=2"):
         LabelledQueue(2, 2).enqueue(torch.zeros(3, 2), *torch.zeros(2, 3, dtype=torch.int64))
@@ -152,6 +159,36 @@ def test_two_view_contrast_has_both_views_as_anchors_with_gradient():
     assert torch.equal(model.queue.features[:4], contrast.candidates[4:8].detach())
     losses["loss_paco"].backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("settings", [dict(kind="TwoViewClassifier"), dict(), dict(compare_batch=False)])
+def test_a_plain_loop_builds_the_same_contrast(settings):
+    """From projections of any length, with a queue of its own."""
+    model = build(**settings)
+    seen = []
+    original = model.head.loss
+    model.head.loss = lambda *args, **kwargs: seen.append(kwargs["contrast"]) or original(*args, **kwargs)
+    queue = LabelledQueue(6, 8)
+    samples_of_images = torch.tensor([0, 7, 14, 21])
+    for seed in range(2):
+        views, samples, labels = batch(seed=seed)
+        model.loss(views, samples)
+        expected = seen[seed]
+        first, second = 3 * expected.anchors[:4], 0.2 * expected.candidates[expected.sibling_positions[:4]]
+        make = ContrastBatch.from_queries if "kind" not in settings else ContrastBatch.from_views
+        options = {name: value for name, value in settings.items() if name == "compare_batch"}
+        contrast = make(first, second, labels, samples_of_images, queue, **options)
+        for field in dataclasses.fields(ContrastBatch):
+            found, wanted = getattr(contrast, field.name), getattr(expected, field.name)
+            if not isinstance(wanted, torch.Tensor):
+                assert found == wanted, field.name
+            else:
+                torch.testing.assert_close(found, wanted, msg=field.name)
+        assert contrast.anchors.requires_grad
+        queue.enqueue(torch.nn.functional.normalize(second.detach(), dim=1), labels, samples_of_images)
+    loose = make(first, second, labels, **options)
+    assert loose.candidate_samples is loose.anchor_samples is None
+    assert torch.equal(loose.candidates, contrast.candidates[:-6])
 
 
 def test_key_encoder_follows_the_query_encoder_by_the_momentum():

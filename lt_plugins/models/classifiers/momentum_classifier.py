@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers.two_view_classifier import TwoViewClassifier, sample_indices
-from lt_plugins.models.structures import ContrastBatch
+from lt_plugins.models.structures.contrast_batch import compare_views, compare_with_queue
 from lt_plugins.registry import MODELS
 
 
@@ -114,8 +114,10 @@ class MomentumClassifier(TwoViewClassifier):
         keys = self._encode_keys(key_view)
         labels = torch.cat([sample.gt_label for sample in data_samples])
         samples = sample_indices(data_samples, labels.device)
-        build = self.build_contrast if self.compare_batch else self._contrast_with_queue
-        contrast = build([queries, keys], labels, samples, num_anchor_views=1)
+        if self.compare_batch:
+            contrast = compare_views((queries, keys), labels, samples, self.queue, num_anchor_views=1)
+        else:
+            contrast = compare_with_queue(queries, keys, labels, samples, self.queue)
         losses = self.head.loss(feats, data_samples, contrast=contrast)
         self._remember(keys, labels, samples)
         return losses
@@ -151,27 +153,6 @@ class MomentumClassifier(TwoViewClassifier):
             images, unshuffle = batch_shuffle_ddp(images)
         keys = self.extract_projections(images)
         return keys if unshuffle is None else batch_unshuffle_ddp(keys, unshuffle)
-
-    def _contrast_with_queue(
-        self,
-        views: Sequence[Tensor],
-        labels: Tensor,
-        samples: Tensor | None,
-        num_anchor_views: int,  # noqa: ARG002
-    ) -> ContrastBatch:
-        """Compare each query with its own key and the queue; nothing need be gathered."""
-        queries, keys = views
-        return ContrastBatch(
-            anchors=queries,
-            anchor_labels=labels,
-            candidates=torch.cat([keys, self.queue.features.clone().to(keys.dtype)]),
-            candidate_labels=torch.cat([labels, self.queue.labels]),
-            anchor_positions=None,
-            sibling_positions=torch.arange(len(labels), device=labels.device),
-            anchor_samples=samples,
-            candidate_samples=None if samples is None else torch.cat([samples, self.queue.samples]),
-            num_private=len(labels),
-        )
 
     def _local_map(self, images: Tensor) -> Tensor:
         return self.key_encoder["backbone"](images)[-1]

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_gather, get_rank, get_world_size
 from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather as all_gather_with_grad
 
+from lt_plugins.distributed import gather_rows
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.classifiers.labelled_queue import LabelledQueue
-from lt_plugins.models.structures import ContrastBatch, FollowsSteps
+from lt_plugins.models.structures import FollowsSteps, LabelledQueue
+from lt_plugins.models.structures.contrast_batch import compare_views
 from lt_plugins.registry import MODELS
 
 
@@ -104,18 +103,20 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
         feats, views = self._encode_views(first, second)
         labels = torch.cat([sample.gt_label for sample in data_samples])
         samples = sample_indices(data_samples, labels.device)
-        contrast = self.build_contrast(views, labels, samples, num_anchor_views=2)
+        contrast = compare_views(views, labels, samples, self.queue, num_anchor_views=2)
         losses = self.head.loss(feats, data_samples, contrast=contrast)
         self._remember(views[1], labels, samples)
         return losses
 
-    def _encode_views(self, first: Tensor, second: Tensor) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+    def _encode_views(self, first: Tensor, second: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, Tensor]]:
         """Pooled features of both views together, each ``(2B, C)``, and the projections of each view, ``(B, D)``."""
         if not self.separate_passes:
             feats = self.extract_feat(torch.cat([first, second]))
-            return feats, list(self.project(feats).chunk(2))
-        encoded = [self.extract_feat(view) for view in (first, second)]
-        return tuple(map(torch.cat, zip(*encoded, strict=True))), [self.project(feats) for feats in encoded]
+            view_1, view_2 = self.project(feats).chunk(2)
+            return feats, (view_1, view_2)
+        encoded = self.extract_feat(first), self.extract_feat(second)
+        feats = tuple(map(torch.cat, zip(*encoded, strict=True)))
+        return feats, (self.project(encoded[0]), self.project(encoded[1]))
 
     def project(self, feats: tuple[Tensor, ...]) -> Tensor:
         """Project pooled features to the contrast space: ``(B, C)`` to unit rows ``(B, D)``.
@@ -124,41 +125,6 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
             feats (tuple[Tensor, ...]): Output of the neck; the last is used.
         """
         return F.normalize(self.projector(feats[-1:])[-1], dim=1)
-
-    def build_contrast(
-        self, views: Sequence[Tensor], labels: Tensor, samples: Tensor | None, num_anchor_views: int
-    ) -> ContrastBatch:
-        """Gather the views of all ranks and the queue into one contrast.
-
-        Args:
-            views (Sequence[Tensor]): Projections of this rank, one ``(B, D)`` tensor for each of the two views.
-            labels (Tensor): Labels of this rank's images, int64 ``(B,)``.
-            samples (Tensor | None): Indices of these images in the training set, int64 ``(B,)``, if they are known.
-            num_anchor_views (int): The first so many views are anchors.
-
-        Returns:
-            ContrastBatch: ``num_anchor_views * B`` anchors; the candidates are ordered view by view, then rank by rank,
-            then the queue.
-        """
-        all_labels = torch.cat(all_gather(labels))
-        all_samples = None if samples is None else torch.cat(all_gather(samples))
-        gathered = [_gather(view) for view in views]
-        # The queue is read before this batch enters it, and cloned because enqueue writes in place before backward.
-        candidates = torch.cat([*gathered, self.queue.features.clone().to(views[0].dtype)])
-        first = torch.arange(len(labels), device=labels.device) + get_rank() * len(labels)
-        second = first + len(all_labels)
-        return ContrastBatch(
-            anchors=torch.cat(list(views[:num_anchor_views])),
-            anchor_labels=labels.repeat(num_anchor_views),
-            candidates=candidates,
-            candidate_labels=torch.cat([all_labels, all_labels, self.queue.labels]),
-            anchor_positions=torch.cat([first, second][:num_anchor_views]),
-            sibling_positions=torch.cat([second, first][:num_anchor_views]),
-            anchor_samples=None if samples is None else samples.repeat(num_anchor_views),
-            candidate_samples=None
-            if all_samples is None
-            else torch.cat([all_samples, all_samples, self.queue.samples]),
-        )
 
     def extract_projections(self, images: Tensor) -> Tensor:
         """Compute the features that the contrast compares.
@@ -214,7 +180,7 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
         if self.ends_step:
             step = [torch.cat(parts) for parts in zip(*self._remembered, strict=True)]
             self._remembered.clear()
-            self.queue.enqueue(*(torch.cat(all_gather(own)) for own in step))
+            self.queue.enqueue(*map(gather_rows, step))
 
 
 def sample_indices(data_samples: Sequence[DataSample], device: torch.device) -> Tensor | None:
@@ -229,12 +195,3 @@ def sample_indices(data_samples: Sequence[DataSample], device: torch.device) -> 
     """
     indices = [sample.get("sample_idx") for sample in data_samples]
     return None if None in indices else torch.tensor(indices, device=device)
-
-
-def _gather(features: Tensor) -> Tensor:
-    """Concatenate the features of all ranks, passing gradients back to each."""
-    if get_world_size() == 1:
-        return features
-    if not features.requires_grad:
-        return torch.cat(all_gather(features))
-    return torch.cat(all_gather_with_grad(features))

@@ -3,6 +3,7 @@
 from .class_distribution import ClassDistribution
 from .contrast_batch import ContrastBatch
 from .data_sized_module import DataSizedModule
+from .labelled_queue import LabelledQueue
 from .step_position import FollowsSteps
 
 __all__ = [
@@ -10,4 +11,5 @@ __all__ = [
     "ContrastBatch",
     "DataSizedModule",
     "FollowsSteps",
+    "LabelledQueue",
 ]

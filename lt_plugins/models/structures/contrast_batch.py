@@ -1,17 +1,25 @@
-"""What a contrastive loss compares: anchors against candidates."""
+"""Input of the contrastive losses: anchors and the candidates that each is compared with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from lt_plugins.distributed import gather_rows, rank_and_world_size
+from lt_plugins.errors import UserInputError
+from lt_plugins.models.structures.labelled_queue import LabelledQueue
 
 
 @dataclass(frozen=True)
 class ContrastBatch:
     """Anchors, the candidates that each is compared with, and their class labels.
+
+    A plain training loop builds it by :meth:`from_views` or, with keys of a momentum encoder, by :meth:`from_queries`.
 
     Args:
         anchors (Tensor): l2-normalised features that the loss is averaged over, shape ``(M, D)``.
@@ -38,6 +46,73 @@ class ContrastBatch:
     anchor_samples: Tensor | None = None
     candidate_samples: Tensor | None = None
     num_private: int = 0
+
+    @classmethod
+    def from_views(
+        cls,
+        view_1: Tensor,
+        view_2: Tensor,
+        labels: Tensor,
+        sample_idx: Tensor | None = None,
+        queue: LabelledQueue | None = None,
+    ) -> ContrastBatch:
+        """Compare both views of each image with both views of all images, as SupCon and GPaCo do.
+
+        Args:
+            view_1 (Tensor): Projections of the first views, of any length, shape ``(B, D)``.
+            view_2 (Tensor): Projections of the second views, shape ``(B, D)``.
+            labels (Tensor): Classes of the images, int64 ``(B,)``.
+            sample_idx (Tensor, optional): Indices of the images in the training set, int64 ``(B,)``; ``SBCLLoss`` needs
+                them.
+            queue (LabelledQueue, optional): Features of earlier batches, which are candidates too.
+
+        Returns:
+            ContrastBatch: ``2B`` anchors, first the ``B`` first views; the candidates are the first views of all
+            processes, the second views, then the queue.
+
+        Raises:
+            UserInputError: If the shapes do not fit.
+
+        Examples:
+            >>> contrast = ContrastBatch.from_views(projector(net(view_1)), projector(net(view_2)), labels)
+            >>> loss = SupConLoss()(contrast)
+        """
+        views = _unit_rows(view_1, view_2, labels, sample_idx)
+        return compare_views(views, labels, sample_idx, queue, num_anchor_views=2)
+
+    @classmethod
+    def from_queries(
+        cls,
+        queries: Tensor,
+        keys: Tensor,
+        labels: Tensor,
+        sample_idx: Tensor | None = None,
+        queue: LabelledQueue | None = None,
+        compare_batch: bool = True,
+    ) -> ContrastBatch:
+        """Compare the query of each image with keys of a momentum encoder and a queue, as MoCo and PaCo do.
+
+        Args:
+            queries (Tensor): Projections of the first views, of any length, shape ``(B, D)``.
+            keys (Tensor): Projections of the second views by the momentum encoder, without gradient, shape ``(B, D)``.
+            labels (Tensor): Classes of the images, int64 ``(B,)``.
+            sample_idx (Tensor, optional): Indices of the images in the training set, int64 ``(B,)``; ``SBCLLoss`` needs
+                them.
+            queue (LabelledQueue, optional): Earlier keys, which are candidates too.
+            compare_batch (bool): Whether a query is also compared with the other images of the batch, as in PaCo; if
+                False, as in MoCo, with its own key and the queue only. Defaults to True.
+
+        Returns:
+            ContrastBatch: ``B`` anchors; the candidates are the queries (with ``compare_batch``) and keys, then the
+            queue.
+
+        Raises:
+            UserInputError: If the shapes do not fit.
+        """
+        views = _unit_rows(queries, keys, labels, sample_idx)
+        if compare_batch:
+            return compare_views(views, labels, sample_idx, queue, num_anchor_views=1)
+        return compare_with_queue(*views, labels, sample_idx, queue)
 
     @cached_property
     def cosine(self) -> Tensor:
@@ -73,3 +148,90 @@ class ContrastBatch:
         if self.sibling_positions is None:
             raise ValueError("this contrast does not say where the other view of each anchor is: set sibling_positions")
         return self.sibling_positions
+
+
+def compare_views(
+    views: tuple[Tensor, Tensor],
+    labels: Tensor,
+    samples: Tensor | None,
+    queue: LabelledQueue | None,
+    num_anchor_views: int,
+) -> ContrastBatch:
+    """Gather two views of all processes, with gradient, and a queue into one contrast.
+
+    Args:
+        views (tuple[Tensor, Tensor]): Projections of this process, unit rows, each of shape ``(B, D)``.
+        labels (Tensor): Classes of the images of this process, int64 ``(B,)``.
+        samples (Tensor | None): Indices of these images in the training set, int64 ``(B,)``, if they are known.
+        queue (LabelledQueue | None): Features of earlier batches.
+        num_anchor_views (int): The first so many views are anchors.
+
+    Returns:
+        ContrastBatch: ``num_anchor_views * B`` anchors; the candidates are ordered view by view, then rank by rank,
+        then the queue.
+    """
+    all_labels = gather_rows(labels)
+    all_samples = None if samples is None else gather_rows(samples)
+    first = torch.arange(len(labels), device=labels.device) + rank_and_world_size()[0] * len(labels)
+    second = first + len(all_labels)
+    return ContrastBatch(
+        anchors=torch.cat(views[:num_anchor_views]),
+        anchor_labels=labels.repeat(num_anchor_views),
+        anchor_positions=torch.cat([first, second][:num_anchor_views]),
+        sibling_positions=torch.cat([second, first][:num_anchor_views]),
+        anchor_samples=None if samples is None else samples.repeat(num_anchor_views),
+        **_candidates([gather_rows(view) for view in views], all_labels, all_samples, queue),
+    )
+
+
+def compare_with_queue(
+    queries: Tensor, keys: Tensor, labels: Tensor, samples: Tensor | None, queue: LabelledQueue | None
+) -> ContrastBatch:
+    """Compare each query with its own key and a queue; nothing need be gathered.
+
+    Args:
+        queries (Tensor): Projections of the first views, unit rows, shape ``(B, D)``.
+        keys (Tensor): Projections of the second views, unit rows, shape ``(B, D)``.
+        labels (Tensor): Classes of the images, int64 ``(B,)``.
+        samples (Tensor | None): Indices of the images in the training set, int64 ``(B,)``, if they are known.
+        queue (LabelledQueue | None): Earlier keys.
+
+    Returns:
+        ContrastBatch: ``B`` anchors; the candidates are the keys, then the queue.
+    """
+    return ContrastBatch(
+        anchors=queries,
+        anchor_labels=labels,
+        anchor_positions=None,
+        sibling_positions=torch.arange(len(labels), device=labels.device),
+        anchor_samples=samples,
+        num_private=len(labels),
+        **_candidates([keys], labels, samples, queue),
+    )
+
+
+def _unit_rows(first: Tensor, second: Tensor, labels: Tensor, sample_idx: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Both views with rows of length 1, after a check of all shapes."""
+    size = first.shape[:1]
+    shapes_of_images = [labels.shape, size if sample_idx is None else sample_idx.shape]
+    if first.ndim != 2 or second.shape != first.shape or any(shape != size for shape in shapes_of_images):
+        raise UserInputError(
+            f"views of shape {tuple(first.shape)} and {tuple(second.shape)} with labels {tuple(labels.shape)}"
+            f"{'' if sample_idx is None else f' and sample_idx {tuple(sample_idx.shape)}'} must be (B, D) twice, with "
+            "one label (and index) an image."
+        )
+    return F.normalize(first, dim=1), F.normalize(second, dim=1)
+
+
+def _candidates(
+    views: list[Tensor], labels: Tensor, samples: Tensor | None, queue: LabelledQueue | None
+) -> dict[str, Any]:
+    """Features, labels and samples of the views of the same images, then of the queue."""
+    features, labels = torch.cat(views), labels.repeat(len(views))
+    samples = None if samples is None else samples.repeat(len(views))
+    if queue is not None:
+        # The queue is read before this batch enters it, and cloned because enqueue writes in place before backward.
+        features = torch.cat([features, queue.features.clone().to(features.dtype)])
+        labels = torch.cat([labels, queue.labels])
+        samples = None if samples is None else torch.cat([samples, queue.samples])
+    return {"candidates": features, "candidate_labels": labels, "candidate_samples": samples}

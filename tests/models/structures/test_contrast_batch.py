@@ -3,6 +3,8 @@ import dataclasses
 import pytest
 import torch
 
+from lt_plugins.errors import UserInputError
+from lt_plugins.models.structures import ContrastBatch
 from tests.models.reference import two_view_contrast
 
 
@@ -31,6 +33,17 @@ def test_private_candidates_are_met_by_their_own_anchor_only():
         num_private=3,
     )
     assert keys_and_queue.valid.nonzero().tolist() == [[i, j] for i in range(3) for j in sorted({i, 3, 4, 5})]
+
+
+@pytest.mark.parametrize(
+    ("second", "labels", "sample_idx"),
+    [((3, 5), (4,), None), ((4, 5), (3,), None), ((4, 5), (4, 2), None), ((4, 5), (4,), (3,))],
+)
+def test_views_that_do_not_fit_are_refused(second, labels, sample_idx):
+    indices = None if sample_idx is None else torch.zeros(sample_idx, dtype=torch.int64)
+    for make in (ContrastBatch.from_views, ContrastBatch.from_queries):
+        with pytest.raises(UserInputError, match=r"views of shape \(4, 5\) and .* one label \(and index\) an image"):
+            make(torch.ones(4, 5), torch.ones(second), torch.zeros(labels, dtype=torch.int64), indices)
 
 
 def test_without_siblings_it_says_what_is_missing():

@@ -39,16 +39,17 @@ class LabelledQueue(nn.Module):
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def enqueue(self, features: Tensor, labels: Tensor, samples: Tensor) -> None:
+    def enqueue(self, features: Tensor, labels: Tensor, samples: Tensor | None = None) -> None:
         """Overwrite the oldest places; nothing happens if a feature is not finite.
 
         Such a batch overflowed in half precision: its step is skipped, and its features would spoil the losses of all
         batches until they are overwritten. Nothing of this asks the device.
 
         Args:
-            features (Tensor): The newest features, of all ranks in rank order, shape ``(n, D)``.
+            features (Tensor): The newest features, unit rows, of all ranks in rank order, shape ``(n, D)``.
             labels (Tensor): Their labels, int64 ``(n,)``.
-            samples (Tensor): Indices of their images in the training set, int64 ``(n,)``.
+            samples (Tensor, optional): Indices of their images in the training set, int64 ``(n,)``. Defaults to -1,
+                unknown.
 
         Raises:
             UserInputError: If there are more features than places.
@@ -60,6 +61,7 @@ class LabelledQueue(nn.Module):
                 f"queue_size={self.size} is smaller than the batch of an optimiser step ({len(features)} images, of "
                 "all processes and accumulated batches); set queue_size to at least that, or 0 for no queue."
             )
+        samples = torch.full_like(labels, -1) if samples is None else samples
         places = (self.pointer + torch.arange(len(features), device=self.labels.device)) % self.size
         finite = features.isfinite().all()
         self.features[places] = torch.where(finite, features.to(self.features.dtype), self.features[places])
