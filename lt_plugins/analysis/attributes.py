@@ -102,7 +102,7 @@ def retrieve_attributes(
 
     Args:
         model (nn.Module): Classifier with an :class:`LPAHead` and ``extract_local_features``. Left in its mode.
-        dataset (Dataset): Data set with the test pipeline (see :func:`lt_plugins.datasets.labels.replace_pipeline`).
+        dataset (Dataset): Data set with the test pipeline (see :func:`lt_plugins.datasets.pipelines.replace_pipeline`).
         top (int): Places kept for each attribute, at most one an image. Defaults to 8.
         max_per_class (int | None): How many of them may be of one class. Defaults to no limit.
         batch_size (int): Images a batch. Defaults to 256.

@@ -107,7 +107,7 @@ def measure_latents(
 
     Args:
         model (nn.Module): Classifier with an :class:`LCRegHead`, of either stage. Left in its mode.
-        dataset (Dataset): Data set with the test pipeline (see :func:`lt_plugins.datasets.labels.replace_pipeline`).
+        dataset (Dataset): Data set with the test pipeline (see :func:`lt_plugins.datasets.pipelines.replace_pipeline`).
         top (int): Images kept for each latent category. Defaults to 8.
         max_per_class (int | None): How many of them may be of one class. Defaults to no limit.
         batch_size (int): Images a batch. Defaults to 256.
