@@ -14,23 +14,21 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmpretrain.registry import DATASETS
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from lt_plugins.datasets.integrity import ImageReport, find_conflicts, find_duplicates, find_renamed_class, read_images
-from lt_plugins.datasets.labels import get_class_counts, get_labels
-from lt_plugins.datasets.leaf_table import build_leaf_table
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation.shot_thresholds import ShotThresholds, shot_thresholds
-from lt_plugins.models.structures import ClassDistribution
-from lt_plugins.runs.cli import ToolParser, add_config_arguments, load_config, user_errors
+from lt_plugins.runs.cli import ToolParser, add_config_arguments, user_errors
 from lt_plugins.terminal import drawing_stream
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from lt_plugins.datasets.integrity import ImageReport
+    from lt_plugins.evaluation.shot_thresholds import ShotThresholds
 
 SPLITS = ("train", "val", "test")
 
@@ -50,6 +48,8 @@ def build_datasets(cfg: Config, splits: Sequence[str]) -> tuple[dict[str, Any], 
 
     A split that repeats another one (most configs validate on the test set) is left out.
     """
+    from mmpretrain.registry import DATASETS
+
     datasets: dict[str, Any] = {}
     configs: list[Any] = []
     problems: list[str] = []
@@ -72,6 +72,9 @@ def build_datasets(cfg: Config, splits: Sequence[str]) -> tuple[dict[str, Any], 
 
 def count_table(datasets: dict[str, Any], num_classes: int, thresholds: ShotThresholds) -> Table:
     """Class counts of each split."""
+    from lt_plugins.datasets.labels import get_class_counts
+    from lt_plugins.models.structures import ClassDistribution
+
     table = Table("split", "images", "classes", "largest", "smallest", "imbalance factor", "many / medium / few")
     for split, dataset in datasets.items():
         counts = get_class_counts(dataset, num_classes)
@@ -93,6 +96,9 @@ def count_table(datasets: dict[str, Any], num_classes: int, thresholds: ShotThre
 
 def read_all(datasets: dict[str, Any], num_workers: int) -> dict[str, list[ImageReport]]:
     """Decode every image, with a progress bar."""
+    from lt_plugins.datasets.integrity import read_images
+    from lt_plugins.datasets.leaf_table import build_leaf_table
+
     reports: dict[str, list[ImageReport]] = {}
     console = Console(file=drawing_stream(sys.stderr))
     with Progress(console=console, disable=not console.is_terminal) as progress:
@@ -105,6 +111,9 @@ def read_all(datasets: dict[str, Any], num_workers: int) -> dict[str, list[Image
 
 def find_problems(datasets: dict[str, Any], reports: dict[str, list[ImageReport]], num_classes: int) -> list[list[str]]:
     """Findings, those of one kind together."""
+    from lt_plugins.datasets.integrity import find_conflicts, find_duplicates, find_renamed_class
+    from lt_plugins.datasets.labels import get_class_counts
+
     problems: defaultdict[str, list[str]] = defaultdict(list)
     for split, found in reports.items():
         problems[f"{split} unreadable"] = [
@@ -131,32 +140,44 @@ def find_problems(datasets: dict[str, Any], reports: dict[str, list[ImageReport]
 
 def number_of_classes(cfg: Config, datasets: dict[str, Any]) -> int:
     """What the model of the config predicts; for a data set config, what its preprocessor expects."""
+    from lt_plugins.datasets.labels import get_labels
+
     for part in (cfg.get("model", {}).get("head") or {}, cfg.get("data_preprocessor") or {}):
         if part.get("num_classes"):
             return int(part["num_classes"])
     return max(int(get_labels(dataset).max(initial=0)) + 1 for dataset in datasets.values())
 
 
+def check(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    from mmengine.registry import init_default_scope
+
+    import lt_plugins.plugins  # noqa: F401 (registers what the part of a config names, which has no custom_imports)
+    from lt_plugins.evaluation.shot_thresholds import shot_thresholds
+    from lt_plugins.runs.config import load_config
+
+    init_default_scope("mmpretrain")
+    cfg = load_config(args.config, args.cfg_options, allow_parts=True)
+    datasets, unbuilt = build_datasets(cfg, args.split.split(","))
+    num_classes = number_of_classes(cfg, datasets)
+    console = Console(file=drawing_stream(sys.stdout), soft_wrap=True, highlight=False)
+    console.print(count_table(datasets, num_classes, shot_thresholds(cfg)))
+    problems = [[line] for line in unbuilt]
+    problems += find_problems(datasets, read_all(datasets, args.workers), num_classes)
+    for found in problems:
+        for line in found[: args.max_shown]:
+            print(line)
+        if len(found) > args.max_shown:
+            print(f"... and {len(found) - args.max_shown} more of this kind (--max-shown)")
+    if problems:
+        raise UserInputError(f"{sum(map(len, problems))} problems")
+    print("everything is in order")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Check, print, and exit with 1 if something is wrong."""
     with user_errors():
-        args = parse_args(argv)
-        init_default_scope("mmpretrain")
-        cfg = load_config(args.config, args.cfg_options, allow_parts=True)
-        datasets, unbuilt = build_datasets(cfg, args.split.split(","))
-        num_classes = number_of_classes(cfg, datasets)
-        console = Console(file=drawing_stream(sys.stdout), soft_wrap=True, highlight=False)
-        console.print(count_table(datasets, num_classes, shot_thresholds(cfg)))
-        problems = [[line] for line in unbuilt]
-        problems += find_problems(datasets, read_all(datasets, args.workers), num_classes)
-        for found in problems:
-            for line in found[: args.max_shown]:
-                print(line)
-            if len(found) > args.max_shown:
-                print(f"... and {len(found) - args.max_shown} more of this kind (--max-shown)")
-        if problems:
-            raise UserInputError(f"{sum(map(len, problems))} problems")
-        print("everything is in order")
+        check(parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -11,28 +11,24 @@ import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from lt_plugins.analysis.attribute_gallery import AttributeGallery
-from lt_plugins.analysis.attributes import retrieve_attributes
-from lt_plugins.analysis.figures import draw_attribute_grid
 from lt_plugins.atomic_write import atomic_write
-from lt_plugins.datasets.pipelines import replace_pipeline
-from lt_plugins.runs.cli import ToolParser, load_config, user_errors
+from lt_plugins.runs.cli import ToolParser, user_errors
 from lt_plugins.runs.launch import prepare_launch
-from lt_plugins.runs.quiet_runner import QuietRunner
-from lt_plugins.runs.run_folder import RunFolder
 from lt_plugins.runs.tables import mean_and_spread
 from lt_plugins.terminal import drawing_stream
-from lt_plugins.visualization import figure_to_png, plot_class_accuracy, plot_confusion_matrix
+
+if TYPE_CHECKING:
+    from mmengine.hooks import Hook
+    from mmengine.runner import Runner
+
+    from lt_plugins.runs.run_folder import RunFolder
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 METHODS = {
@@ -58,41 +54,42 @@ class Trained(NamedTuple):
     runner: Runner
 
 
-class ProgressHook(Hook):
-    """Moves the progress line on.
+def progress_hook(progress: Progress, label: str) -> Hook:
+    """A hook that moves the progress line on."""
+    from mmengine.hooks import Hook
 
-    Args:
-        progress (Progress): The line.
-        label (str): Name of the run.
-    """
+    class ProgressHook(Hook):
+        """Adds a line at the first step, and shows each step and its loss."""
 
-    def __init__(self, progress: Progress, label: str) -> None:
-        self.progress = progress
-        self.label = label
+        def before_train(self, runner: Runner) -> None:
+            """Start the line."""
+            self.task = progress.add_task(label, total=runner.max_iters, loss="")
 
-    def before_train(self, runner: Runner) -> None:
-        """Start the line at the first step."""
-        self.task = self.progress.add_task(self.label, total=runner.max_iters, loss="")
+        def after_train_iter(
+            self,
+            runner: Runner,  # noqa: ARG002 (mmengine's signature)
+            batch_idx: int,  # noqa: ARG002
+            data_batch: Any = None,  # noqa: ARG002
+            outputs: dict | None = None,
+        ) -> None:
+            """Move it on."""
+            progress.update(self.task, advance=1, loss=f"loss {outputs['loss']:.2f}" if outputs else "")
 
-    def after_train_iter(
-        self,
-        runner: Runner,  # noqa: ARG002 (mmengine's signature)
-        batch_idx: int,  # noqa: ARG002
-        data_batch: Any = None,  # noqa: ARG002
-        outputs: dict | None = None,
-    ) -> None:
-        """Show the step and its loss."""
-        self.progress.update(self.task, advance=1, loss=f"loss {outputs['loss']:.2f}" if outputs else "")
+    return ProgressHook()
 
 
 def train(method: str, seed: int, out: Path, progress: Progress) -> Trained:
     """Train one method as tools/train.py does, with a progress line instead of the log, which goes to the work dir."""
+    from lt_plugins.runs.config import load_config
+    from lt_plugins.runs.quiet_runner import QuietRunner
+    from lt_plugins.runs.run_folder import RunFolder
+
     cfg = load_config(str(METHODS[method]), {"randomness.seed": seed})
     cfg.work_dir = str(out / f"{METHODS[method].stem}_seed{seed}")
     cfg.default_hooks.checkpoint.overwrite = True  # a demo that is shown again
     prepare_launch(cfg, "none")
     runner = QuietRunner.from_cfg(cfg)
-    runner.register_hook(ProgressHook(progress, f"{method}, seed {seed}"))
+    runner.register_hook(progress_hook(progress, f"{method}, seed {seed}"))
     start = time.perf_counter()
     runner.train()
     seconds = time.perf_counter() - start
@@ -119,6 +116,8 @@ def compare(runs: dict[str, list[Trained]]) -> Table:
 
 def draw(runs: dict[str, Trained], out: Path) -> list[Path]:
     """Write the per-class, confusion and attribute figures of one run a method."""
+    from lt_plugins.visualization import figure_to_png, plot_class_accuracy, plot_confusion_matrix
+
     tables = {method: run.folder.class_table()[1] for method, run in runs.items()}
     classes = tables["LPA"]
     if classes.train_counts is None or classes.groups is None:
@@ -139,6 +138,11 @@ def draw(runs: dict[str, Trained], out: Path) -> list[Path]:
 
 def draw_attributes(runner: Runner) -> Any:
     """The training images that show the most shared pseudo-attributes most clearly."""
+    from lt_plugins.analysis.attribute_gallery import AttributeGallery
+    from lt_plugins.analysis.attributes import retrieve_attributes
+    from lt_plugins.analysis.figures import draw_attribute_grid
+    from lt_plugins.datasets.pipelines import replace_pipeline
+
     pipeline = runner.cfg.test_dataloader.dataset.pipeline
     dataset = replace_pipeline(runner.train_dataloader.dataset, pipeline)
     retrieval = retrieve_attributes(runner.model, dataset, max_per_class=2)
@@ -161,6 +165,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
+    import torch
+
     # Small batches gain little from more threads, and threads that wait for each other lose much on a busy machine.
     torch.set_num_threads(1)
     console = Console(file=drawing_stream(sys.stdout))

@@ -10,15 +10,15 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from torch.distributed import run
-from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from lt_plugins.runs.stop_signals import stop_signals, stopping_signal
+from lt_plugins.runs.user_errors import LAUNCHER_VARIABLE, LOST_CONNECTION_CODE
 
-# As in lt_plugins/engine/user_errors.py, which is not imported: it takes seconds, and this process only waits.
-LAUNCHER_VARIABLE = "LT_PLUGINS_LAUNCHER"
-LOST_CONNECTION_CODE = 75
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
+HELP = "The options are those of torchrun, which torchrun --help lists; a script and its arguments follow them."
 CONTINUES = "the same command with --resume continues from the last checkpoint"
 
 
@@ -47,22 +47,42 @@ def describe_failures(failures: Iterable[tuple[int, ProcessFailure]]) -> str | N
     return f"process {rank} of the run ended with exit code {failure.exitcode}; {CONTINUES}."
 
 
-def main() -> None:
+def launch() -> None:
     """Start the processes, wait for them, and say why they stopped."""
-    os.environ[LAUNCHER_VARIABLE] = "1"
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torchrun does so too, with a banner
-    logging.disable(logging.CRITICAL)
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
     try:
         run.main()
     except ChildFailedError as error:
         if line := describe_failures(error.failures.items()):
             print(f"error: {line}", file=sys.stderr)
         sys.exit(1)
-    except (SignalException, KeyboardInterrupt) as stop:
-        number = getattr(stop, "sigval", signal.SIGINT)
-        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        print(f"stopped by {name}; {CONTINUES}", file=sys.stderr)
-        sys.exit(128 + number)
+    except SignalException as stop:
+        sys.exit(say_stopped(stop.sigval))
+
+
+def say_stopped(number: int) -> int:
+    """Print which signal stopped the run, and return the exit code."""
+    name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+    print(f"stopped by {name}; {CONTINUES}", file=sys.stderr, flush=True)
+    return 128 + number
+
+
+def main() -> None:
+    """Answer --help, or launch."""
+    if sys.argv[1:2] in (["-h"], ["--help"]):
+        print(__doc__, HELP, sep="\n")
+        return
+    os.environ[LAUNCHER_VARIABLE] = "1"
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torchrun does so too, with a banner
+    logging.disable(logging.CRITICAL)
+    with stop_signals(end_import=lambda number: os._exit(say_stopped(number))):
+        try:
+            launch()
+        except KeyboardInterrupt as stop:
+            sys.exit(say_stopped(stopping_signal(stop)))
 
 
 if __name__ == "__main__":

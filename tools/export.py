@@ -6,9 +6,6 @@ import argparse
 from collections.abc import Sequence
 
 from lt_plugins.atomic_write import check_output
-from lt_plugins.checkpoints.backbone import BACKBONE_PREFIX, find_torchvision_model, read_backbone, write_backbone
-from lt_plugins.checkpoints.checkpoint import guard_pickles
-from lt_plugins.checkpoints.run_checkpoints import resolve_checkpoint
 from lt_plugins.runs.cli import ToolParser, add_pickle_argument, user_errors
 
 
@@ -28,21 +25,29 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def export(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    from lt_plugins.checkpoints.backbone import BACKBONE_PREFIX, find_torchvision_model, read_backbone, write_backbone
+    from lt_plugins.checkpoints.checkpoint import guard_pickles
+    from lt_plugins.checkpoints.run_checkpoints import resolve_checkpoint
+
+    guard_pickles(args.allow_pickle)
+    checkpoint = resolve_checkpoint(args.checkpoint, args.allow_pickle)
+    check_output(args.out, [checkpoint])
+    backbone = read_backbone(checkpoint, args.allow_pickle)
+    prefix, fits = BACKBONE_PREFIX, ""
+    if args.torchvision_keys:
+        prefix, fits = "", f", which fit torchvision.models.{find_torchvision_model(backbone.weights)}"
+    write_backbone(backbone.weights, args.out, prefix)
+    first = prefix + next(iter(backbone.weights))
+    print(f"{checkpoint}: kept {backbone.describe()}")
+    print(f"wrote {args.out} with names like {first}{fits}")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Export."""
     with user_errors():
-        args = parse_args(argv)
-        guard_pickles(args.allow_pickle)
-        checkpoint = resolve_checkpoint(args.checkpoint, args.allow_pickle)
-        check_output(args.out, [checkpoint])
-        backbone = read_backbone(checkpoint, args.allow_pickle)
-        prefix, fits = BACKBONE_PREFIX, ""
-        if args.torchvision_keys:
-            prefix, fits = "", f", which fit torchvision.models.{find_torchvision_model(backbone.weights)}"
-        write_backbone(backbone.weights, args.out, prefix)
-        first = prefix + next(iter(backbone.weights))
-        print(f"{checkpoint}: kept {backbone.describe()}")
-        print(f"wrote {args.out} with names like {first}{fits}")
+        export(parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from lt_plugins.atomic_write import atomic_write, check_output
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation.functional import reliability_bins
 from lt_plugins.runs.cli import ToolParser, user_errors
-from lt_plugins.runs.run_folder import RunFolder, RunLog
-from lt_plugins.visualization import (
-    HtmlReport,
-    plot_class_accuracy,
-    plot_class_histogram,
-    plot_confusion_matrix,
-    plot_reliability_diagram,
-    plot_shot_bars,
-    plot_training_curves,
-)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from lt_plugins.runs.run_folder import RunFolder, RunLog
+    from lt_plugins.visualization import HtmlReport
 
 BEST_EPOCH_NOTE = (
     "The best epoch is the one with the highest accuracy on the evaluation set. Most published numbers are chosen like "
@@ -40,6 +34,8 @@ class RunReport:
     """
 
     def __init__(self, run: RunFolder, png_dir: Path | None) -> None:
+        from lt_plugins.visualization import HtmlReport
+
         self.run = run
         self.png_dir = png_dir
         self.page = HtmlReport(f"Report: {run.path.resolve().name}")
@@ -57,6 +53,8 @@ class RunReport:
 
     def results(self) -> None:
         """Best epoch, last epoch and test run in numbers, and over many, medium and few."""
+        from lt_plugins.visualization import plot_shot_bars
+
         results: dict[str, Mapping[str, float]] = {}
         try:
             log = self.run.log()
@@ -86,6 +84,8 @@ class RunReport:
 
     def training_curves(self) -> None:
         """Losses, learning rates and metrics."""
+        from lt_plugins.visualization import plot_training_curves
+
         log = self.run.log()
         train_names = list(dict.fromkeys(name for row in log.train for name in row))
         metric_names = list(dict.fromkeys(name for row in log.metrics for name in row if name != "step"))
@@ -100,6 +100,8 @@ class RunReport:
 
     def class_accuracy(self) -> None:
         """Per-class accuracy over class size, and the sizes."""
+        from lt_plugins.visualization import plot_class_accuracy, plot_class_histogram
+
         path, table = self.run.class_table()
         self._origin(path)
         if table.train_counts is None or table.groups is None:
@@ -113,6 +115,8 @@ class RunReport:
 
     def confusion(self) -> None:
         """Confusion matrix."""
+        from lt_plugins.visualization import plot_confusion_matrix
+
         path, predictions = self.run.predictions()
         _, table = self.run.class_table()
         if predictions.num_classes != len(table.names):
@@ -128,6 +132,9 @@ class RunReport:
 
     def calibration(self) -> None:
         """Reliability diagram."""
+        from lt_plugins.evaluation.functional import reliability_bins
+        from lt_plugins.visualization import plot_reliability_diagram
+
         path, predictions = self.run.predictions()
         self._origin(path)
         bins = reliability_bins(predictions.confidence, predictions.correct)
@@ -242,19 +249,30 @@ def describe(value: Any) -> str:
     return str(value)
 
 
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = ToolParser(description=__doc__)
+    parser.add_argument("work_dir", help="work dir of the run, like work_dirs/NAME")
+    parser.add_argument("-o", "--out", help="the page (default: WORK_DIR/report.html)")
+    parser.add_argument("--png", metavar="DIR", help="also write each figure as a PNG file there")
+    return parser.parse_args(argv)
+
+
+def write_report(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    from lt_plugins.runs.run_folder import RunFolder
+
+    report = RunReport(RunFolder(args.work_dir), Path(args.png) if args.png else None)
+    out = Path(args.out or Path(args.work_dir, "report.html"))
+    check_output(out, report.run.files())
+    report.build().save(out)
+    print(f"wrote {out}")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the report."""
     with user_errors():
-        parser = ToolParser(description=__doc__)
-        parser.add_argument("work_dir", help="work dir of the run, like work_dirs/NAME")
-        parser.add_argument("-o", "--out", help="the page (default: WORK_DIR/report.html)")
-        parser.add_argument("--png", metavar="DIR", help="also write each figure as a PNG file there")
-        args = parser.parse_args(argv)
-        report = RunReport(RunFolder(args.work_dir), Path(args.png) if args.png else None)
-        out = Path(args.out or Path(args.work_dir, "report.html"))
-        check_output(out, report.run.files())
-        report.build().save(out)
-        print(f"wrote {out}")
+        write_report(parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -10,16 +10,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lt_plugins.atomic_write import atomic_write
-from lt_plugins.checks.global_batch import check_global_batch
 from lt_plugins.errors import UserInputError
-from lt_plugins.runs.cli import ToolParser, load_config, parse_overrides, user_errors
+from lt_plugins.runs.cli import ToolParser, parse_overrides, user_errors
 from lt_plugins.runs.metafile import published_results
-from lt_plugins.runs.recorded_run import RecordedRun
-from lt_plugins.runs.stages import check_stages, find_stages
 from lt_plugins.runs.tables import markdown_table, mean_and_spread
-from lt_plugins.visualization import HtmlReport
+
+if TYPE_CHECKING:
+    from lt_plugins.runs.recorded_run import RecordedRun
 
 METRICS = {
     "Overall": "shot/accuracy_top1",
@@ -61,6 +61,8 @@ def rows(configs: Sequence[Path], runs: Sequence[RecordedRun]) -> list[tuple[str
 
 def write_table(configs: Sequence[Path], runs: Sequence[RecordedRun], out: Path) -> str:
     """Write what is finished as Markdown and HTML, and return the Markdown."""
+    from lt_plugins.visualization import HtmlReport
+
     cells = rows(configs, runs)
     text = f"{markdown_table(HEADER, cells, range(1, len(METRICS) + 1))}\n\n{NOTE}\n"
     page = HtmlReport(f"Sweep: {out.name}")
@@ -90,6 +92,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def sweep(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
+    from lt_plugins.checks.global_batch import check_global_batch
+    from lt_plugins.runs.config import load_config
+    from lt_plugins.runs.recorded_run import RecordedRun
+    from lt_plugins.runs.stages import check_stages, find_stages
+
     if twice := [path for path in args.configs if [other.stem for other in args.configs].count(path.stem) > 1]:
         raise UserInputError(
             f"two configs are called {twice[0].stem}; sweep them in folders of their own (--work-dir)."

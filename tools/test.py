@@ -7,14 +7,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.dist import is_main_process
-
 from lt_plugins.atomic_write import atomic_write, check_output
-from lt_plugins.checkpoints.checkpoint import guard_pickles
-from lt_plugins.checkpoints.run_checkpoints import resolve_checkpoint
-from lt_plugins.runs.cli import ToolParser, add_config_arguments, add_pickle_argument, load_config, user_errors
+from lt_plugins.runs.cli import ToolParser, add_config_arguments, add_pickle_argument, user_errors
 from lt_plugins.runs.launch import add_launcher_argument, prepare_launch
-from lt_plugins.runs.quiet_runner import QuietRunner
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -31,24 +26,35 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def test(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    from mmengine.dist import is_main_process
+
+    from lt_plugins.checkpoints.checkpoint import guard_pickles
+    from lt_plugins.checkpoints.run_checkpoints import resolve_checkpoint
+    from lt_plugins.runs.config import load_config
+    from lt_plugins.runs.quiet_runner import QuietRunner
+
+    guard_pickles(args.allow_pickle)
+    cfg = load_config(args.config, args.cfg_options, needs=["test"])
+    cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs", Path(args.config).stem))
+    checkpoint = resolve_checkpoint(args.checkpoint, args.allow_pickle)
+    if args.out:
+        check_output(args.out, [args.config, checkpoint])
+    cfg.load_from, cfg.resume = checkpoint, False
+    prepare_launch(cfg, args.launcher)
+    metrics = QuietRunner.from_cfg(cfg).test()
+    if is_main_process():
+        text = json.dumps(metrics, indent=2, default=float)
+        print(text)
+        if args.out:
+            atomic_write(args.out, text.encode())
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Test."""
     with user_errors():
-        args = parse_args(argv)
-        guard_pickles(args.allow_pickle)
-        cfg = load_config(args.config, args.cfg_options, needs=["test"])
-        cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs", Path(args.config).stem))
-        checkpoint = resolve_checkpoint(args.checkpoint, args.allow_pickle)
-        if args.out:
-            check_output(args.out, [args.config, checkpoint])
-        cfg.load_from, cfg.resume = checkpoint, False
-        prepare_launch(cfg, args.launcher)
-        metrics = QuietRunner.from_cfg(cfg).test()
-        if is_main_process():
-            text = json.dumps(metrics, indent=2, default=float)
-            print(text)
-            if args.out:
-                atomic_write(args.out, text.encode())
+        test(parse_args(argv))
 
 
 if __name__ == "__main__":

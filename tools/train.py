@@ -7,18 +7,15 @@ import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmengine.config import Config
-
-from lt_plugins.checkpoints.backbone import set_backbone
-from lt_plugins.checkpoints.checkpoint import guard_pickles
-from lt_plugins.checkpoints.run_checkpoints import OVERWRITE_OPTION
-from lt_plugins.checks.global_batch import accumulative_counts, check_global_batch
 from lt_plugins.errors import UserInputError
-from lt_plugins.runs.cli import ToolParser, add_config_arguments, add_pickle_argument, load_config, user_errors
+from lt_plugins.options import OVERWRITE_OPTION
+from lt_plugins.runs.cli import ToolParser, add_config_arguments, add_pickle_argument, user_errors
 from lt_plugins.runs.launch import add_launcher_argument, launch_rank, launch_size, prepare_launch
-from lt_plugins.runs.run_lock import lock_run
-from lt_plugins.runs.stages import check_stages, find_stages, train_stages
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -66,6 +63,9 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     """Bring the command line into the config of a stage."""
+    from lt_plugins.checkpoints.backbone import set_backbone
+    from lt_plugins.checks.global_batch import accumulative_counts
+
     if args.backbone is not None:
         set_backbone(cfg, args.backbone, args.allow_pickle)
     if args.accept_changes:
@@ -90,22 +90,32 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
 
 
+def train(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    from lt_plugins.checkpoints.checkpoint import guard_pickles
+    from lt_plugins.checks.global_batch import check_global_batch
+    from lt_plugins.runs.config import load_config
+    from lt_plugins.runs.run_lock import lock_run
+    from lt_plugins.runs.stages import check_stages, find_stages, train_stages
+
+    guard_pickles(args.allow_pickle)
+    cfg = load_config(args.config, args.cfg_options, needs=["train"])
+    cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs", Path(args.config).stem))
+    stages = find_stages(cfg)
+    check_stages(stages)
+    for stage in stages:
+        merge_args(stage.cfg, args)
+        prepare_launch(stage.cfg, args.launcher)
+        check_global_batch(stage.cfg, launch_size(args.launcher))
+    in_config = (cfg.get("load_from") or "auto") if cfg.get("resume") else None
+    with lock_run(cfg.work_dir) if launch_rank(args.launcher) == 0 else nullcontext():
+        train_stages(stages, args.resume or in_config, args.overwrite, args.allow_pickle)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Train."""
     with user_errors("the same command with --resume continues from its last checkpoint"):
-        args = parse_args(argv)
-        guard_pickles(args.allow_pickle)
-        cfg = load_config(args.config, args.cfg_options, needs=["train"])
-        cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs", Path(args.config).stem))
-        stages = find_stages(cfg)
-        check_stages(stages)
-        for stage in stages:
-            merge_args(stage.cfg, args)
-            prepare_launch(stage.cfg, args.launcher)
-            check_global_batch(stage.cfg, launch_size(args.launcher))
-        in_config = (cfg.get("load_from") or "auto") if cfg.get("resume") else None
-        with lock_run(cfg.work_dir) if launch_rank(args.launcher) == 0 else nullcontext():
-            train_stages(stages, args.resume or in_config, args.overwrite, args.allow_pickle)
+        train(parse_args(argv))
 
 
 if __name__ == "__main__":

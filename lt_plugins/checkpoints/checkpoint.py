@@ -20,9 +20,9 @@ from torch import Tensor
 from lt_plugins.checkpoints.finite import check_finite_checkpoint
 from lt_plugins.checkpoints.safetensors_file import SAFETENSORS_SUFFIX, is_safetensors, read_safetensors
 from lt_plugins.errors import UserInputError
+from lt_plugins.options import ALLOW_PICKLE_OPTION
 from lt_plugins.unreadable import describe
 
-ALLOW_PICKLE_OPTION = "--allow-pickle"
 LAST_CHECKPOINT = "last_checkpoint"
 _FORCE_SAFE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 

@@ -14,8 +14,8 @@ from lt_plugins.checkpoints.checkpoint import (
     load_checkpoint,
 )
 from lt_plugins.errors import UserInputError
+from lt_plugins.options import OVERWRITE_OPTION
 
-OVERWRITE_OPTION = "--overwrite"
 # What training calls them; others (a backbone for another run, say) are not its own.
 _OWN_NAME = re.compile(r"(epoch|iter)_\d+\.pth|best_.*\.pth")
 

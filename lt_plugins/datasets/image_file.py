@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mmengine.fileio import get
 from PIL import Image
 
 from lt_plugins.datasets.text_file import show_path
@@ -75,6 +74,8 @@ def read_image_file(
         ImageFileError: If the file cannot be opened, is no regular file, is no image, or has more pixels.
     """
     if backend_args is not None or "://" in str(path):
+        from mmengine.fileio import get
+
         data = get(str(path), backend_args=backend_args)
     else:
         with _open_regular_file(str(path), max_pixels) as file:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmengine.fileio import get
-
 from lt_plugins.errors import UserInputError
 from lt_plugins.terminal import displayable
 
@@ -34,6 +32,8 @@ def read_lines(path: str | Path, what: str, hint: str) -> list[str]:
     """
     name = show_path(path) or "''"
     if "://" in str(path):
+        from mmengine.fileio import get
+
         data = get(str(path))
     else:
         _require_regular_file(Path(path), what, name, hint)

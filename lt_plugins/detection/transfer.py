@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lt_plugins.checkpoints.backbone import RANDOM_BACKBONE
-from lt_plugins.checkpoints.checkpoint import ALLOW_PICKLE_OPTION
 from lt_plugins.checkpoints.run_checkpoints import resolve_checkpoint
 from lt_plugins.errors import UserInputError
+from lt_plugins.options import ALLOW_PICKLE_OPTION
 from lt_plugins.runs.recorded_run import RecordedRun
 from lt_plugins.runs.transfer_table import TransferRun, detection_metrics
 

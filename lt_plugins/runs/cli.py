@@ -1,16 +1,22 @@
-"""What all command lines share: one-line errors, config files with overrides, the guard against pickles.
+"""Command lines: parsing of arguments and overrides, and errors in one line. Imports nothing that takes long.
 
-A tool is a thin ``main``::
+A tool is a thin ``main``, which imports torch and OpenMMLab where it needs them, after the command line is read::
 
     def main(argv: Sequence[str] | None = None) -> None:
         with user_errors():
             parser = ToolParser(description=__doc__)
             add_config_arguments(parser)       # CONFIG --cfg-options
             add_pickle_argument(parser)        # --allow-pickle, for a tool that reads a checkpoint
-            args = parser.parse_args(argv)
-            guard_pickles(args.allow_pickle)   # before anything is loaded, by mmengine's runner too
-            cfg = load_config(args.config, args.cfg_options)
-            checkpoint = load_checkpoint(args.checkpoint, allow_pickle=args.allow_pickle)
+            run(parser.parse_args(argv))
+
+
+    def run(args: argparse.Namespace) -> None:
+        from lt_plugins.checkpoints.checkpoint import guard_pickles, load_checkpoint
+        from lt_plugins.runs.config import load_config
+
+        guard_pickles(args.allow_pickle)       # before anything is loaded, by mmengine's runner too
+        cfg = load_config(args.config, args.cfg_options)
+        checkpoint = load_checkpoint(args.checkpoint, allow_pickle=args.allow_pickle)
 """
 
 from __future__ import annotations
@@ -21,11 +27,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from mmengine.config import DictAction
-
-from lt_plugins.checkpoints.checkpoint import ALLOW_PICKLE_OPTION
 from lt_plugins.errors import UserInputError
-from lt_plugins.runs.config import load_config
+from lt_plugins.options import ALLOW_PICKLE_OPTION
+from lt_plugins.runs.console import show_on_console
 from lt_plugins.runs.user_errors import user_errors
 
 __all__ = [
@@ -33,7 +37,6 @@ __all__ = [
     "ToolParser",
     "add_config_arguments",
     "add_pickle_argument",
-    "load_config",
     "parse_overrides",
     "user_errors",
 ]
@@ -41,6 +44,27 @@ __all__ = [
 
 class ToolParser(argparse.ArgumentParser):
     """A parser of arguments whose mistakes are a :class:`UserInputError`: one line, as all others."""
+
+    def parse_args(  # type: ignore[override]  # argparse declares it by overloads
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """Parse the command line. From then on mmengine, too, shows on the console only what matters.
+
+        Args:
+            args (Sequence[str] | None): The arguments. Defaults to None, those of the process.
+            namespace (Namespace | None): Takes the values. Defaults to None, a new one.
+
+        Returns:
+            Namespace: The values.
+
+        Raises:
+            UserInputError: If an argument is unknown, missing or malformed.
+        """
+        parsed = super().parse_args(args, namespace)
+        from mmengine.logging import MMLogger
+
+        show_on_console(MMLogger.get_current_instance())  # where mmengine logs before there is a runner
+        return parsed
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line.
@@ -54,10 +78,10 @@ class ToolParser(argparse.ArgumentParser):
         raise UserInputError(f"{textwrap.shorten(message, 400)}; see {self.prog} --help")
 
 
-class OverrideAction(DictAction):
+class OverrideAction(argparse.Action):
     """``--cfg-options key=value ...`` of OpenMMLab; a malformed one is a :class:`UserInputError`."""
 
-    def __call__(self, parser: Any, namespace: Any, values: Sequence[str], option_string: str | None = None) -> None:
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         """Parse the pairs.
 
         Args:
@@ -72,8 +96,10 @@ class OverrideAction(DictAction):
         for value in values:
             if not re.match(r"[^=\s]+=", value):
                 raise UserInputError(f"{option_string} {value!r} is not key=value, like randomness.seed=1.")
+        from mmengine.config import DictAction  # which imports no torch
+
         try:
-            super().__call__(parser, namespace, values, option_string)
+            DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
         except (ValueError, AssertionError, IndexError, RecursionError) as error:
             raise UserInputError(
                 f"{option_string} {textwrap.shorten(' '.join(values), 200)!r} cannot be parsed "

@@ -13,8 +13,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from mmengine.logging import MMLogger
-
 from lt_plugins.terminal import PrintableStream, one_line, raw_stream
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -85,11 +83,11 @@ def end_progress_line() -> None:
         raw_stream(sys.stdout).flush()
 
 
-def show_on_console(logger: MMLogger) -> None:
+def show_on_console(logger: logging.Logger) -> None:
     """Let a logger show on the console what matters, instead of everything.
 
     Args:
-        logger (MMLogger): Changed in place; its file gets everything as before.
+        logger (Logger): One of mmengine's. Changed in place; its file gets everything as before.
     """
     for index, handler in enumerate(logger.handlers):
         if type(handler) is logging.StreamHandler:
@@ -106,9 +104,9 @@ def warnings_to_log() -> Iterator[None]:
         if Path(filename).is_relative_to(PACKAGE):
             end_progress_line()
             print(f"warning: {one_line(str(message))}", file=sys.stderr, flush=True)  # noqa: T201
-        elif MMLogger._instance_dict:
+        elif (loggers := getattr(sys.modules.get("mmengine.logging"), "MMLogger", None)) and loggers._instance_dict:
             text = f"{filename}:{lineno}: {category.__name__}: {message}"
-            MMLogger.get_current_instance().warning(text, extra={"to_console": False})
+            loggers.get_current_instance().warning(text, extra={"to_console": False})
 
     before = warnings.showwarning
     warnings.showwarning = show

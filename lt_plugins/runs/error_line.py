@@ -13,12 +13,9 @@ import traceback
 from pathlib import Path
 from urllib.error import URLError
 
-import torch
-
-from lt_plugins.checkpoints.checkpoint import ALLOW_PICKLE_OPTION
-from lt_plugins.checks.build_errors import explain_build_error
 from lt_plugins.datasets.text_file import show_path
 from lt_plugins.errors import UserInputError, split_report
+from lt_plugins.options import ALLOW_PICKLE_OPTION
 
 # What to do about an error of the operating system.
 _ADVICE = {
@@ -101,7 +98,7 @@ def error_line(error: BaseException) -> str | None:
         return f"download failed ({error.reason}); put the file where docs/data.md says by hand."
     if isinstance(error, pickle.UnpicklingError):
         return f"{text}; if you trust the file, allow its pickles with {ALLOW_PICKLE_OPTION}."
-    if isinstance(error, torch.OutOfMemoryError):
+    if isinstance(error, getattr(sys.modules.get("torch"), "OutOfMemoryError", ())):
         return f"{text} Lower train_dataloader.batch_size, or train with --amp."
     if isinstance(error, MemoryError):
         return f"memory is exhausted{f' ({text})' if text else ''}; {_MEMORY_ADVICE}."
@@ -113,11 +110,20 @@ def error_line(error: BaseException) -> str | None:
     for pattern, advice in _MACHINE.items():
         if match := re.search(pattern, text, re.DOTALL):
             return f"{_sentence_at(match.start(), text)}; {advice}."
-    if isinstance(error, Exception) and (line := explain_build_error(error)) is not None:
+    if isinstance(error, Exception) and (line := _build_error_line(error)) is not None:
         return line
     if isinstance(error, KeyError | TypeError | ValueError) and _CONFIG_MISTAKE.search(text):
         return f"the config does not fit the code: {text}"
     return None
+
+
+def _build_error_line(error: Exception) -> str | None:
+    """Which component of a config could not be built; nothing is built before mmengine is imported."""
+    if "mmengine.registry" not in sys.modules:
+        return None
+    from lt_plugins.checks.build_errors import explain_build_error
+
+    return explain_build_error(error)
 
 
 def _describe_dead_worker(error: BaseException) -> str | None:

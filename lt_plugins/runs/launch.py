@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-
-import torch
-import torch.distributed as dist
-from mmengine.config import Config
+from typing import TYPE_CHECKING
 
 from lt_plugins.errors import UserInputError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def add_launcher_argument(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +59,9 @@ def prepare_launch(cfg: Config, launcher: str) -> None:
     Raises:
         UserInputError: If mixed precision or a launcher needs GPUs that are not there.
     """
+    import torch
+    import torch.distributed as dist
+
     cfg.launcher = launcher
     has_cuda = torch.cuda.is_available()
     if not has_cuda and cfg.get("optim_wrapper", {}).get("type") == "AmpOptimWrapper":

@@ -9,12 +9,10 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from typing import Any, NoReturn
 
-import torch.distributed as dist
-from mmengine.logging import MMLogger
-
-from lt_plugins.runs.console import end_progress_line, show_on_console, warnings_to_log
+from lt_plugins.runs.console import end_progress_line, warnings_to_log
 from lt_plugins.runs.error_line import error_line
 from lt_plugins.runs.stop_signals import stop_signals, stopping_signal
 from lt_plugins.terminal import PrintableStream, one_line, raw_stream
@@ -37,16 +35,15 @@ def user_errors(continues: str = "") -> Iterator[None]:
     """End a tool as a user can understand.
 
     What the user can fix becomes one line ``error: ...`` on stderr and exit code 1. Ctrl-C and SIGTERM become one line
-    and exit code 130 or 143, also with data-loader workers. If nobody reads the output any more (``tool | head``), the
-    tool ends quietly. A bug keeps its traceback, and says that it is one. With several processes the line appears once,
-    and every process exits with 1. Whatever is printed shows control characters instead of obeying them.
-    ``LT_PLUGINS_DEBUG=1`` shows the traceback of all errors.
+    and exit code 130 or 143, also during imports and with data-loader workers. If nobody reads the output any more
+    (``tool | head``), the tool ends quietly. A bug keeps its traceback, and says that it is one. With several processes
+    the line appears once, and every process exits with 1. Whatever is printed shows control characters instead of
+    obeying them. ``LT_PLUGINS_DEBUG=1`` shows the traceback of all errors.
 
     Args:
         continues (str): What continues a stopped tool, as in "--resume". Defaults to nothing.
     """
-    show_on_console(MMLogger.get_current_instance())  # where mmengine logs before there is a runner
-    with _printable_output(), warnings_to_log(), stop_signals():
+    with _printable_output(), warnings_to_log(), stop_signals(partial(_end_import, continues)):
         try:
             try:
                 yield
@@ -89,12 +86,22 @@ def _end(line: str, error: BaseException) -> NoReturn:
 def _end_by_signal(stop: KeyboardInterrupt, continues: str) -> NoReturn:
     number = stopping_signal(stop)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends the process at once
+    _say_stopped(number, continues)
+    raise SystemExit(128 + number) from stop
+
+
+def _end_import(continues: str, number: int) -> NoReturn:
+    _say_stopped(number, continues)
+    sys.stdout.flush()
+    os._exit(128 + number)
+
+
+def _say_stopped(number: int, continues: str) -> None:
     end_progress_line()
     is_first = _is_first_to_report() if _is_connected() else os.environ.get("RANK", "0") == "0"
     if is_first and LAUNCHER_VARIABLE not in os.environ:
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         _say(f"stopped by {name}" + (f"; {continues}" if continues else ""))
-    raise SystemExit(128 + number) from stop
 
 
 def _end_by_lost_connection(error: BaseException, continues: str) -> NoReturn:
@@ -121,7 +128,9 @@ def _say(text: str) -> None:
 
 
 def _is_connected() -> bool:
-    return dist.is_available() and dist.is_initialized()
+    """Whether the processes know of each other, for which torch must have been imported."""
+    is_initialized = getattr(sys.modules.get("torch.distributed"), "is_initialized", None)
+    return is_initialized is not None and is_initialized()
 
 
 def _is_first_to_report() -> bool:
@@ -133,6 +142,8 @@ def _is_first_to_report() -> bool:
 
 def _count_reports(more: int) -> int:
     """Add to the number of processes that have failed, and return it."""
+    import torch.distributed as dist
+
     try:
         return dist.distributed_c10d._get_default_store().add("lt_plugins/errors", more)
     except dist.DistError:  # the first process, which keeps the count, has gone: it failed and has said so

@@ -18,7 +18,7 @@ from lt_plugins.datasets.long_tail_dataset import LongTailDataset
 from lt_plugins.engine.features import gather_features
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.build import build_model
-from lt_plugins.runs.cli import load_config
+from lt_plugins.runs.config import load_config
 from tests.tool_process import ROOT
 
 K = 12

@@ -20,7 +20,7 @@ from lt_plugins.analysis.page import (
 )
 from lt_plugins.analysis.trained_model import TrainedModel, build_plain_dataset
 from lt_plugins.errors import UserInputError
-from lt_plugins.runs.cli import load_config
+from lt_plugins.runs.config import load_config
 from tests.tool_process import ROOT
 
 

@@ -12,7 +12,7 @@ from lt_plugins.checkpoints import run_checkpoints
 from lt_plugins.datasets.pipelines import find_test_pipeline
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.build import build_model
-from lt_plugins.runs.cli import load_config
+from lt_plugins.runs.config import load_config
 from tests.tool_process import ROOT
 
 

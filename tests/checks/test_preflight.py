@@ -17,7 +17,7 @@ from lt_plugins.datasets.class_names import checkpoint_classes
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.build import build_model
 from lt_plugins.models.structures import ClassDistribution
-from lt_plugins.runs.cli import load_config
+from lt_plugins.runs.config import load_config
 from tests.miniatures import write_image
 from tests.small_runs import MakeRunner
 from tests.tool_process import ROOT

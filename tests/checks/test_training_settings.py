@@ -11,7 +11,7 @@ import torch
 
 from lt_plugins.checks.training_settings import check_training_settings
 from lt_plugins.errors import UserInputError
-from lt_plugins.runs.cli import load_config
+from lt_plugins.runs.config import load_config
 from tests.small_runs import MakeRunner
 from tests.tool_process import ROOT
 

@@ -7,7 +7,8 @@ import argparse
 import pytest
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.runs.cli import OverrideAction, ToolParser, add_config_arguments, load_config
+from lt_plugins.runs.cli import OverrideAction, ToolParser, add_config_arguments
+from lt_plugins.runs.config import load_config
 from tests.tool_process import ROOT
 
 CONFIG = str(ROOT / "configs/baselines/ce/ce_r32_digits.py")

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger, print_log
 
 from lt_plugins.checkpoints.checkpoint import load_checkpoint
-from lt_plugins.runs.cli import load_config
+from lt_plugins.runs.config import load_config
 from lt_plugins.runs.console import ConsoleHandler, show_on_console, warnings_to_log
 from lt_plugins.runs.launch import prepare_launch
 from lt_plugins.runs.quiet_runner import QuietRunner

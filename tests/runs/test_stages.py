@@ -15,7 +15,7 @@ from mmengine.config import Config
 from lt_plugins.checkpoints.checkpoint import find_last_checkpoint, load_checkpoint
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs import stages
-from lt_plugins.runs.cli import load_config
+from lt_plugins.runs.config import load_config
 from lt_plugins.runs.stages import Stage, check_stages, choose_start, find_stages, train_stages
 from tests.checkpoints.test_run_checkpoints import flip, write_checkpoint
 from tests.engine.test_distributed import free_port

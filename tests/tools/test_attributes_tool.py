@@ -14,7 +14,7 @@ from PIL import Image
 from lt_plugins.analysis.trained_model import build_plain_dataset
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.heads import LPAHead
-from lt_plugins.runs.cli import load_config
+from lt_plugins.runs.config import load_config
 from tests.checkpoints.test_checkpoint import Touch
 from tests.tool_process import ROOT, ToolProcess, expect_errors, run_tool
 from tests.visualization.test_html import read

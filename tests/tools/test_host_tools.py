@@ -22,7 +22,7 @@ from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 from torch import Tensor
 
-from lt_plugins.runs.cli import load_config
+from lt_plugins.runs.config import load_config
 from tests.miniatures import write_image
 from tests.tool_process import ROOT
 

@@ -18,7 +18,7 @@ from lt_plugins.datasets.labels import get_class_counts, get_labels
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.build import build_model
 from lt_plugins.models.structures import ClassDistribution
-from lt_plugins.runs.cli import load_config
+from lt_plugins.runs.config import load_config
 from tests.tool_process import ROOT, expect_errors, start_tool
 from tests.visualization.test_html import read
 from tools.analysis.latents import find_class

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lt_plugins.runs.config import read_config
 from lt_plugins.runs.run_folder import RunFolder
 from tools.dev import readme_tables, record_result
 
@@ -39,7 +40,7 @@ def write_run(work_dir: Path, **overrides: Any) -> Path:
     """What a run leaves in its work dir."""
     start = work_dir / "20261121_062131"
     (start / "vis_data").mkdir(parents=True)
-    cfg = record_result.read_config(record_result.ROOT / CONFIG)
+    cfg = read_config(record_result.ROOT / CONFIG)
     cfg.merge_from_dict({"work_dir": str(work_dir), **overrides})
     for path in (start / "vis_data" / "config.py", work_dir / Path(CONFIG).name):
         cfg.dump(path)

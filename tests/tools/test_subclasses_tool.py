@@ -12,7 +12,7 @@ from PIL import Image
 from lt_plugins.analysis.trained_model import build_plain_dataset
 from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from lt_plugins.datasets.labels import get_labels
-from lt_plugins.runs.cli import load_config
+from lt_plugins.runs.config import load_config
 from lt_plugins.visualization import FigurePage
 from tests.tool_process import ROOT, expect_errors, run_tool, start_tool
 from tests.visualization.test_html import read

@@ -34,7 +34,8 @@ from lt_plugins.analysis.trained_model import build_plain_dataset, load_trained_
 from lt_plugins.checkpoints.checkpoint import guard_pickles
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.heads import LPAHead
-from lt_plugins.runs.cli import ToolParser, load_config, user_errors
+from lt_plugins.runs.cli import ToolParser, user_errors
+from lt_plugins.runs.config import load_config
 from lt_plugins.visualization import FigurePage
 
 HOW_TO_READ = (

@@ -35,7 +35,8 @@ from lt_plugins.analysis.trained_model import build_plain_dataset, load_trained_
 from lt_plugins.checkpoints.checkpoint import guard_pickles
 from lt_plugins.datasets.labels import get_labels
 from lt_plugins.errors import UserInputError
-from lt_plugins.runs.cli import ToolParser, load_config, user_errors
+from lt_plugins.runs.cli import ToolParser, user_errors
+from lt_plugins.runs.config import load_config
 from lt_plugins.visualization import FigurePage
 
 WEIGHTS_NOTE = (

@@ -33,7 +33,8 @@ from lt_plugins.datasets.labels import get_labels
 from lt_plugins.engine.features import gather_features
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.structures import ClassDistribution
-from lt_plugins.runs.cli import ToolParser, load_config, user_errors
+from lt_plugins.runs.cli import ToolParser, user_errors
+from lt_plugins.runs.config import load_config
 from lt_plugins.visualization import FigurePage, plot_embedding, tsne_points
 
 DISTANCE_NOTE = (

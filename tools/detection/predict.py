@@ -8,19 +8,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
-from lt_plugins.analysis.page import check_device
-from lt_plugins.analysis.trained_model import load_trained_model
 from lt_plugins.atomic_write import atomic_write, check_output
-from lt_plugins.checkpoints.checkpoint import guard_pickles
 from lt_plugins.compat import check_detection
-from lt_plugins.datasets.class_names import check_same_classes
 from lt_plugins.datasets.image_file import DEFAULT_MAX_PIXELS, check_max_pixels
-from lt_plugins.datasets.integrity import DECODE_ERRORS, decode_image, describe_decode_error
 from lt_plugins.datasets.text_file import show_path
 from lt_plugins.errors import UserInputError
-from lt_plugins.runs.cli import ToolParser, add_config_arguments, add_pickle_argument, load_config, user_errors
+from lt_plugins.runs.cli import ToolParser, add_config_arguments, add_pickle_argument, user_errors
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -51,8 +44,17 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def predict(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    from lt_plugins.detection.predict import Predictor, find_images
+    from PIL import Image
 
+    from lt_plugins.analysis.page import check_device
+    from lt_plugins.analysis.trained_model import load_trained_model
+    from lt_plugins.checkpoints.checkpoint import guard_pickles
+    from lt_plugins.datasets.class_names import check_same_classes
+    from lt_plugins.datasets.integrity import DECODE_ERRORS, decode_image, describe_decode_error
+    from lt_plugins.detection.predict import Predictor, find_images
+    from lt_plugins.runs.config import load_config
+
+    guard_pickles(args.allow_pickle)
     check_device(args.device)
     check_max_pixels(args.max_pixels)
     if not 0 <= args.score_threshold <= 1:
@@ -98,7 +100,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     with user_errors():
         args = parse_args(argv)
         check_detection()
-        guard_pickles(args.allow_pickle)
         predict(args)
 
 

@@ -13,16 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from lt_plugins.atomic_write import atomic_write
-from lt_plugins.checkpoints.backbone import RANDOM_BACKBONE, read_backbone
-from lt_plugins.checkpoints.checkpoint import guard_pickles
 from lt_plugins.compat import check_detection
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.build import build_model
-from lt_plugins.runs.cli import ToolParser, add_pickle_argument, load_config, user_errors
+from lt_plugins.runs.cli import ToolParser, add_pickle_argument, user_errors
 from lt_plugins.runs.metafile import published_results
 from lt_plugins.runs.tables import markdown_table
 from lt_plugins.runs.transfer_table import NUMERIC_COLUMNS, TRANSFER_HEADER, transfer_rows
-from lt_plugins.visualization import HtmlReport
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER_CONFIG = "configs/detection/faster-rcnn_r50-c4_24k_voc0712.py"
@@ -59,6 +55,8 @@ def write_table(transfers: Sequence[Any], config: str, out: Path) -> str:
     Returns:
         str: The table in Markdown.
     """
+    from lt_plugins.visualization import HtmlReport
+
     results = [result for transfer in transfers if (result := transfer.result()) is not None]
     names = list(dict.fromkeys(transfer.backbone.name for transfer in transfers))
     rows = transfer_rows(names, results, published_numbers())
@@ -84,9 +82,14 @@ def write_table(transfers: Sequence[Any], config: str, out: Path) -> str:
 
 def transfer(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
+    from lt_plugins.checkpoints.backbone import RANDOM_BACKBONE, read_backbone
+    from lt_plugins.checkpoints.checkpoint import guard_pickles
     from lt_plugins.detection import load_backbone
     from lt_plugins.detection.transfer import Transfer, parse_backbone
+    from lt_plugins.models.build import build_model
+    from lt_plugins.runs.config import load_config
 
+    guard_pickles(args.allow_pickle)
     backbones = [parse_backbone(text, args.allow_pickle) for text in args.backbones]
     names = [backbone.name for backbone in backbones]
     if twice := [name for name in names if names.count(name) > 1]:
@@ -119,7 +122,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     with user_errors("the same command continues there"):
         args = parse_args(argv)
         check_detection()
-        guard_pickles(args.allow_pickle)
         transfer(args)
 
 

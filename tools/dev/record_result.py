@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -9,15 +10,16 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lt_plugins.atomic_write import atomic_write, check_output
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.cli import ToolParser, user_errors
-from lt_plugins.runs.config import read_config
-from lt_plugins.runs.run_folder import RunFolder
 from lt_plugins.runs.transfer_table import detection_metrics
 from lt_plugins.unreadable import read_json, refuse_unreadable
+
+if TYPE_CHECKING:
+    from lt_plugins.runs.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 METRICS = {
@@ -49,6 +51,8 @@ def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def overrides(config: Path, trained: dict[str, Any]) -> dict[str, Any]:
     """What the trained config has that the config file does not say; a schedule that followed the length counts not."""
+    from lt_plugins.runs.config import read_config
+
     trained = dict(trained)
     written = trained.pop("written_schedule", None) or {}
     trained["param_scheduler"] = written.get("param_scheduler", trained.get("param_scheduler"))
@@ -131,6 +135,8 @@ def describe_previous(run: RunFolder, trained: dict[str, Any]) -> dict[str, Any]
     """
     if not trained.get("previous_stage"):
         return {}
+    from lt_plugins.runs.run_folder import RunFolder
+
     folders = sorted(run.path.glob("stage[1-9]"))
     if not folders:
         raise UserInputError(f"{run.path} has no folder stage1; a result is that of all stages, so put it back.")
@@ -236,19 +242,30 @@ def collect_transfer(run: RunFolder) -> dict[str, Any]:
     }
 
 
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = ToolParser(description=__doc__)
+    parser.add_argument("work_dir", help="work dir of a finished run")
+    parser.add_argument("out", type=Path, help="like results/lpa/paco_r32_cifar100-lt100_folder_20e_seed0.json")
+    return parser.parse_args(argv)
+
+
+def record(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    from lt_plugins.runs.run_folder import RunFolder
+
+    run = RunFolder(args.work_dir)
+    check_output(args.out, run.files())
+    with refuse_unreadable(run.path, "a finished run", "give the work dir of a run that is."):
+        result = collect_transfer(run) if (run.path / "transfer.json").is_file() else collect(run)
+    atomic_write(args.out, (json.dumps(result, indent=2) + "\n").encode())
+    print(f"{args.out}: {result['metrics']}")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the file."""
     with user_errors():
-        parser = ToolParser(description=__doc__)
-        parser.add_argument("work_dir", help="work dir of a finished run")
-        parser.add_argument("out", type=Path, help="like results/lpa/paco_r32_cifar100-lt100_folder_20e_seed0.json")
-        args = parser.parse_args(argv)
-        run = RunFolder(args.work_dir)
-        check_output(args.out, run.files())
-        with refuse_unreadable(run.path, "a finished run", "give the work dir of a run that is."):
-            result = collect_transfer(run) if (run.path / "transfer.json").is_file() else collect(run)
-        atomic_write(args.out, (json.dumps(result, indent=2) + "\n").encode())
-        print(f"{args.out}: {result['metrics']}")
+        record(parse_args(argv))
 
 
 if __name__ == "__main__":

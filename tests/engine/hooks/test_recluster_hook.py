@@ -20,7 +20,7 @@ from lt_plugins.engine.clusterings import AttributeClustering, SubclassClusterin
 from lt_plugins.engine.hooks import ReclusterHook
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.heads import LPAHead, SupConHead
-from lt_plugins.runs.cli import load_config
+from lt_plugins.runs.config import load_config
 from tests.clustering.test_local_attributes import slow_balanced_sample
 from tests.gloo import run_gloo
 from tests.random_state import random_state_untouched

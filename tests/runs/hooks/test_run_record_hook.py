@@ -14,7 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from lt_plugins.checkpoints.checkpoint import load_checkpoint
-from lt_plugins.runs.cli import load_config
+from lt_plugins.runs.config import load_config
 from lt_plugins.runs.run_changes import Change, ChangedRunError, check_finished_run, find_changes, show_changes
 from lt_plugins.runs.run_record import record_config
 from tests.tool_process import ROOT, run_tool
