@@ -1,4 +1,4 @@
-"""Plugins that turn mmpretrain into a trainer for long-tailed images.
+"""Plugins of mmpretrain for long-tailed visual recognition.
 
 Importing the package is cheap; ``import lt_plugins.plugins`` registers its components with mmpretrain.
 """

@@ -1,4 +1,4 @@
-"""``python -m lt_plugins``: what is installed, what is missing, and the line that installs it."""
+"""Environment report of ``python -m lt_plugins``: lists packages, and the lines that install missing ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ INSTALL_FAISS_GPU = "pip uninstall -y faiss-cpu; pip install faiss-gpu-cu12"
 
 
 class Part(NamedTuple):
-    """One line of the report: a name, its state, and the command that mends it (None: nothing to mend)."""
+    """Line of the report: a name, its state, and the command that fixes it (None: nothing to fix)."""
 
     name: str
     state: str
@@ -39,7 +39,7 @@ class Part(NamedTuple):
 
 
 def _import_error(module: str) -> str | None:
-    """Import ``module``; return None if that works and else why not, in a line."""
+    """Import ``module``; return None, or the reason why it fails in a line."""
     try:
         importlib.import_module(module)
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Writing a file completely or not at all."""
+"""Atomic writing: writes a file completely or not at all."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def atomic_write(path: str | Path, data: bytes) -> None:
 
 
 def check_output(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
-    """Refuse a place for an output that :func:`atomic_write` would refuse, or that is read from, before any work.
+    """Check an output path before any work: refuses what :func:`atomic_write` would refuse, and files that are read.
 
     Args:
         path (str | Path): Where the output is to go.
@@ -80,7 +80,7 @@ def check_output(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
 
 
 def _follow_links(path: Path) -> Path:
-    """What a link points at in the end, whether it exists or not; a descriptor (``/proc/N/fd/M``) is not followed."""
+    """Follow links to their target, whether it exists or not; a descriptor (``/proc/N/fd/M``) is not followed."""
     for _ in range(_MAX_LINKS):
         path = Path(os.path.realpath(path.parent), path.name)
         if not path.is_symlink() or _is_descriptor(path):
@@ -90,12 +90,12 @@ def _follow_links(path: Path) -> Path:
 
 
 def _is_descriptor(path: Path) -> bool:
-    """Whether it names an open file of this process: ``/dev/stdout``, ``/dev/fd/3``."""
+    """Check whether a path names an open file of this process: ``/dev/stdout``, ``/dev/fd/3``."""
     return path.parent == Path("/proc", str(os.getpid()), "fd") and path.name.isdigit()
 
 
 def _write_to_descriptor(descriptor: int, data: bytes) -> None:
-    """Write where the process is writing, after what it has printed; a file opened anew would begin at its start."""
+    """Write to an open file at its position, after what the process has printed."""
     sys.stdout.flush()
     sys.stderr.flush()
     _write_all(descriptor, data)
@@ -127,7 +127,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _replace(target: Path, data: bytes, before: os.stat_result | None) -> None:
-    """Write a regular file under a temporary name and rename it; ``before`` is what is known of the one it replaces."""
+    """Write a regular file under a temporary name and rename it; ``before`` is the state of the one it replaces."""
     name = os.fsdecode(os.fsencode(target.name)[:_MAX_NAME_BYTES])
     # By process, so that two that write the same file do not write into each other's temporary one.
     temporary = target.with_name(f"{name}.{os.getpid()}{TEMPORARY_SUFFIX}")
@@ -152,7 +152,7 @@ def _replace(target: Path, data: bytes, before: os.stat_result | None) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name itself durable (POSIX: a rename reaches the disk with its folder)."""
+    """Synchronise the folder, with which a rename reaches the disk (POSIX)."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

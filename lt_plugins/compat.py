@@ -1,4 +1,4 @@
-"""Are the packages this one stands on installed, and in a version that works?"""
+"""Compatibility checks of the packages that this one needs: installed, and in a version that works."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def check_detection() -> None:
 
 
 def import_quietly(*modules: str) -> None:
-    """Import parts of mmcv, mmpretrain and mmdet that talk when they are imported.
+    """Import parts of mmcv, mmpretrain and mmdet without what they print.
 
     mmcv without compiled operators warns about one that no classifier here uses, mmpretrain and mmdet print that a
     platform of their distributor is missing, mmdet warns about a metric of COCO that nothing here uses; none of it is a

@@ -1,4 +1,4 @@
-"""The error that the command line tools show as one line."""
+"""User errors: exceptions that the command line tools print as one line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _REPORT = re.compile(
 
 
 class UserInputError(ValueError):
-    """Something that the user can fix: a path, a config value, a checkpoint.
+    """Error that the user can fix: a path, a config value, a checkpoint.
 
     The message is one line that names the offending value, what was expected and what to do about it. The tools print
     it as ``error: <message>`` and exit with code 1. It stays that line where torch hands the error on from a
@@ -28,7 +28,7 @@ class UserInputError(ValueError):
 
 
 def original_message(text: str) -> str:
-    """What an error said in the process that raised it.
+    """Recover the message of an error from the process that raised it.
 
     Args:
         text (str): Its message, or the report that torch makes of it in another process.
@@ -40,7 +40,7 @@ def original_message(text: str) -> str:
 
 
 def split_report(text: str) -> tuple[str, str]:
-    """Take a report of torch about an error in another process apart.
+    """Split torch's report of an error in another process.
 
     Args:
         text (str): The message of the error that torch raised.

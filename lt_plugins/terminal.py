@@ -1,4 +1,4 @@
-"""Text of unknown origin (file names, class names, messages of other programs) on a terminal."""
+"""Terminal output of text of unknown origin: file names, class names, messages of other programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e
 
 
 def printable(text: str) -> str:
-    r"""Write out what a terminal would obey instead of showing.
+    r"""Escape the control characters of a text.
 
     Args:
         text (str): Any text.
@@ -26,7 +26,7 @@ def printable(text: str) -> str:
 
 
 def displayable(name: str) -> str:
-    r"""A name from the file system as text that can be printed and written to any file.
+    r"""Convert a name of the file system to text that can be printed and written to any file.
 
     Bytes that are not UTF-8 (which Python keeps as surrogates) are written like ``\\udce9``, control characters like
     ``\\x1b``. A name without such characters stays as it is.
@@ -38,7 +38,7 @@ def displayable(name: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Bring a message to one printable line.
+    """Convert a message to one printable line.
 
     Args:
         text (str): Any text.
@@ -47,14 +47,14 @@ def one_line(text: str) -> str:
 
 
 class OutputClosed(SystemExit):
-    """Nobody reads the output any more, as after ``tool | head``; ends the process like SIGPIPE would."""
+    """Error of an output that nobody reads, as after ``tool | head``; ends the process like SIGPIPE would."""
 
     def __init__(self) -> None:
         super().__init__(128 + 13)
 
 
 class PrintableStream:
-    """A text stream that shows everything it is given, and obeys none of it.
+    """Printable stream: escapes the control characters of everything that is written to it.
 
     Args:
         raw: The stream to write to, such as ``sys.stdout``. What may use escape codes (progress bars) writes there.
@@ -87,7 +87,7 @@ class PrintableStream:
             self.write(line)
 
     def flush(self) -> None:
-        """Hand on what is buffered; raises as :meth:`write` does."""
+        """Flush the buffer; raises as :meth:`write` does."""
         self._attempt(self.raw.flush)
 
     def __getattr__(self, name: str) -> Any:
@@ -103,7 +103,7 @@ class PrintableStream:
             raise OSError(error.errno, error.strerror, "the output") from error
 
     def _give_up(self) -> None:
-        """Send what is still buffered nowhere: the interpreter would try it again at exit, and complain."""
+        """Discard the buffer, which the interpreter would write again at exit, and complain."""
         try:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.raw.fileno())
@@ -113,7 +113,7 @@ class PrintableStream:
 
 
 def raw_stream(stream: Any) -> Any:
-    """The stream below a :class:`PrintableStream`.
+    """Return the stream below a :class:`PrintableStream`.
 
     Args:
         stream: Any stream.
@@ -122,7 +122,7 @@ def raw_stream(stream: Any) -> Any:
 
 
 def drawing_stream(stream: Any) -> Any:
-    """Where tables and progress bars go, which use escape codes: the raw stream of a terminal, else ``stream`` itself.
+    """Choose the stream of tables and progress bars, with escape codes: the raw one of a terminal, else ``stream``.
 
     Args:
         stream: Any stream.

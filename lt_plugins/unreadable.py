@@ -1,4 +1,4 @@
-"""One line for whatever a parser says about a file that somebody else has written, or that is damaged."""
+"""Parse errors of foreign or damaged files as one line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_REASON = 160
 
 @contextmanager
 def refuse_unreadable(path: str | Path, what: str, advice: str) -> Iterator[None]:
-    """Turn every exception of parsing and checking a file into one line; the body does nothing else.
+    """Convert every exception of parsing and checking a file to one line; the body does nothing else.
 
     Parsers raise what they like on bytes that they do not expect (``IndexError``, ``RecursionError``,
     ``UnicodeDecodeError``, ``MemoryError`` for a length of billions, ...), so no list of exceptions would be complete.
@@ -38,7 +38,7 @@ def refuse_unreadable(path: str | Path, what: str, advice: str) -> Iterator[None
 
 
 def describe(error: Exception) -> str:
-    """An exception in a few words, on one line.
+    """Describe an exception in a few words, on one line.
 
     Args:
         error (Exception): The exception.
@@ -52,7 +52,7 @@ def describe(error: Exception) -> str:
 
 
 def require(holds: bool, message: str) -> None:
-    """State a property of a file's content, inside :func:`refuse_unreadable`.
+    """Require a property of a file's content, inside :func:`refuse_unreadable`.
 
     Args:
         holds (bool): Whether it has the property.

@@ -1,4 +1,4 @@
-"""The mmdet side: what hands long-tailed backbones to detectors. Nothing else in the package imports mmdet.
+"""Detection: trains mmdet detectors from long-tailed backbones. Nothing else in the package imports mmdet.
 
 Importing registers the classes in mmdet's registries; ``import lt_plugins`` does not do so. The head of a C4 detector
 with one more normalisation, ``ResLayerExtraNorm``, is mmpretrain's, which registers it with mmdet by itself.

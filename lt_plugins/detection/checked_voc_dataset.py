@@ -1,4 +1,4 @@
-"""PASCAL VOC whose annotations are looked through before training."""
+"""PASCAL VOC dataset whose annotations are checked before training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lt_plugins.errors import UserInputError
 
 @DATASETS.register_module()
 class CheckedVOCDataset(VOCDataset):
-    """mmdet's ``VOCDataset``, which refuses annotations that would be skipped silently or fail in the middle of a run.
+    """mmdet's ``VOCDataset`` that refuses annotations which would be skipped silently or fail during a run.
 
     Args:
         keep_difficult (bool): Whether training learns from objects that are marked as difficult, as in detectron2 and

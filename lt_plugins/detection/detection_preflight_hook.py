@@ -1,4 +1,4 @@
-"""What the training of a detector is about to do, before it does."""
+"""Pre-flight of detectors: prints a summary of a run and checks it before the first step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lt_plugins.models.unwrap import unwrap_model
 
 @HOOKS.register_module()
 class DetectionPreflightHook(Hook):
-    """Print a summary before the first step, and stop where the classes of data, checkpoint and detector differ.
+    """Pre-flight hook of detectors: prints a summary, and compares the classes of data, checkpoint and detector.
 
     Config::
 
@@ -99,7 +99,7 @@ class DetectionPreflightHook(Hook):
 
 
 def _infos(dataset: Any) -> Iterator[dict]:
-    """What the innermost data sets hold of each image."""
+    """Collect the annotations of the innermost datasets."""
     if hasattr(dataset, "datasets"):
         for part in dataset.datasets:
             yield from _infos(part)

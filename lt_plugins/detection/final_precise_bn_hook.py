@@ -1,4 +1,4 @@
-"""Exact statistics of batch norms at the end of a training by iterations."""
+"""Precise batch norm: exact statistics at the end of a training by iterations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lt_plugins.models.unwrap import unwrap_model
 
 @HOOKS.register_module()
 class FinalPreciseBNHook(PreciseBNHook):
-    """mmpretrain's ``PreciseBNHook``, once, after the last iteration, whatever the length of training.
+    """Precise-BN hook: runs mmpretrain's ``PreciseBNHook`` once, after the last iteration.
 
     Running averages lag behind the weights; this replaces them by the mean statistics of some training batches under
     the final weights, before the checkpoint is saved and tested. The images are the first ones of the run's order, from
@@ -47,7 +47,7 @@ class FinalPreciseBNHook(PreciseBNHook):
         data_batch: Any = None,  # noqa: ARG002
         outputs: dict | None = None,  # noqa: ARG002
     ) -> None:
-        """Take the statistics if this was the last iteration.
+        """Compute the statistics after the last iteration.
 
         Args:
             runner (Runner): The runner of the training process.

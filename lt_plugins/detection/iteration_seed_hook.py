@@ -1,4 +1,4 @@
-"""The random state of an iteration follows from (seed, iteration, rank), so that a resumed run repeats it."""
+"""Iteration seeding: derives the random state of an iteration from (seed, iteration, rank) for exact resume."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lt_plugins.errors import UserInputError
 
 @HOOKS.register_module()
 class IterationSeedHook(Hook):
-    """Seed python, numpy and torch for every iteration, for trainings that count iterations and not epochs.
+    """Iteration-seed hook: seeds python, numpy and torch before every iteration.
 
     What an iteration draws, like the regions that the losses sample, then is the same in a run that was resumed before
     it, as are the images by :class:`SeededInfiniteSampler`: it ends with the same weights, bit for bit.

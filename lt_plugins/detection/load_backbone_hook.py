@@ -1,4 +1,4 @@
-"""A detector starts from the backbone of a classifier, all of it, or does not start."""
+"""Backbone loading: copies the whole backbone of a classifier into a detector, or stops."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lt_plugins.models.unwrap import unwrap_model
 
 @HOOKS.register_module()
 class LoadBackboneHook(Hook):
-    """Load the backbone of a classifier into a detector before training, and say how much of it matched.
+    """Backbone hook: loads the backbone of a classifier into a detector before training, and logs the match.
 
     In a C4 detector the stages of a ResNet lie in two places: stem to ``layer3`` in ``backbone``, ``layer4`` in
     ``roi_head.shared_head``. Both are filled. A run that is resumed, or that starts from a whole detector
@@ -45,7 +45,7 @@ class LoadBackboneHook(Hook):
         self.allow_pickle = allow_pickle
 
     def before_train(self, runner: Runner) -> None:
-        """Load, or say why not.
+        """Load the backbone, or raise the reason.
 
         Args:
             runner (Runner): The runner of the training process.
@@ -66,7 +66,7 @@ class LoadBackboneHook(Hook):
 
 
 def load_backbone(detector: nn.Module, backbone: Backbone, source: str | Path) -> str:
-    """Copy the weights of a backbone to where they belong in a detector.
+    """Copy the weights of a backbone into a detector.
 
     Args:
         detector (nn.Module): A detector of mmdet with a ``backbone``, without wrappers.
@@ -103,7 +103,7 @@ def load_backbone(detector: nn.Module, backbone: Backbone, source: str | Path) -
 
 
 def _places(detector: nn.Module) -> dict[str, str]:
-    """Names in the detector of what belongs to the backbone -> names in the backbone."""
+    """Map names of tensors in the detector to their names in the backbone."""
     places = {key: key.removeprefix("backbone.") for key in detector.state_dict() if key.startswith("backbone.")}
     prefix = "roi_head.shared_head."
     # The stage itself; its extra normalisation is new.

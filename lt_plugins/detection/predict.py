@@ -1,4 +1,4 @@
-"""Boxes of a detector on images: drawn, and as plain values."""
+"""Prediction of detectors on image files: draws boxes and returns them as plain values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lt_plugins.errors import UserInputError
 
 
 class Predictor:
-    """A detector that looks at image files.
+    """Predictor: runs a detector on image files.
 
     Args:
         cfg (Config): Its config.
@@ -81,7 +81,7 @@ class Predictor:
 
 
 def find_images(paths: Sequence[str]) -> list[Path]:
-    """The image files among files and folders; what folders hold beside images is logged.
+    """Find the image files among files and folders; other files in folders are logged.
 
     Args:
         paths (Sequence[str]): Files, which are taken as they are, and folders, of which all that is named like an image

@@ -1,4 +1,4 @@
-"""What an image of a training by iterations draws follows from its place in the run, whichever process loads it."""
+"""Seeded images: derives the random state of an image from its position in the run, whichever process loads it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lt_plugins.engine.hooks.epoch_seed_hook import seed_generators
 
 
 class Draw(NamedTuple):
-    """An image that is to be loaded.
+    """Draw: an image of the sampler and the seed of its transforms.
 
     Args:
         image (int): Its number in the data set.
@@ -27,7 +27,7 @@ class Draw(NamedTuple):
 
 @DATA_SAMPLERS.register_module()
 class SeededInfiniteSampler(InfiniteSampler):
-    """mmengine's ``InfiniteSampler``, which hands out a seed with each image, for :class:`SeededDataset`.
+    """mmengine's ``InfiniteSampler`` with a seed for each image, which :class:`SeededDataset` reads.
 
     Args:
         *args: As for mmengine's ``InfiniteSampler``.
@@ -44,7 +44,7 @@ class SeededInfiniteSampler(InfiniteSampler):
         self.position = 0
 
     def skip(self, num_samples: int) -> None:
-        """Go to a place in the run.
+        """Skip to a position in the run.
 
         Args:
             num_samples (int): How many images of this process come before it.
@@ -53,7 +53,7 @@ class SeededInfiniteSampler(InfiniteSampler):
         self.position = num_samples
 
     def __iter__(self) -> Iterator[Draw]:
-        """The images of this process, without end, from the place in the run.
+        """Yield the images of this process, without end, from the position in the run.
 
         Other than mmengine's, an iterator is on its own: one beside the training loop's, such as ``PreciseBNHook`` has,
         neither takes images from that nor ends it.
@@ -66,7 +66,7 @@ class SeededInfiniteSampler(InfiniteSampler):
 
 @DATASETS.register_module()
 class SeededDataset(Dataset):
-    """A data set each of whose images is loaded with a random state of its own.
+    """Seeded dataset: wraps a dataset and loads each image with a random state of its own.
 
     A run that was resumed thus repeats crops, sizes and flips, with any number of data-loader workers.
 

@@ -1,4 +1,4 @@
-"""The runs of a transfer table: backbones x seeds, each in a folder of its own that says what it holds."""
+"""Runs of a transfer table: backbones x seeds, each in a folder of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lt_plugins.runs.transfer_table import TransferRun, detection_metrics
 
 
 class NamedBackbone(NamedTuple):
-    """A backbone of the table.
+    """Backbone of the table: its name and checkpoint.
 
     Args:
         name (str): Its name in the table.
@@ -59,7 +59,7 @@ def parse_backbone(text: str, allow_pickle: bool = False) -> NamedBackbone:
 
 
 class Transfer(RecordedRun):
-    """One fine-tuning of a table.
+    """Fine-tuning: one cell of a transfer table.
 
     Args:
         config (str): Config of the detector.
@@ -87,12 +87,12 @@ class Transfer(RecordedRun):
         self.backbone = backbone
 
     def result(self) -> TransferRun | None:
-        """The outcome, or None if the run is not finished."""
+        """Read the outcome; None if the run is not finished."""
         metrics = self.metrics()
         return self._outcome(metrics) if metrics else None
 
     def run(self, num_gpus: int = 1, allow_pickle: bool = False) -> TransferRun:
-        """Train and test, or go on where it was stopped.
+        """Train and test, or resume where it was stopped.
 
         Args:
             num_gpus (int): Number of processes. Defaults to 1.

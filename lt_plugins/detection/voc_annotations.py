@@ -1,4 +1,4 @@
-"""Is an annotation in the format of PASCAL VOC one that a detector can learn from?"""
+"""Check of annotations in the format of PASCAL VOC."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TOLERANCE = 1  # pixels: some tools count from 0
 def find_voc_problem(
     image: Path, annotation: Path, known_classes: Collection[str], max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> str | None:
-    """Find what is wrong with an image and its annotation: every field that mmdet reads is looked at.
+    """Find the first problem of an image and its annotation in the fields that mmdet reads.
 
     Args:
         image (Path): The image file.
@@ -50,7 +50,7 @@ def find_voc_problem(
 
 
 def _size_problem(root: ET.Element) -> str | None:
-    """What mmdet takes: width and height from the annotation, if they are there, to leave out small images."""
+    """Check width and height of the annotation, by which mmdet leaves out small images."""
     size = root.find("size")
     if size is None:
         return None
@@ -89,7 +89,7 @@ def _object_problem(found: ET.Element, known_classes: Collection[str], size: tup
 
 
 def _whole_number(text: str | None) -> int | None:
-    """As mmdet reads one, which stops at a decimal point; None if it is none."""
+    """Parse a whole number as mmdet does, which stops at a decimal point; None if it is none."""
     text = (text or "").strip()
     return int(text) if re.fullmatch(r"[+-]?[0-9]{1,9}", text) else None
 
