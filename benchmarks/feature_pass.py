@@ -1,6 +1,6 @@
 """Does the memory of the feature pass grow with the data set?
 
-Passes a small and a large set of images through the encoder of ``configs/lpa/paco_r32_cifar100-lt100.py`` as
+Passes a small and a large set of images through the encoder of ``configs/lpa/lpa_r32_cifar100-lt.py`` as
 ``ReclusterHook`` does (local features, attribute scores, table of classes), each in a process of its own, and compares
 the peak resident memory.
 
@@ -60,7 +60,7 @@ def run_pass(num_images: int, batch_size: int) -> None:
         batch_size (int): Images a batch.
     """
     torch.manual_seed(0)
-    cfg = Config.fromfile(ROOT / "configs/lpa/paco_r32_cifar100-lt100.py")
+    cfg = Config.fromfile(ROOT / "configs/lpa/lpa_r32_cifar100-lt.py")
     model = MODELS.build({**cfg.model, "data_preprocessor": cfg.data_preprocessor}).eval()
     model.head.prototypes.copy_(F.normalize(torch.rand_like(model.head.prototypes), dim=1))
     table = ClassAttributeTable(NUM_CLASSES, model.head.num_attributes)

@@ -30,13 +30,13 @@ from lt_plugins.models.structures.contrast_batch import compare_views
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = {
-    "PaCo": "configs/baselines/paco/paco_r32_cifar100-lt100.py",
-    "LPA": "configs/lpa/paco_r32_cifar100-lt100.py",
-    "SCL": "configs/baselines/scl/scl_r32_cifar100-lt100_stage1.py",
-    "KCL": "configs/baselines/kcl/kcl_r32_cifar100-lt100_stage1.py",
-    "SBCL": "configs/sbcl/sbcl_r32_cifar100-lt100_stage1.py",
-    "mixup": "configs/baselines/mislas/mislas_r32_cifar100-lt100_stage1.py",
-    "LCReg": "configs/lcreg/lcreg_r32_cifar100-lt100_stage1.py",
+    "PaCo": "configs/paco/paco_r32_cifar100-lt.py",
+    "LPA": "configs/lpa/lpa_r32_cifar100-lt.py",
+    "SCL": "configs/scl/scl_r32_cifar100-lt.py:stage1",
+    "KCL": "configs/kcl/kcl_r32_cifar100-lt.py:stage1",
+    "SBCL": "configs/sbcl/sbcl_r32_cifar100-lt.py:stage1",
+    "mixup": "configs/mislas/mislas_r32_cifar100-lt.py:stage1",
+    "LCReg": "configs/lcreg/lcreg_r32_cifar100-lt.py:stage1",
 }
 BASES = {"LPA": "PaCo", "KCL": "SCL", "SBCL": "SCL", "LCReg": "mixup"}
 """The method whose step a method adds to."""

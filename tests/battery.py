@@ -339,6 +339,7 @@ DATASETS: dict[str, Entry] = {
     "LongTailDataset": Entry(
         lambda folder: {"dataset": _DIGITS, "imbalance_factor": 10}, lambda folder: {"max_count": 100}
     ),
+    "SplitDataset": Entry(lambda folder: {"dataset": _DIGITS, "part": "val"}, lambda folder: {"val_fraction": 0.1}),
 }
 
 SAMPLERS: dict[str, Entry] = {

@@ -25,6 +25,8 @@ from mmpretrain.datasets import CIFAR10, CIFAR100
 from mmpretrain.registry import DATASETS
 from PIL import Image
 
+from lt_plugins.runs.config import read_stages
+
 NUM_TRAIN, NUM_TEST = 24, 8
 
 
@@ -48,17 +50,18 @@ class MiniatureCIFAR100(CIFAR100):
     test_list = _without_checksums(CIFAR100.test_list)
 
 
-def miniature_cfg(path: str | Path, root: Path) -> Config:
-    """Load a config and point its data sets at miniatures.
+def miniature_cfg(spec: str | Path, root: Path, stage: int = -1) -> Config:
+    """Read a stage of a config and point its datasets at miniatures.
 
     Args:
-        path: Config file.
+        spec: Config file, with its variants.
         root: Where the miniatures are written; those already there are used again.
+        stage: Which of its stages, from 0. Defaults to the last one.
 
     Returns:
         The config, ready for ``Runner.from_cfg`` apart from ``work_dir`` and the length of training.
     """
-    cfg = Config.fromfile(path)
+    cfg = read_stages(str(spec))[stage]
     for dataset in config_nodes(list(cfg.values())):
         if dataset.get("type") == "LongTailDataset":
             dataset.update(imbalance_factor=2, max_count=2)
@@ -71,9 +74,8 @@ def miniature_cfg(path: str | Path, root: Path) -> Config:
     for name, batch_size in (("train_dataloader", 4), ("val_dataloader", 8), ("test_dataloader", 8)):
         if cfg.get(name):
             cfg[name].update(batch_size=batch_size, num_workers=0, persistent_workers=False)
-    for hook in cfg.get("custom_hooks", []):
-        if hook["type"] == "PreflightHook":
-            hook["allow_empty_classes"] = True
+    if "preflight" in cfg.get("default_hooks", {}):
+        cfg.default_hooks.preflight.allow_empty_classes = True
     if cfg.get("auto_scale_lr"):
         cfg.auto_scale_lr.enable = False  # keep the learning rate at the small batch
     if cfg.get("custom_imports"):

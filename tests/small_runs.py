@@ -21,7 +21,7 @@ def make_runner(tmp_path: Path) -> MakeRunner:
     built: list[Runner] = []
 
     def make(**overrides: Any) -> Runner:
-        cfg = load_config(str(ROOT / "configs/baselines/ce/ce_r32_digits.py"))
+        cfg = load_config(str(ROOT / "configs/ce/ce_r32_digits.py"))
         cfg.merge_from_dict(
             {
                 "work_dir": str(tmp_path / "run"),

@@ -157,7 +157,7 @@ def check(args: argparse.Namespace) -> None:
     from lt_plugins.runs.config import load_config
 
     init_default_scope("mmpretrain")
-    cfg = load_config(args.config, args.cfg_options, allow_parts=True)
+    cfg = load_config(args.config, args.cfg_options, allow_parts=True, data=args.data)
     datasets, unbuilt = build_datasets(cfg, args.split.split(","))
     num_classes = number_of_classes(cfg, datasets)
     console = Console(file=drawing_stream(sys.stdout), soft_wrap=True, highlight=False)

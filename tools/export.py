@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from lt_plugins.atomic_write import check_output
-from lt_plugins.runs.cli import ToolParser, add_pickle_argument, user_errors
+from lt_plugins.runs.cli import ToolParser, add_pickle_argument, add_stage_argument, user_errors
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -15,6 +15,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "checkpoint", help="checkpoint of any classifier, like work_dirs/NAME/epoch_200.pth, or work dir of its run"
     )
+    add_stage_argument(parser, "of a work dir: stage of the run (default: the last one)")
     parser.add_argument("out", help="file to write; its ending says how: .pth or .safetensors")
     parser.add_argument(
         "--torchvision-keys",
@@ -30,9 +31,10 @@ def export(args: argparse.Namespace) -> None:
     from lt_plugins.checkpoints.backbone import BACKBONE_PREFIX, find_torchvision_model, read_backbone, write_backbone
     from lt_plugins.checkpoints.checkpoint import guard_pickles
     from lt_plugins.checkpoints.run_checkpoints import resolve_checkpoint
+    from lt_plugins.runs.spec import stage_source
 
     guard_pickles(args.allow_pickle)
-    checkpoint = resolve_checkpoint(args.checkpoint, args.allow_pickle)
+    checkpoint = resolve_checkpoint(stage_source(args.checkpoint, args.stage), args.allow_pickle)
     check_output(args.out, [checkpoint])
     backbone = read_backbone(checkpoint, args.allow_pickle)
     prefix, fits = BACKBONE_PREFIX, ""

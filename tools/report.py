@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lt_plugins.atomic_write import atomic_write, check_output
 from lt_plugins.errors import UserInputError
-from lt_plugins.runs.cli import ToolParser, user_errors
+from lt_plugins.runs.cli import ToolParser, add_stage_argument, user_errors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -253,7 +253,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = ToolParser(description=__doc__)
     parser.add_argument("work_dir", help="work dir of the run, like work_dirs/NAME")
-    parser.add_argument("-o", "--out", help="the page (default: WORK_DIR/report.html)")
+    add_stage_argument(parser, "stage of the run to draw up (default: the last one)")
+    parser.add_argument("-o", "--out", help="the page (default: report.html in the work dir, or in that of the stage)")
     parser.add_argument("--png", metavar="DIR", help="also write each figure as a PNG file there")
     return parser.parse_args(argv)
 
@@ -261,9 +262,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def write_report(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     from lt_plugins.runs.run_folder import RunFolder
+    from lt_plugins.runs.spec import stage_source
 
-    report = RunReport(RunFolder(args.work_dir), Path(args.png) if args.png else None)
-    out = Path(args.out or Path(args.work_dir, "report.html"))
+    work_dir = stage_source(args.work_dir, args.stage)
+    report = RunReport(RunFolder(work_dir), Path(args.png) if args.png else None)
+    out = Path(args.out or Path(work_dir, "report.html"))
     check_output(out, report.run.files())
     report.build().save(out)
     print(f"wrote {out}")

@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lt_plugins.atomic_write import atomic_write, check_output
-from lt_plugins.runs.cli import ToolParser, add_config_arguments, add_pickle_argument, user_errors
+from lt_plugins.runs.cli import (
+    ToolParser,
+    add_config_arguments,
+    add_pickle_argument,
+    add_stage_argument,
+    user_errors,
+)
 from lt_plugins.runs.launch import add_launcher_argument, prepare_launch
 
 
@@ -19,7 +25,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "checkpoint", help="checkpoint file, like work_dirs/NAME/epoch_200.pth, or work dir of a run (its last one)"
     )
-    parser.add_argument("--work-dir", help="where logs go (default: work_dirs/<name of the config>)")
+    add_stage_argument(parser, "test stage N (default: the last one)")
+    parser.add_argument("--work-dir", help="where logs go (default: work_dirs/<path of the config>)")
     parser.add_argument("--out", help="also write the metrics to this JSON file")
     add_launcher_argument(parser)
     add_pickle_argument(parser)
@@ -34,13 +41,15 @@ def test(args: argparse.Namespace) -> None:
     from lt_plugins.checkpoints.run_checkpoints import resolve_checkpoint
     from lt_plugins.runs.config import load_config
     from lt_plugins.runs.quiet_runner import QuietRunner
+    from lt_plugins.runs.spec import parse_spec, run_name, stage_source
 
     guard_pickles(args.allow_pickle)
-    cfg = load_config(args.config, args.cfg_options, needs=["test"])
-    cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs", Path(args.config).stem))
-    checkpoint = resolve_checkpoint(args.checkpoint, args.allow_pickle)
+    cfg = load_config(args.config, args.cfg_options, ["test"], data=args.data, stage=args.stage)
+    work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs", run_name(args.config, args.data)))
+    cfg.work_dir = stage_source(work_dir, args.stage)
+    checkpoint = resolve_checkpoint(stage_source(args.checkpoint, args.stage), args.allow_pickle)
     if args.out:
-        check_output(args.out, [args.config, checkpoint])
+        check_output(args.out, [parse_spec(args.config).path, checkpoint])
     cfg.load_from, cfg.resume = checkpoint, False
     prepare_launch(cfg, args.launcher)
     metrics = QuietRunner.from_cfg(cfg).test()

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.options import OVERWRITE_OPTION
-from lt_plugins.runs.cli import ToolParser, add_config_arguments, add_pickle_argument, user_errors
+from lt_plugins.runs.cli import (
+    ToolParser,
+    add_config_arguments,
+    add_pickle_argument,
+    add_shorten_argument,
+    user_errors,
+)
 from lt_plugins.runs.launch import add_launcher_argument, launch_rank, launch_size, prepare_launch
 
 if TYPE_CHECKING:
@@ -22,7 +28,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = ToolParser(description=__doc__)
     add_config_arguments(parser)
-    parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/<name of the config>)")
+    add_shorten_argument(parser)
+    parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/<path of the config>)")
     parser.add_argument(
         "--resume",
         nargs="?",
@@ -94,14 +101,15 @@ def train(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     from lt_plugins.checkpoints.checkpoint import guard_pickles
     from lt_plugins.checks.global_batch import check_global_batch
-    from lt_plugins.runs.config import load_config
+    from lt_plugins.runs.config import load_stages
     from lt_plugins.runs.run_lock import lock_run
-    from lt_plugins.runs.stages import check_stages, find_stages, train_stages
+    from lt_plugins.runs.spec import run_name
+    from lt_plugins.runs.stages import check_stages, place_stages, train_stages
 
     guard_pickles(args.allow_pickle)
-    cfg = load_config(args.config, args.cfg_options, needs=["train"])
-    cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs", Path(args.config).stem))
-    stages = find_stages(cfg)
+    configs = load_stages(args.config, args.cfg_options, ["train"], data=args.data, shorten=args.shorten)
+    cfg, name = configs[-1], run_name(args.config, args.data, args.shorten)
+    stages = place_stages(configs, args.work_dir or cfg.get("work_dir") or Path("work_dirs", name))
     check_stages(stages)
     for stage in stages:
         merge_args(stage.cfg, args)

@@ -14,16 +14,13 @@ default_hooks = dict(
     accumulation=dict(type="AccumulationHook"),
     averaged_model=dict(type="AveragedModelHook"),
     run_record=dict(type="RunRecordHook"),
+    class_distribution=dict(type="ClassDistributionHook"),
+    checkpoint_fit=dict(type="CheckpointFitHook"),
+    preflight=dict(type="PreflightHook"),
+    sync_batch_norm=dict(type="SyncBatchNormHook", enabled=False),
+    epoch_seed=dict(type="EpochSeedHook"),
 )
-
-# A config that adds a hook repeats these: custom_hooks = [*_base_.custom_hooks, dict(type='...')].
-custom_hooks = [
-    dict(type="ClassDistributionHook"),
-    dict(type="CheckpointFitHook"),
-    dict(type="PreflightHook"),
-    dict(type="SyncBatchNormHook", enabled=False),
-    dict(type="EpochSeedHook"),
-]
+custom_hooks = []  # those of the method
 
 env_cfg = dict(
     # benchmark=True is faster on fixed sizes but chooses its algorithms by timing, so runs differ in the last bits.

@@ -1,4 +1,4 @@
-_base_ = "../lpa/paco_r32_digits.py"
+_base_ = "../lpa/lpa_r32_digits.py"
 # Of 330 steps in all: weights that start larger (Kaiming, fan-out) learn faster than those of the long recipes.
 model = dict(
     backbone=dict(depth=20),

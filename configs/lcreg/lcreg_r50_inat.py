@@ -1,7 +1,25 @@
-_base_ = "../baselines/mislas/mislas_r50_inat.py"
-previous_stage = dict(config="./lcreg_r50_inat_stage1.py")
+_base_ = "../mislas/mislas_r50_inat.py"
+model = dict(neck=[], head=dict(type="LCRegHead", num_latents=200))
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={"latent_pool.latents": dict(decay_mult=0.0)}))
+custom_hooks = [dict(type="CovarianceHook")]
 # Latent categories are frozen; the classifier goes on.
-model = dict(
-    neck=[],
-    head=dict(type="LCRegHead", num_latents=200, recon_weight=0, aug_weight=0, learn_scale=True),
+stage2 = dict(
+    model=dict(neck=[], head=dict(type="LCRegHead", num_latents=200, recon_weight=0, aug_weight=0, learn_scale=True))
+)
+
+
+def latents(number, **head):
+    """Another number of latent categories, in both stages."""
+    return dict(
+        model=dict(head=dict(num_latents=number, **head)), stage2=dict(model=dict(head=dict(num_latents=number)))
+    )
+
+
+variants = dict(
+    # Table 4: latent categories alone, with their augmentation, with reconstruction
+    latent=dict(latents(100, recon_weight=0, aug_weight=0), custom_hooks=[]),
+    aug=latents(100, recon_weight=0),
+    recon=dict(latents(100, aug_weight=0), custom_hooks=[]),
+    # Table 3
+    **{f"m{number}": latents(number) for number in (60, 100)},
 )

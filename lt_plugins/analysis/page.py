@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from lt_plugins.analysis.trained_model import TrainedModel
 from lt_plugins.datasets.labels import get_class_names
 from lt_plugins.datasets.leaf_table import build_leaf_table
 from lt_plugins.errors import UserInputError
-from lt_plugins.runs.cli import add_config_arguments, add_pickle_argument
+from lt_plugins.runs.cli import add_config_arguments, add_pickle_argument, add_stage_argument
+from lt_plugins.runs.config import load_stages, stage_index
+from lt_plugins.runs.spec import stage_source
 from lt_plugins.visualization import FigurePage
 
 
@@ -41,11 +43,44 @@ def add_analysis_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         metavar="DIR",
         help=f"folder of the page and its pictures (default: {name}_<checkpoint> beside the checkpoint)",
     )
+    add_stage_argument(parser, f"stage of the run to look at (default: the last one that learns {name})")
     default = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument(
         "--device", choices=["cpu", "cuda"], default=default, help="where the model runs (default here: %(default)s)"
     )
     add_pickle_argument(parser)
+
+
+def choose_stage(args: argparse.Namespace, learns: Callable[[Config], bool]) -> Config:
+    """Read the config of the stage that a tool looks at, and let the checkpoint be one of its own.
+
+    Args:
+        args (Namespace): The command line; of a work dir with stages ``checkpoint`` becomes the folder of the stage.
+        learns (Callable[[Config], bool]): Whether the model of a config is one to look at.
+
+    Returns:
+        Config: That of ``--stage``; else of the last stage with such a model; else of the last one.
+
+    Raises:
+        UserInputError: If the config cannot be read, or has no such stage.
+    """
+    stages = load_stages(args.config, args.cfg_options, data=args.data)
+    if args.stage is not None:
+        index = stage_index(args.stage, len(stages), args.config)
+    else:
+        index = max((index for index, cfg in enumerate(stages) if learns(cfg)), default=len(stages) - 1)
+    args.checkpoint = stage_source(args.checkpoint, index + 1)
+    return stages[index]
+
+
+def has_head(cfg: Config, head: str) -> bool:
+    """Whether the model of a config has a head of this type.
+
+    Args:
+        cfg (Config): The config.
+        head (str): Name of the type.
+    """
+    return (cfg.get("model") or {}).get("head", {}).get("type") == head
 
 
 def add_query_arguments(parser: argparse.ArgumentParser, top: int) -> None:

@@ -28,12 +28,12 @@ RUNNER_KEYS = ({*inspect.signature(Runner).parameters} - {"cfg"}) | {
     "custom_imports",
     "find_unused_parameters",
     "model_wrapper_cfg",
-    "previous_stage",
     "scale_schedule",
+    "split",
     "written_schedule",
 }
 # Of these, what holds nothing that is built.
-NOT_BUILT = {"accept_changes", "custom_imports", "previous_stage", "scale_schedule", "written_schedule"}
+NOT_BUILT = {"accept_changes", "custom_imports", "scale_schedule", "split", "written_schedule"}
 LOADER_KEYS = ({*inspect.signature(DataLoader).parameters} - {"shuffle", "generator"}) | {
     "disable_subprocess_warning",
     "num_batch_per_epoch",
@@ -41,6 +41,7 @@ LOADER_KEYS = ({*inspect.signature(DataLoader).parameters} - {"shuffle", "genera
 CLOSED = {
     **dict.fromkeys(LOADERS, LOADER_KEYS),
     "randomness": {"seed", "diff_rank_seed", "deterministic"},
+    "split": {"val_fraction", "seed"},
     "auto_scale_lr": {"base_batch_size", "enable"},
     "env_cfg": {"cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit"},
     "env_cfg.mp_cfg": {"mp_start_method", "opencv_num_threads"},
@@ -250,8 +251,9 @@ RULES: dict[str, Rule] = {
     "default_scope": TEXT,
     "launcher": Rule("text", choices=("none", "pytorch", "slurm", "mpi")),
     "find_unused_parameters": FLAG,
-    "previous_stage.config": TEXT,
-    "previous_stage.cfg_options": _or_none(DICT),
+    "split": DICT,
+    "split.val_fraction": Rule("number", above=0, high=0.9),
+    "split.seed": NATURAL,
 }
 
 

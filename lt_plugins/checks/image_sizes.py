@@ -141,8 +141,7 @@ def _check_crop(split: str, passage: Passage) -> None:
         raise UserInputError(
             f"{passage.crop} shows {_shown(passage.cropped)} pixels of images of {_shown(passage.loaded)} in the "
             f"{split} data set: add dict(type='ResizeEdge', scale={side}) after LoadImage to its pipeline, take a "
-            "config for images of that size, or allow it by dict(type='PreflightHook', allow_small_crops=True) in "
-            "custom_hooks."
+            "config for images of that size, or allow it by default_hooks.preflight.allow_small_crops=True."
         )
 
 

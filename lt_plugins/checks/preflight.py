@@ -48,7 +48,8 @@ class Allowed:
         Args:
             cfg (Mapping[str, Any]): The config.
         """
-        hooks = [hook for hook in cfg.get("custom_hooks") or [] if _last_name(hook.get("type")) == "PreflightHook"]
+        given = [*(cfg.get("default_hooks") or {}).values(), *(cfg.get("custom_hooks") or ())]
+        hooks = [hook for hook in given if hook and _last_name(hook.get("type")) == "PreflightHook"]
         options = {field.name: hook.get(f"allow_{field.name}", False) for hook in hooks for field in fields(cls)}
         return cls(**options)
 
@@ -196,7 +197,7 @@ def check_classes(counts: Tensor, allow_empty_classes: bool) -> None:
         shown = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
         raise UserInputError(
             f"{len(empty)} of {len(counts)} classes have no training image (classes {shown}); add images, lower "
-            "num_classes, or allow it by dict(type='PreflightHook', allow_empty_classes=True) in custom_hooks."
+            "num_classes, or allow it by default_hooks.preflight.allow_empty_classes=True."
         )
 
 

@@ -11,9 +11,7 @@ from lt_plugins.errors import UserInputError
 
 Names = tuple[str, ...]
 
-EXCEPTION = (
-    " If only the names differ, allow it by dict(type='PreflightHook', allow_renamed_classes=True) in custom_hooks."
-)
+EXCEPTION = " If only the names differ, allow it by default_hooks.preflight.allow_renamed_classes=True."
 
 
 def named_classes(dataset: Any) -> Names | None:

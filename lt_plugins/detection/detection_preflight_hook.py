@@ -24,7 +24,7 @@ class DetectionPreflightHook(Hook):
 
     Config::
 
-        custom_hooks = [dict(type='DetectionPreflightHook')]
+        default_hooks = dict(preflight=dict(type='DetectionPreflightHook'))
 
     Raises:
         UserInputError: If a head has another number of classes than the training set, data sets and a checkpoint that

@@ -22,7 +22,7 @@ class IterationSeedHook(Hook):
 
     Config::
 
-        custom_hooks = [dict(type='IterationSeedHook')]
+        default_hooks = dict(iteration_seed=dict(type='IterationSeedHook'))
 
     Raises:
         UserInputError: If the train data loader does not seed its images.
@@ -43,7 +43,7 @@ class IterationSeedHook(Hook):
             raise UserInputError(
                 f"train_dataloader has sampler {names}, so that a resumed run would draw other sizes and flips; use "
                 "sampler=dict(type='SeededInfiniteSampler', shuffle=True) with dataset=dict(type='SeededDataset', "
-                "dataset=...), or remove IterationSeedHook from custom_hooks."
+                "dataset=...), or do without IterationSeedHook: default_hooks.iteration_seed=None."
             )
         seed_sampler(runner)
 

@@ -53,8 +53,8 @@ def parse_backbone(text: str, allow_pickle: bool = False) -> NamedBackbone:
         # Of a run in stages the first one lies in a folder that only says so.
         folders = [part for part in path.resolve().parts[:-1] if not re.fullmatch(r"stage\d+", part)]
         name = folders[-1] if re.fullmatch(r"(epoch|iter)_\d+", path.stem) else path.stem
-    if not re.fullmatch(r"[\w.-]+", name):
-        raise UserInputError(f"--backbones {text}: the name {name!r} may have letters, digits and _ . - only.")
+    if not re.fullmatch(r"[\w.+@-]+", name):
+        raise UserInputError(f"--backbones {text}: the name {name!r} may have letters, digits and _ . + @ - only.")
     return NamedBackbone(name, source)
 
 

@@ -105,7 +105,7 @@ class ShotAccuracy(PredictionMetric):
         if distribution is None:
             self._warn_once(
                 "the class counts are not known, so many/medium/few are left out; "
-                "add dict(type='ClassDistributionHook') to custom_hooks, or set class_counts."
+                "add class_distribution=dict(type='ClassDistributionHook') to default_hooks, or set class_counts."
             )
         elif distribution.num_classes != num_classes:
             raise UserInputError(

@@ -5,7 +5,7 @@ A tool is a thin ``main``, which imports torch and OpenMMLab where it needs them
     def main(argv: Sequence[str] | None = None) -> None:
         with user_errors():
             parser = ToolParser(description=__doc__)
-            add_config_arguments(parser)       # CONFIG --cfg-options
+            add_config_arguments(parser)       # CONFIG --cfg-options --data
             add_pickle_argument(parser)        # --allow-pickle, for a tool that reads a checkpoint
             run(parser.parse_args(argv))
 
@@ -15,7 +15,7 @@ A tool is a thin ``main``, which imports torch and OpenMMLab where it needs them
         from lt_plugins.runs.config import load_config
 
         guard_pickles(args.allow_pickle)       # before anything is loaded, by mmengine's runner too
-        cfg = load_config(args.config, args.cfg_options)
+        cfg = load_config(args.config, args.cfg_options, data=args.data)
         checkpoint = load_checkpoint(args.checkpoint, allow_pickle=args.allow_pickle)
 """
 
@@ -36,7 +36,10 @@ __all__ = [
     "OverrideAction",
     "ToolParser",
     "add_config_arguments",
+    "add_data_argument",
     "add_pickle_argument",
+    "add_shorten_argument",
+    "add_stage_argument",
     "parse_overrides",
     "user_errors",
 ]
@@ -125,19 +128,63 @@ def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the positional ``config`` and ``--cfg-options``.
+    """Add the positional ``config``, ``--cfg-options`` and ``--data``.
 
     Args:
         parser (ArgumentParser): Extended in place.
     """
-    parser.add_argument("config", help="config file, like configs/lpa/paco_r50_inat.py")
+    parser.add_argument(
+        "config",
+        metavar="CONFIG.py[:VARIANT,...]",
+        help="config file, like configs/lpa/paco_r50_inat.py, with variants like :lt50",
+    )
     parser.add_argument(
         "--cfg-options",
         nargs="+",
         action=OverrideAction,
         metavar="KEY=VALUE",
-        help="override config values, like train_cfg.max_epochs=20 randomness.seed=1 key='[a,b]'",
+        help="override config values, like train_cfg.max_epochs=20 stage2.train_cfg.max_epochs=10 key='[a,b]'",
     )
+    add_data_argument(parser)
+
+
+def add_data_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--data``.
+
+    Args:
+        parser (ArgumentParser): Extended in place.
+    """
+    parser.add_argument(
+        "--data",
+        metavar="DIR|LIST|CSV",
+        help="your images in place of the config's: DIR/{train,val,test}/<class>/<image>, DIR/<class>/<image> or a "
+        "list; sets every number of classes",
+    )
+
+
+def add_shorten_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--shorten``.
+
+    Args:
+        parser (ArgumentParser): Extended in place.
+    """
+    parser.add_argument(
+        "--shorten",
+        type=int,
+        default=1,
+        metavar="N",
+        help="train N times shorter: epochs, schedule and hooks of all stages, at least 10 epochs each",
+    )
+
+
+def add_stage_argument(parser: argparse.ArgumentParser, help_text: str) -> None:
+    """Add ``--stage``.
+
+    Args:
+        parser (ArgumentParser): Extended in place.
+        help_text (str): What the tool does with it.
+    """
+    parser.add_argument("--stage", type=int, metavar="N", help=help_text)
 
 
 def add_pickle_argument(parser: argparse.ArgumentParser) -> None:

@@ -2,65 +2,339 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import os
+import re
 import textwrap
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmengine.config import Config
+from mmengine.config.config import DELETE_KEY
 
 from lt_plugins.checks.config_check import check_config
 from lt_plugins.checks.config_rules import RUNNER_KEYS, Loop
 from lt_plugins.checks.did_you_mean import did_you_mean
 from lt_plugins.compat import check_detection
 from lt_plugins.errors import UserInputError
-from lt_plugins.runs.schedule import follow_overrides, training_length
+from lt_plugins.runs.old_configs import new_spelling
+from lt_plugins.runs.own_data import find_data, use_data
+from lt_plugins.runs.schedule import dotted_keys, follow_overrides, shorten_training, training_length
+from lt_plugins.runs.spec import STAGE, is_variant_name, parse_spec
 
 MAX_FILES = 100  # of a config and all its bases; ours have at most nine
+# Settings of a dataset, but for its transforms.
+_DATASET = re.compile(r"(train|val|test)_dataloader\.dataset\b(?!.*\bpipeline\b)")
+# What the head of a stage takes from that of the stage before.
+TAKEN_OVER = ("num_classes", "in_channels")
 
 # What mmengine reads each config and each base of it with; either calls itself for the bases.
 _READERS = ("_file2dict", "_parse_lazy_import")
 
 
-def load_config(
-    path: str, overrides: dict[str, Any] | None = None, needs: Sequence[Loop] = (), allow_parts: bool = False
-) -> Config:
-    """Read a config file, merge overrides into it and check the result.
+class _Stage(NamedTuple):
+    """A stage as the file and the overrides give it.
 
     Args:
-        path (str): The config file.
-        overrides (dict | None): Dotted keys and values, as ``--cfg-options`` gives them.
-        needs (Sequence[Loop]): What the config must be able to do, of ``"train"``, ``"val"`` and ``"test"``. Defaults
-            to nothing.
-        allow_parts (bool): Whether it may be a part without a model, like those of data sets. Defaults to False.
+        cfg (Config): Its config, complete.
+        written (int | None): Length of its training without the overrides.
+        given (frozenset[str]): Dotted keys of the overrides that reach it.
+    """
+
+    cfg: Config
+    written: int | None
+    given: frozenset[str]
+
+
+def read_stages(
+    spec: str, overrides: dict[str, Any] | None = None, data: str | None = None, shorten: int = 1
+) -> list[Config]:
+    """Read a config file and resolve it: its variants, overrides and stages.
+
+    A stage is the config of the stage before with the file's ``stage2`` (``stage3``, ...) merged over it, as a child
+    config would be. A ``model`` there replaces the one before, of which it takes ``backbone`` (without ``init_cfg``),
+    ``head.num_classes`` and ``head.in_channels`` where it does not say them.
+
+    Args:
+        spec (str): ``CONFIG.py[:VARIANT[,VARIANT]]``; variants are merged over the file in this order, and ``stage1``
+            (``stage2``, ...) among them leaves out the stages after it.
+        overrides (dict | None): Dotted keys and values, as ``--cfg-options`` gives them. One reaches all stages that do
+            not say something else; ``stage2.KEY`` reaches the second one, and in the same way those after it.
+        data (str | None): Class folders or a list of images in place of the config's datasets, as
+            :func:`~lt_plugins.runs.own_data.use_data` takes them.
+        shorten (int): How many times shorter to train, see :func:`~lt_plugins.runs.schedule.shorten_training`. Defaults
+            to 1.
 
     Returns:
-        Config: The config.
+        list[Config]: One config a stage, in order: complete, without ``variants`` and ``stage2``.
 
     Raises:
-        UserInputError: If the file cannot be read, an override does not fit it, or it is no config of a run (see
+        UserInputError: If the file cannot be read, has no such variant, or an override or stage does not fit it.
+    """
+    return [stage.cfg for stage in _read(spec, overrides or {}, data, shorten, _no_check)]
+
+
+def load_stages(
+    spec: str,
+    overrides: dict[str, Any] | None = None,
+    needs: Sequence[Loop] = (),
+    allow_parts: bool = False,
+    data: str | None = None,
+    shorten: int = 1,
+) -> list[Config]:
+    """Read a config file, resolve it, and check all stages.
+
+    Args:
+        spec (str): As for :func:`read_stages`.
+        overrides (dict | None): As for :func:`read_stages`.
+        needs (Sequence[Loop]): What each stage must be able to do, of ``"train"``, ``"val"`` and ``"test"``. Defaults
+            to nothing.
+        allow_parts (bool): Whether it may be a part without a model, like those of datasets. Defaults to False.
+        data (str | None): As for :func:`read_stages`.
+        shorten (int): As for :func:`read_stages`. Defaults to 1.
+
+    Returns:
+        list[Config]: One config a stage, in order.
+
+    Raises:
+        UserInputError: As :func:`read_stages`, or if a stage is no config of a run (see
             :func:`~lt_plugins.checks.config_check.check_config`).
     """
+
+    def check(cfg: Config) -> None:
+        check_config(cfg, needs, allow_parts)
+
+    return [stage.cfg for stage in _read(spec, overrides or {}, data, shorten, check)]
+
+
+def load_config(
+    spec: str,
+    overrides: dict[str, Any] | None = None,
+    needs: Sequence[Loop] = (),
+    allow_parts: bool = False,
+    data: str | None = None,
+    stage: int | None = None,
+) -> Config:
+    """Read a config file, resolve it, check all stages, and return one.
+
+    Args:
+        spec (str): As for :func:`read_stages`.
+        overrides (dict | None): As for :func:`read_stages`.
+        needs (Sequence[Loop]): As for :func:`load_stages`.
+        allow_parts (bool): As for :func:`load_stages`. Defaults to False.
+        data (str | None): As for :func:`read_stages`.
+        stage (int | None): Number of the stage, from 1. Defaults to the last one.
+
+    Returns:
+        Config: The config of the stage.
+
+    Raises:
+        UserInputError: As :func:`load_stages`, or if there is no such stage.
+    """
+    stages = load_stages(spec, overrides, needs, allow_parts, data)
+    return stages[-1] if stage is None else stages[stage_index(stage, len(stages), spec)]
+
+
+def stage_index(number: int, total: int, spec: str) -> int:
+    """The place in a list of the stage that a user asks for.
+
+    Args:
+        number (int): Its number, from 1.
+        total (int): How many there are.
+        spec (str): The config, for the message.
+
+    Raises:
+        UserInputError: If there is no such stage.
+    """
+    if not 1 <= number <= total:
+        count = "one stage" if total == 1 else f"{total} stages"
+        raise UserInputError(f"stage {number} is asked for, but {spec} has {count}.")
+    return number - 1
+
+
+def _no_check(cfg: Config) -> None:
+    """Leave a config unchecked."""
+
+
+def _read(
+    spec: str, overrides: dict[str, Any], data: str | None, shorten: int, check: Callable[[Config], None]
+) -> list[_Stage]:
+    """Resolve a config, then replace its data, check it, and fit its hooks to the length of the training."""
+    own_data = None if data is None else find_data(data)
+    stages = _resolve(spec, overrides)
+    for number, stage in enumerate(stages, start=1):
+        try:
+            if own_data is not None:
+                if lost := [key for key in sorted(stage.given) if _DATASET.match(key)]:
+                    raise UserInputError(f"--cfg-options {lost[0]}: --data replaces this dataset; drop one of them.")
+                use_data(stage.cfg, own_data)
+            check(stage.cfg)
+            follow_overrides(stage.cfg, stage.written, stage.given)
+            if shorten != 1:
+                shorten_training(stage.cfg, shorten)
+        except UserInputError as error:
+            if len(stages) == 1:
+                raise
+            raise UserInputError(f"stage {number} of {spec}: {error}") from error
+    return stages
+
+
+def _resolve(spec: str, overrides: dict[str, Any]) -> list[_Stage]:
+    """The stages of a file, with variants and overrides."""
+    path, variants = parse_spec(spec)
     cfg = read_config(path)
-    for key in overrides or {}:
-        top = key.split(".")[0]
-        if top not in cfg and top not in RUNNER_KEYS:
-            raise UserInputError(
-                f"--cfg-options {key}: the config has no {top!r}{did_you_mean(top, {*cfg.keys(), *RUNNER_KEYS})}"
-            )
-    written = training_length(cfg)
+    _merge_variants(cfg, [name for name in variants if not STAGE.fullmatch(name)], path)
+    _check_stage_keys(cfg, path)
+    for name in variants:
+        if match := STAGE.fullmatch(name):
+            _keep_stages(cfg, int(match[1]), spec)
+    lengths = [training_length(stage) for stage in _derive_stages(cfg, path)]
+    _merge_overrides(cfg, overrides, spec)
+    given: dict[int, set[str]] = {number: set() for number in range(1, len(lengths) + 1)}
+    for key in dotted_keys(overrides):
+        top, _, rest = key.partition(".")
+        number = int(match[1]) if (match := STAGE.fullmatch(top)) else 1
+        # It goes on to later stages up to the first that says something else.
+        own = rest if match else key
+        for later in range(number, len(lengths) + 1):
+            if later > number and own.split(".")[0] in cfg[f"stage{later}"]:
+                break
+            given[later].add(own)
+    return [
+        _Stage(stage, length, frozenset(keys))
+        for stage, length, keys in zip(_derive_stages(cfg, path), lengths, given.values(), strict=True)
+    ]
+
+
+def _merge_variants(cfg: Config, chosen: Sequence[str], path: str) -> None:
+    """Merge variants of a config over it, in order."""
+    variants = cfg.get("variants") or {}
+    if not isinstance(variants, dict) or not all(isinstance(variant, dict) for variant in variants.values()):
+        raise UserInputError(f"{path} has variants={variants!r:.100}, expected variants = dict(NAME=dict(...)).")
+    if bad := [name for name in variants if not is_variant_name(str(name))]:
+        raise UserInputError(
+            f"{path} has a variant called {bad[0]!r}; use letters, digits and ._-, and not stageN or shortN, "
+            "which have a meaning of their own."
+        )
+    for name in chosen:
+        if name not in variants:
+            hint = did_you_mean(name, variants) if variants else ", and no other either."
+            raise UserInputError(f"config {path} has no variant {name!r}{hint}")
+        for key in variants[name]:
+            _require_known(str(key).split(".")[0], cfg, f"variant {name} of {path}")
+        with _fitting(f"variant {name}", path):
+            cfg.merge_from_dict(copy.deepcopy(variants[name]))
+
+
+def _merge_overrides(cfg: Config, overrides: dict[str, Any], spec: str) -> None:
+    """Merge ``--cfg-options`` over a config."""
+    for key in overrides:
+        top, _, rest = key.partition(".")
+        _require_known(top, cfg, f"--cfg-options {key}")
+        inner = [rest] if rest else overrides[key] if isinstance(overrides[key], dict) else []
+        if STAGE.fullmatch(top):
+            for name in inner:
+                _require_known(name.split(".")[0], cfg, f"--cfg-options {key}")
+    with _fitting(f"--cfg-options {textwrap.shorten(str(overrides), 200)}", spec):
+        cfg.merge_from_dict(copy.deepcopy(overrides))
+
+
+def _require_known(key: str, cfg: Config, place: str) -> None:
+    """Refuse a top-level key that neither the config has nor the runner reads."""
+    if key not in cfg and key not in RUNNER_KEYS:
+        raise UserInputError(f"{place}: the config has no {key!r}{did_you_mean(key, {*cfg.keys(), *RUNNER_KEYS})}")
+
+
+def _check_stage_keys(cfg: Config, path: str) -> None:
+    """Refuse stages that are no dicts, or whose numbers do not go up from 2."""
+    numbers = sorted(int(match[1]) for key in cfg if (match := STAGE.fullmatch(str(key))))
+    for place, number in enumerate(numbers, start=2):
+        if number != place:
+            hint = "the file itself is stage 1" if number < 2 else f"name it stage{place}"
+            raise UserInputError(f"config {path} has stage{number} without stage{place}; {hint}.")
+        patch = cfg[f"stage{number}"]
+        if not isinstance(patch, dict):
+            raise UserInputError(f"config {path} has stage{number}={patch!r:.100}, expected stage{number} = dict(...).")
+        for key in patch:
+            if STAGE.fullmatch(str(key)) or key == "variants":
+                raise UserInputError(f"config {path} has {key} inside of stage{number}; move it beside it.")
+            _require_known(str(key), cfg, f"stage{number} of {path}")
+
+
+def _keep_stages(cfg: Config, number: int, spec: str) -> None:
+    """Leave out the stages after one, for ``CONFIG.py:stageN``."""
+    later = list(_later_stages(cfg))
+    for after in later[stage_index(number, 1 + len(later), spec) :]:
+        cfg.pop(f"stage{after}")
+
+
+def _derive_stages(cfg: Config, path: str) -> list[Config]:
+    """The config of each stage."""
+    first = copy.deepcopy(cfg)
+    patches = [first.pop(f"stage{number}") for number in _later_stages(cfg)]
+    first.pop("variants", None)
+    stages = [first]
+    for number, patch in enumerate(patches, start=2):
+        with _fitting(f"stage{number}", path):
+            stages.append(_next_stage(stages[-1], patch))
+    for stage in stages:
+        _drop_delete_keys(stage._cfg_dict)
+    return stages
+
+
+def _later_stages(cfg: Config) -> Iterator[int]:
+    return itertools.takewhile(lambda number: f"stage{number}" in cfg, itertools.count(2))
+
+
+def _next_stage(before: Config, patch: dict[str, Any]) -> Config:
+    """The config of a stage: that of the stage before with a patch merged over it."""
+    after = copy.deepcopy(before)
+    for key, nothing in {"load_from": None, "resume": False}.items():  # where the stage before has started
+        if key in after:
+            after[key] = nothing
+    model = patch.pop("model", None)
+    if isinstance(model, dict) and isinstance(before.get("model"), dict):
+        after.model = _take_over_model(model, before.model)
+    elif model is not None:
+        after.model = model
+    after.merge_from_dict(patch)
+    return after
+
+
+def _take_over_model(model: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """Give the model of a stage the backbone and the sizes of the stage before, where it does not say its own."""
+    backbone, head = before.get("backbone"), before.get("head")
+    if isinstance(backbone, dict):
+        model.setdefault("backbone", {**copy.deepcopy(backbone), "init_cfg": None})
+    if isinstance(model.get("head"), dict) and isinstance(head, dict):
+        for key in TAKEN_OVER:
+            if key in head:
+                model["head"].setdefault(key, head[key])
+    return model
+
+
+def _drop_delete_keys(node: Any) -> None:
+    """Remove the ``_delete_`` that mmengine leaves where there was nothing to delete."""
+    if isinstance(node, dict):
+        node.pop(DELETE_KEY, None)
+    for value in node.values() if isinstance(node, dict) else node if isinstance(node, (list, tuple)) else ():
+        _drop_delete_keys(value)
+
+
+@contextmanager
+def _fitting(what: str, path: str) -> Iterator[None]:
+    """Turn what mmengine raises while it merges into one line."""
     try:
-        cfg.merge_from_dict(overrides or {})
+        yield
     except (KeyError, TypeError, IndexError, AssertionError, ValueError, AttributeError) as error:
+        if isinstance(error, UserInputError):
+            raise
         reason = textwrap.shorten(str(error), 200)  # mmengine prints the whole list that an index exceeds
-        shown = textwrap.shorten(str(overrides), 200)
-        raise UserInputError(f"--cfg-options {shown} does not fit {path}: {reason}") from error
-    check_config(cfg, needs, allow_parts)
-    follow_overrides(cfg, written, overrides or {})
-    return cfg
+        raise UserInputError(f"{what} does not fit {path}: {reason}") from error
 
 
 def read_config(path: str | Path) -> Config:
@@ -82,6 +356,8 @@ def read_config(path: str | Path) -> Config:
     if os.path.isdir(path):  # noqa: PTH112 (of pathlib's, some raise on names that no file can have)
         raise UserInputError(f"config {path} is a folder; give a file in it, like {Path(path, 'NAME.py')}.")
     if not os.path.isfile(path):  # noqa: PTH113
+        if spelling := new_spelling(path):
+            raise UserInputError(f"config {path!s:.300} has moved: it is {spelling} now.")
         state = "is no regular file" if os.path.lexists(path) else "does not exist"
         raise UserInputError(f"config {path!s:.300} {state}; the ready ones are listed by: find configs -name '*.py'")
     try:

@@ -13,6 +13,9 @@ from mmengine.runner import Runner
 
 from lt_plugins.runs.console import show_on_console
 
+# Those that mmengine's runner registers by itself, unless they are None.
+MMENGINE_HOOKS = {"runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"}
+
 
 class QuietRunner(Runner):
     """mmengine's ``Runner``, whose console shows the run, and which spends no time on laying out the config.
@@ -48,6 +51,17 @@ class QuietRunner(Runner):
             if type(handler) is logging.FileHandler:
                 handler.handleError = partial(_refuse_log, handler)  # type: ignore[method-assign]
         return logger
+
+    def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
+        """Register the hooks of ``default_hooks``; ``NAME=None`` leaves out any of them, not only mmengine's own.
+
+        Args:
+            hooks (dict | None): The hooks by name, as for mmengine's runner.
+        """
+        given = hooks or {}
+        super().register_default_hooks(
+            {name: hook for name, hook in given.items() if hook is not None or name in MMENGINE_HOOKS}
+        )
 
 
 def _refuse_log(handler: logging.FileHandler, record: logging.LogRecord) -> None:  # noqa: ARG001 (logging's signature)

@@ -26,12 +26,13 @@ class RecordedRun:
     Args:
         name (str): How to name it in messages.
         folder (Path): Its work dir.
-        config (str): Its config file.
+        config (str): Its config, ``CONFIG.py[:VARIANT,...]``.
         seed (int): Its seed, of all stages.
         overrides (Sequence[str]): ``key=value`` pairs for ``--cfg-options``.
         file_name (str): Name of the record in the folder.
         details (dict): What else makes it this run and no other.
         may_change (Collection[str]): Details that may differ from those of an earlier start.
+        data (str | None): Images in place of the config's, for ``--data``.
 
     Raises:
         UserInputError: If the folder holds another run.
@@ -47,10 +48,13 @@ class RecordedRun:
         file_name: str,
         details: Mapping[str, Any] | None = None,
         may_change: Collection[str] = (),
+        data: str | None = None,
     ) -> None:
+        self.data = data
         self.name, self.folder, self.config, self.seed = name, folder, config, seed
         self.overrides = [f"randomness.seed={seed}", *overrides]
-        self.record = {"config": config, **(details or {}), "seed": seed, "overrides": self.overrides}
+        own_data = {} if data is None else {"data": data}
+        self.record = {"config": config, **own_data, **(details or {}), "seed": seed, "overrides": self.overrides}
         self._path = folder / file_name
         if self._path.is_file():
             before = read_json(self._path, "give another --work-dir, or delete the folder to run it again.")
@@ -127,6 +131,7 @@ class RecordedRun:
             *(torchrun if num_gpus > 1 else []),
             *(str(ROOT / "tools" / f"{tool}.py"), self.config, *arguments, "--work-dir", str(self.folder)),
             *(["--launcher", "pytorch"] if num_gpus > 1 else []),
+            *(["--data", self.data] if self.data is not None else []),
             *("--cfg-options", *self.overrides),
         ]
         exit_code, reason = run_command(command)

@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from lt_plugins.datasets.fingerprint import fingerprint_dataset
 from lt_plugins.models.unwrap import unwrap_model
+from lt_plugins.runs.schedule import is_short
 
 # What does not change the weights that training ends with.
 NEUTRAL_HOOKS = frozenset(
@@ -62,8 +63,8 @@ def record_run(runner: Runner) -> dict[str, Any]:
 
     Returns:
         dict: ``config`` (:func:`record_config`), ``class_names``, ``data`` (number of images, their counts by class, a
-        fingerprint of the list in its order, steps an epoch) and ``environment`` (processes, workers, threads, device,
-        torch).
+        fingerprint of the list in its order, steps an epoch), ``environment`` (processes, workers, threads, device,
+        torch) and ``schedule`` (``"full"``, or ``"short"`` of a training that was shortened).
     """
     loader = runner.train_dataloader
     dataset = loader.dataset
@@ -78,6 +79,7 @@ def record_run(runner: Runner) -> dict[str, Any]:
             "list": fingerprint_dataset(dataset),
             "steps_per_epoch": len(loader),
         },
+        "schedule": "short" if is_short(runner.cfg) else "full",
         "environment": {
             "world_size": runner.world_size,
             "num_workers": loader.num_workers,

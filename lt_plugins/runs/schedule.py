@@ -3,12 +3,13 @@
 A config gives its length twice: in ``train_cfg`` and in what happens when, that is in ``param_scheduler`` and in the
 first epochs of hooks. Whoever changes the first, as by ``--cfg-options train_cfg.max_epochs=4``, means a shorter
 training of the same shape, so the second is scaled with it. ``scale_schedule = False`` in the config leaves it alone.
+``--shorten N`` is the same for all stages of a run at once, and scales how often hooks come, too.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -25,6 +26,7 @@ HOOK_STARTS = ("start", "begin_epoch", "begin_iter")
 TIMES = ("begin", "end", "T_max", "total_steps", "step_size", "milestones", "periods", "cool_down_time")
 WARM_UPS = ("LinearLR", "LinearParamScheduler", "LinearMomentum", "ConstantLR", "ConstantParamScheduler")
 FOREVER = 10**9  # mmengine's default end
+MIN_SHORTENED = 10  # epochs that --shorten leaves
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def training_length(cfg: Config) -> int | None:
     return length if isinstance(length, int) and length > 0 else None
 
 
-def follow_overrides(cfg: Config, written: int | None, overrides: dict[str, Any]) -> None:
+def follow_overrides(cfg: Config, written: int | None, given: Collection[str]) -> None:
     """Let hooks that start in a certain epoch follow an override of the length, and note what the schedule is for.
 
     What is overridden itself stays as it is given.
@@ -79,14 +81,13 @@ def follow_overrides(cfg: Config, written: int | None, overrides: dict[str, Any]
     Args:
         cfg (Config): The config with its overrides; changed in place.
         written (int | None): Its length without them.
-        overrides (dict): The overrides, as ``--cfg-options`` gives them.
+        given (Collection[str]): Dotted keys of the overrides.
 
     Raises:
         UserInputError: If ``scale_schedule`` is neither True nor False.
     """
     if not isinstance(cfg.get("scale_schedule", True), bool):
         raise UserInputError(f"scale_schedule={cfg.scale_schedule!r} must be True or False.")
-    given = set(_dotted(overrides))
     noted: dict[str, Any] = {}
     if any(key.split(".")[0] == "param_scheduler" for key in given):
         noted["is_given"] = True
@@ -95,6 +96,51 @@ def follow_overrides(cfg: Config, written: int | None, overrides: dict[str, Any]
         noted |= {"length": written, "hooks": _scale_hooks(cfg, Fraction(length, written), length, given)}
     if noted:
         cfg.written_schedule = noted
+
+
+def shorten_training(cfg: Config, divisor: int) -> None:
+    """Make a training shorter, and all that happens in it in proportion.
+
+    Scaled are the length and, with it, the schedule (:func:`fit_schedule`), the first epochs of hooks, and the
+    intervals of ``custom_hooks``. At least :data:`MIN_SHORTENED` epochs (or iterations) stay, or as many as there are.
+
+    Args:
+        cfg (Config): The config of a stage; changed in place.
+        divisor (int): How many times shorter.
+
+    Raises:
+        UserInputError: If the divisor is not positive, or the config has no length or keeps its schedule as written.
+    """
+    if divisor < 1:
+        raise UserInputError(f"--shorten {divisor} must be 1 or more.")
+    length = training_length(cfg)
+    if length is None:
+        raise UserInputError("--shorten: train_cfg has neither max_epochs nor max_iters; give one.")
+    if not cfg.get("scale_schedule", True):
+        raise UserInputError("--shorten scales the schedule, and scale_schedule=False keeps it as written; drop one.")
+    shorter = max(round(length / divisor), min(length, MIN_SHORTENED))
+    if shorter == length:
+        return
+    train_cfg = cfg.train_cfg
+    train_cfg["max_iters" if train_cfg.get("max_iters") else "max_epochs"] = shorter
+    if "val_interval" in train_cfg:
+        train_cfg.val_interval = min(train_cfg.val_interval, shorter)
+    noted = cfg.get("written_schedule") or {}
+    hooks = _scale_hooks(cfg, Fraction(shorter, length), shorter, (), intervals=True)
+    noted = {"length": length, **noted, "hooks": {**hooks, **noted.get("hooks", {})}}
+    noted.pop("is_given", None)  # a schedule of the command line is scaled as well
+    cfg.written_schedule = noted
+
+
+def is_short(cfg: Mapping[str, Any]) -> bool:
+    """Whether a training is shorter than the one that its config file describes.
+
+    Args:
+        cfg (Mapping[str, Any]): The config of a run, as it is or as dumped.
+    """
+    train_cfg, written = cfg.get("train_cfg") or {}, (cfg.get("written_schedule") or {}).get("length")
+    length = train_cfg.get("max_iters") or train_cfg.get("max_epochs")
+    return bool(written and length and length < written)
 
 
 def fit_schedule(runner: Runner) -> None:
@@ -279,16 +325,27 @@ def _hooks(cfg: Config) -> Iterator[tuple[str, dict]]:
         yield f"default_hooks.{name}", hook or {}
 
 
-def _scale_hooks(cfg: Config, ratio: Fraction, length: int, given: set[str]) -> dict[str, int]:
-    """Scale the first epochs of hooks, but for overridden ones, and return the old ones by dotted key."""
+def _scale_hooks(
+    cfg: Config, ratio: Fraction, length: int, given: Collection[str], intervals: bool = False
+) -> dict[str, int]:
+    """Scale the first epochs of hooks, but for overridden ones, and return the old ones by dotted key.
+
+    Intervals of ``custom_hooks`` are scaled if asked for, others if they are the whole length.
+    """
     before: dict[str, int] = {}
     for path, hook in _hooks(cfg):
         for name in (*HOOK_STARTS, "interval"):
             key, value = f"{path}.{name}", hook.get(name)
-            if not isinstance(value, int) or value < 1 or given & {key, path, path.split(".")[0]}:
+            if (
+                not isinstance(value, int)
+                or value < 1
+                or any(part in given for part in (key, path, path.split(".")[0]))
+            ):
                 continue
             if name != "interval":
                 hook[name] = min(max(round(value * ratio), 1), max(length - 1, 1))
+            elif intervals and path.startswith("custom_hooks"):
+                hook[name] = max(round(value * ratio), 1)
             elif value * ratio == length:  # once, at the end
                 hook[name] = length
             else:
@@ -303,10 +360,14 @@ def _value(cfg: Config, key: str) -> Any:
     return dict(_hooks(cfg))[path][name]
 
 
-def _dotted(overrides: dict[str, Any]) -> Iterator[str]:
-    """The dotted keys of nested overrides."""
+def dotted_keys(overrides: Mapping[str, Any]) -> Iterator[str]:
+    """The dotted keys of nested overrides.
+
+    Args:
+        overrides (Mapping[str, Any]): The overrides, as ``--cfg-options`` gives them.
+    """
     for key, value in overrides.items():
         if isinstance(value, dict) and value:
-            yield from (f"{key}.{inner}" for inner in _dotted(value))
+            yield from (f"{key}.{inner}" for inner in dotted_keys(value))
         else:
             yield str(key)

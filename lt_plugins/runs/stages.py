@@ -1,13 +1,12 @@
 """Training in several stages, each of which starts from the weights of the one before.
 
-The config of a stage names the one before it, by a path relative to its own file::
-
-    previous_stage = dict(config='./sbcl_r32_cifar100-lt100_stage1.py')
+:func:`~lt_plugins.runs.config.read_stages` says what the stages of a config are.
 """
 
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -35,11 +34,11 @@ from lt_plugins.checks.training_settings import check_training_settings
 from lt_plugins.engine.hooks.finite_training_hook import explain_failure
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.build import build_model
-from lt_plugins.runs.config import load_config
 from lt_plugins.runs.hooks import SafeCheckpointHook
 from lt_plugins.runs.quiet_runner import QuietRunner
 from lt_plugins.runs.run_changes import ChangedRunError, check_finished_run
 from lt_plugins.runs.schedule import fit_schedule
+from lt_plugins.runs.spec import stage_folder
 
 
 @dataclass(frozen=True)
@@ -57,36 +56,28 @@ class Stage:
     total: int
 
     @property
-    def config(self) -> str:
-        """The config file as shown to the user."""
-        return _shown(self.cfg.filename)
+    def name(self) -> str:
+        """The stage as shown to the user: its config file, and of several its number."""
+        shown = _shown(self.cfg.filename)
+        return shown if self.total == 1 else f"stage {self.number} of {shown}"
 
     def __str__(self) -> str:
-        return f"stage {self.number} of {self.total}: {self.config} -> {self.cfg.work_dir}"
+        return f"stage {self.number} of {self.total}: {_shown(self.cfg.filename)} -> {self.cfg.work_dir}"
 
 
-def find_stages(cfg: Config) -> list[Stage]:
-    """Follow ``previous_stage`` back to the first stage.
-
-    Earlier stages work in ``<work_dir>/stage1``, ``<work_dir>/stage2``, ..., the last one in ``<work_dir>`` itself, all
-    with the last one's ``randomness``. ``previous_stage.cfg_options`` overrides values of the earlier config, as
-    ``--cfg-options`` does those of the last one.
+def place_stages(configs: Sequence[Config], work_dir: str | Path) -> list[Stage]:
+    """Give each stage its folder: ``work_dir/stage1``, ``work_dir/stage2``, ..., the last one ``work_dir`` itself.
 
     Args:
-        cfg (Config): The config of the last stage, with ``filename`` and ``work_dir``.
+        configs (Sequence[Config]): The configs of all stages, in order; their ``work_dir`` is set.
+        work_dir (str | Path): The folder of the run.
 
     Returns:
-        list[Stage]: The stages in order; a single one if there is no ``previous_stage``.
-
-    Raises:
-        UserInputError: If a config is missing, or leads back to itself.
+        list[Stage]: The stages in order.
     """
-    chain = [cfg]
-    while chain[0].get("previous_stage"):
-        chain.insert(0, _load_previous(chain))
-    for number, earlier in enumerate(chain[:-1], start=1):
-        earlier.work_dir = str(Path(cfg.work_dir, f"stage{number}"))
-    return [Stage(stage, number, len(chain)) for number, stage in enumerate(chain, start=1)]
+    for number, cfg in enumerate(configs, start=1):
+        cfg.work_dir = str(stage_folder(work_dir, number, len(configs)))
+    return [Stage(cfg, number, len(configs)) for number, cfg in enumerate(configs, start=1)]
 
 
 def check_stages(stages: list[Stage]) -> None:
@@ -104,16 +95,16 @@ def check_stages(stages: list[Stage]) -> None:
         classes = [(stage.cfg.model.get("head") or {}).get("num_classes") for stage in (earlier, later)]
         if None not in classes and classes[0] != classes[1]:
             raise UserInputError(
-                f"{earlier.config} has model.head.num_classes={classes[0]} and {later.config}, its next stage, has "
-                f"{classes[1]}; give them the same classes."
+                f"{earlier.name} has model.head.num_classes={classes[0]} and {later.name}, which follows, has "
+                f"{classes[1]}; leave them out of stage{later.number}, or give the same classes."
             )
         found, expected = (_backbone_shapes(stage.cfg) for stage in (earlier, later))
         wrong = [key for key, shape in expected.items() if found.get(key) != shape]
         if wrong:
             raise UserInputError(
-                f"the backbone of {later.config} cannot take the weights of {earlier.config}: {wrong[0]} is "
+                f"the backbone of {later.name} cannot take the weights of {earlier.name}: {wrong[0]} is "
                 f"{expected[wrong[0]]} there and {found.get(wrong[0], 'not')} here, and so on for {len(wrong)} of "
-                f"{len(expected)} tensors; give the stages the same model.backbone."
+                f"{len(expected)} tensors; leave model.backbone out of stage{later.number}, or give the same one."
             )
 
 
@@ -197,30 +188,6 @@ def train_stages(stages: list[Stage], resume: str | None, overwrite: bool = Fals
         barrier()
 
 
-def _load_previous(chain: list[Config]) -> Config:
-    """Read the config that the first of the chain names, with its overrides."""
-    later = chain[0]
-    link = later.previous_stage
-    if not isinstance(link, dict) or "config" not in link or set(link) - {"config", "cfg_options"}:
-        raise UserInputError(
-            f"previous_stage={link} in {_shown(later.filename)} must be dict(config='./NAME_stage1.py'), with a dict "
-            "cfg_options if values are to be overridden."
-        )
-    path = (Path(later.filename).parent / link["config"]).resolve()
-    if not path.is_file():
-        raise UserInputError(
-            f"previous_stage.config={link['config']!r} of {_shown(later.filename)} does not exist as {_shown(path)}; "
-            "give its path relative to that file."
-        )
-    names = [Path(cfg.filename).resolve() for cfg in chain]
-    if path in names:
-        circle = [path, *names[: names.index(path) + 1]]
-        raise UserInputError(f"previous_stage goes round in a circle: {' <- '.join(map(_shown, circle))}.")
-    options = dict(link.get("cfg_options") or {})
-    randomness = {**later.get("randomness", {}), **options.pop("randomness", {})}
-    return load_config(str(path), {"randomness": randomness, **options}, needs=["train"])
-
-
 def _backbone_shapes(cfg: Config) -> dict[str, tuple[int, ...]]:
     """Build the whole model, so that no part of a later stage fails when the first one has been trained for days."""
     prefix = "backbone."
@@ -244,7 +211,7 @@ def _last_checkpoints(stages: list[Stage], allow_pickle: bool) -> list[RunCheckp
 def _is_finished(stage: Stage, checkpoint: RunCheckpoint) -> bool:
     max_epochs = stage.cfg.train_cfg.get("max_epochs")
     if max_epochs is None:
-        raise UserInputError(f"{stage.config} has no train_cfg.max_epochs; stages are trained by epochs.")
+        raise UserInputError(f"{stage.name} has no train_cfg.max_epochs; stages are trained by epochs.")
     meta = checkpoint.content.get("meta", {})
     is_finished = bool(meta.get("epoch", 0) >= max_epochs)
     if is_finished:
@@ -258,7 +225,7 @@ def _result(stage: Stage, allow_pickle: bool) -> str:
     checkpoint = load_last_checkpoint(stage.cfg.work_dir, allow_pickle)
     if checkpoint is None:
         raise UserInputError(
-            f"stage {stage.number} ({stage.config}) left no checkpoint in {stage.cfg.work_dir}; let it save the last "
+            f"{stage.name} left no checkpoint in {stage.cfg.work_dir}; let it save the last "
             "epoch (default_hooks.checkpoint.save_last=True)."
         )
     if is_main_process():

@@ -27,12 +27,12 @@ K = 12
 @pytest.fixture(scope="module")
 def dataset() -> LongTailDataset:
     """Digits, 20 zeros down to 2 nines."""
-    cfg = load_config(str(ROOT / "configs/lpa/paco_r32_digits.py"))
+    cfg = load_config(str(ROOT / "configs/lpa/lpa_r32_digits.py"))
     cfg.train_dataloader.dataset.update(max_count=20, imbalance_factor=10)
     return build_plain_dataset(cfg, "train")
 
 
-def _model(config: str = "lpa/paco_r32_digits.py") -> Any:
+def _model(config: str = "lpa/lpa_r32_digits.py") -> Any:
     cfg = load_config(str(ROOT / "configs" / config))
     cfg.model.backbone.depth = 20
     if cfg.model.head.type == "LPAHead":
@@ -160,8 +160,8 @@ def test_best_places_are_the_greedy_choice_in_any_order(
 @pytest.mark.parametrize(
     ("config", "options", "message"),
     [
-        ("baselines/paco/paco_r32_digits.py", {}, "has a PaCoHead as head, which learns no pseudo-attributes"),
-        ("lpa/paco_r32_digits.py", {}, "has no pseudo-attributes yet"),
+        ("paco/paco_r32_digits.py", {}, "has a PaCoHead as head, which learns no pseudo-attributes"),
+        ("lpa/lpa_r32_digits.py", {}, "has no pseudo-attributes yet"),
     ],
 )
 def test_models_without_attributes_are_refused(

@@ -27,7 +27,7 @@ from lt_plugins.runs.config import load_config
 from tests.tool_process import ROOT
 
 M = 7
-STAGES = {"ImageClassifier": "lcreg_r32_digits_stage1.py", "FrozenBackboneClassifier": "lcreg_r32_digits.py"}
+STAGES = {"ImageClassifier": "lcreg_r32_digits.py:stage1", "FrozenBackboneClassifier": "lcreg_r32_digits.py"}
 
 
 @pytest.fixture(scope="module")

@@ -75,7 +75,7 @@ def test_head_and_numbers() -> None:
 
 def test_image_of_another_size(tmp_path: Path) -> None:
     """It gets the size of those in the data set, as the mean of what falls together; one of that size stays."""
-    dataset = build_plain_dataset(load_config(str(ROOT / "configs/baselines/ce/ce_r32_digits.py")), "test")
+    dataset = build_plain_dataset(load_config(str(ROOT / "configs/ce/ce_r32_digits.py")), "test")
     assert dataset[0]["inputs"].shape == (3, 32, 32)
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     assert cv2.imwrite(str(tmp_path / "large.png"), image)

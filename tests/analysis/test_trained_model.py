@@ -18,7 +18,7 @@ from tests.tool_process import ROOT
 
 @pytest.fixture
 def cfg() -> Config:
-    cfg = load_config(str(ROOT / "configs/baselines/ce/ce_r32_digits.py"))
+    cfg = load_config(str(ROOT / "configs/ce/ce_r32_digits.py"))
     cfg.model.backbone.depth = 20
     return cfg
 
@@ -87,9 +87,7 @@ def test_data_of_other_classes_is_not_looked_at(cfg: Config, tmp_path: Path) -> 
     cfg.test_dataloader.dataset.classes = ["1", "0", *names[2:]]
     with pytest.raises(UserInputError, match=r"label 0 is '0' in .*epoch_1.pth and '1' in the test data set"):
         build_plain_dataset(cfg, "test", trained)
-    for hook in cfg.custom_hooks:
-        if hook["type"] == "PreflightHook":
-            hook.allow_renamed_classes = True
+    cfg.default_hooks.preflight.allow_renamed_classes = True
     assert len(build_plain_dataset(cfg, "test", trained)) == 500
 
 

@@ -19,9 +19,9 @@ from tests.tool_process import expect_errors, run_ranks, run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = [path for path in CONFIGS if Config.fromfile(path).get("num_processes")]
-PACO = str(ROOT / "configs/baselines/paco/paco_r50_imagenet-lt.py")
-CE = str(ROOT / "configs/baselines/ce/ce_r32_cifar100-lt100.py")
-MISLAS = str(ROOT / "configs/baselines/mislas/mislas_r32_cifar100-lt100.py")
+PACO = str(ROOT / "configs/paco/paco_r50_imagenet-lt.py")
+CE = str(ROOT / "configs/ce/ce_r32_cifar100-lt.py")
+MISLAS = str(ROOT / "configs/mislas/mislas_r32_cifar100-lt.py")
 
 
 def changed(path: str, **values: Any) -> Config:
@@ -57,7 +57,7 @@ def test_recipes_state_batch_and_processes_that_agree(path: Path) -> None:
         (CE, {"train_dataloader.batch_size": 64}, 2, True),
         (CE, {"auto_scale_lr": None, "train_dataloader.batch_size": 64}, 1, True),
         (CE, {"num_processes": None, "train_dataloader.batch_size": 64}, 1, True),
-        ("configs/baselines/ce/ce_r32_digits.py", {"train_dataloader.batch_size": 8}, 2, True),
+        ("configs/ce/ce_r32_digits.py", {"train_dataloader.batch_size": 8}, 2, True),
     ],
 )
 def test_what_is_a_recipe_s_batch(path: str, values: dict[str, Any], world_size: int, accepted: bool) -> None:
@@ -95,7 +95,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Digits as a recipe of two processes with 64 images each."""
     path = tmp_path_factory.mktemp("recipe") / "recipe.py"
     path.write_text(
-        f"""_base_ = {str(ROOT / "configs/baselines/ce/ce_r32_digits.py")!r}
+        f"""_base_ = {str(ROOT / "configs/ce/ce_r32_digits.py")!r}
 model = dict(backbone=dict(depth=20))
 train_dataloader = dict(dataset=dict(max_count=8, imbalance_factor=8))
 train_cfg = dict(max_epochs=1)
@@ -108,13 +108,13 @@ auto_scale_lr = dict(base_batch_size=128)
 
 
 def test_tools_stop_with_one_line_before_anything_is_trained(recipe: Path, tmp_path: Path) -> None:
-    earlier = "previous_stage.cfg_options.train_dataloader.batch_size=64"
+    later = "stage2.train_dataloader.batch_size=64"
     message = "64 (train_dataloader.batch_size) x 1 (processes) = 64 images a step"
     expect_errors(
         "train.py",
         {
             (recipe, "--work-dir", tmp_path / "a"): message,
-            (MISLAS, "--work-dir", tmp_path / "b", "--cfg-options", earlier): "_stage1.py is meant for 128",
+            (MISLAS, "--work-dir", tmp_path / "b", "--cfg-options", later): "is meant for 128",
         },
         tmp_path / "logs",
     )

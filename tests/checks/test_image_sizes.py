@@ -38,7 +38,7 @@ def folder(root: Path, steps: list[dict[str, Any]], *sizes: tuple[int, int]) -> 
 @pytest.mark.parametrize(
     ("name", "key"),
     [
-        ("datasets/cifar100-lt100", "train_pipeline"),
+        ("datasets/cifar100-lt", "train_pipeline"),
         ("pipelines/paco_cifar", "paco_train_pipeline"),
     ],
 )
@@ -53,8 +53,8 @@ def test_photographs_in_a_cifar_pipeline(name: str, key: str, size: tuple[int, i
 @pytest.mark.parametrize(
     ("name", "key", "size"),
     [
-        ("datasets/cifar100-lt100", "train_pipeline", SMALL),
-        ("datasets/cifar100-lt100", "test_pipeline", SMALL),
+        ("datasets/cifar100-lt", "train_pipeline", SMALL),
+        ("datasets/cifar100-lt", "test_pipeline", SMALL),
         ("pipelines/paco_cifar", "paco_train_pipeline", SMALL),
         ("datasets/imagenet-lt", "train_pipeline", (1200, 300)),
         ("datasets/imagenet-lt", "test_pipeline", (1200, 300)),
@@ -96,7 +96,7 @@ def test_images_of_different_sizes_without_resizing(tmp_path: Path) -> None:
 
 
 def test_test_images_much_larger_than_those_of_training(tmp_path: Path) -> None:
-    train = folder(tmp_path / "train", pipeline("datasets/cifar100-lt100"), SMALL, SMALL)
+    train = folder(tmp_path / "train", pipeline("datasets/cifar100-lt"), SMALL, SMALL)
     test = folder(tmp_path / "test", [LOAD, PACK], PHOTO, PHOTO)
     with pytest.raises(UserInputError, match="val data set reach the model at 120 x 90, those of training at 32 x 32"):
         check_image_sizes({"train": train, "val": test}, allow_small_crops=False)

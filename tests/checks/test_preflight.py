@@ -81,7 +81,7 @@ def test_stops_where_training_cannot_work(make_runner: MakeRunner, monkeypatch: 
 
 def test_needs_the_class_counts(make_runner: MakeRunner) -> None:
     with pytest.raises(UserInputError, match="ClassDistributionHook"):
-        make_runner(custom_hooks=[{"type": "PreflightHook"}]).train()
+        make_runner(default_hooks={"_delete_": True, "preflight": {"type": "PreflightHook"}}).train()
 
 
 # ------------------------------------------------------------------------------------------- data, model, checkpoint
@@ -93,7 +93,7 @@ SWAPPED = ["1", "0", *NAMES[2:]]
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> str:
     """Of a model for digits, with the class names of its data as mmengine writes them."""
-    cfg = load_config(str(ROOT / "configs/baselines/ce/ce_r32_digits.py"))
+    cfg = load_config(str(ROOT / "configs/ce/ce_r32_digits.py"))
     cfg.model.backbone.depth = 20
     meta = {"epoch": 1, "iter": 6, "dataset_meta": {"classes": tuple(NAMES)}}
     state_dict = {**build_model(cfg).state_dict(), "class_distribution.counts": torch.arange(10, 0, -1)}
@@ -105,7 +105,7 @@ def test_splits_whose_classes_have_other_names(make_runner: MakeRunner) -> None:
     message = "label 0 is '0' in the train data set and '1' in the val data set; give all data sets the same classes"
     with pytest.raises(UserInputError, match=message):
         make_runner(**{"val_dataloader.dataset.classes": SWAPPED}).train()
-    allowed = {"custom_hooks.2.allow_renamed_classes": True, "train_cfg.max_epochs": 1}
+    allowed = {"default_hooks.preflight.allow_renamed_classes": True, "train_cfg.max_epochs": 1}
     make_runner(**{"val_dataloader.dataset.classes": SWAPPED, **allowed}).train()
 
 
@@ -182,7 +182,7 @@ def test_photographs_stop_before_the_first_step(make_runner: MakeRunner, tmp_pat
     options = {"train_dataloader": loader, "val_cfg": None, "val_dataloader": None, "val_evaluator": None}
     with pytest.raises(UserInputError, match="RandomCrop shows 32 x 32 pixels of images of 120 x 90 in the train"):
         make_runner(**copy.deepcopy(options)).train()
-    make_runner(**options, **{"custom_hooks.2.allow_small_crops": True, "train_cfg.max_epochs": 1}).train()
+    make_runner(**options, **{"default_hooks.preflight.allow_small_crops": True, "train_cfg.max_epochs": 1}).train()
 
 
 def test_a_pipeline_that_fails_is_named(make_runner: MakeRunner) -> None:

@@ -30,7 +30,7 @@ CASES: dict[str, Any] = {
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in CASES.items() for value in values])
 def test_settings_that_train_nothing_are_refused(key: str, value: float) -> None:
-    cfg = load_config(str(ROOT / "configs/baselines/ce/ce_r32_digits.py"))
+    cfg = load_config(str(ROOT / "configs/ce/ce_r32_digits.py"))
     check_training_settings(cfg)
     cfg.merge_from_dict({key: value})
     with pytest.raises(UserInputError, match=rf"^{key}={value} "):

@@ -77,7 +77,8 @@ MOCO = (
     "flip 0.5",
 )
 CLASS_AWARE = {"type": "ClassAwareSampler", "samples_per_class": 4}
-FACTORS = (100, 50, 10)
+FACTORS = {100: "", 50: ":lt50", 10: ":lt10"}
+"""Imbalance factors and the variants of the configs that have them."""
 
 # Kaiming-normal by fan-in of 64, and uniform within 1 / 8.
 KAIMING, TORCH = (2 / 64) ** 0.5, 1 / 8 / 3**0.5
@@ -198,16 +199,16 @@ SBCL = also(
 )
 RELEASED_CLUSTERING = {"max_iters": 35, "balanced": False, "rounding": "down", "start": "random"}
 SBCL_VARIANTS = {
-    "sbcl": SBCL,
-    "sbcl-no-warmup": also(SBCL, hooks={"ReclusterHook": {"start": 0, "interval": 10, "clustering": {"min_size": 10}}}),
-    "sbcl-kmeans": also(
+    "": SBCL,
+    "no-warmup": also(SBCL, hooks={"ReclusterHook": {"start": 0, "interval": 10, "clustering": {"min_size": 10}}}),
+    "kmeans": also(
         SBCL,
         hooks={"ReclusterHook": {"start": 10, "interval": 10, "clustering": {"min_size": 10, "balanced": False}}},
     ),
-    "sbcl-fixed-temperature": also(
+    "fixed-temperature": also(
         SBCL, constants={"head.loss_module.class_temperature": 0.27182818}, hooks={"TemperatureHook": None}
     ),
-    "sbcl-released": also(
+    "released": also(
         SBCL,
         constants={"head.loss_module.base_temperature": 0.07},
         hooks={
@@ -317,18 +318,18 @@ def mislas(num_classes: int, head: float, tail: float, factor: float, decay: flo
 LARGE = {"processes": 8, "batch": 32, "views": KANG}
 FIXED = {"constants": {"norm_eval": True}}
 MISLAS = {
-    "r32_cifar10-lt100": (MIXUP_CIFAR, mislas(10, 0.3, 0, 0.5, 2e-4, **FIXED)),
-    "r32_cifar10-lt50": (MIXUP_CIFAR, mislas(10, 0.2, 0, 0.2, 2e-4, **FIXED)),
-    "r32_cifar10-lt10": (MIXUP_CIFAR, mislas(10, 0.1, 0, 0.2, 2e-4, **FIXED)),
-    "r32_cifar100-lt100": (MIXUP_CIFAR, mislas(100, 0.4, 0.1, 0.2, 2e-4)),
-    "r32_cifar100-lt50": (MIXUP_CIFAR, mislas(100, 0.3, 0, 0.1, 2e-4)),
-    "r32_cifar100-lt10": (MIXUP_CIFAR, mislas(100, 0.2, 0, 0.1, 2e-4)),
-    "r50_imagenet-lt": (MIXUP_LARGE, mislas(1000, 0.3, 0, 0.05, 5e-4, **LARGE)),
-    "r50_inat": (
+    "r32_cifar10-lt.py": (MIXUP_CIFAR, mislas(10, 0.3, 0, 0.5, 2e-4, **FIXED)),
+    "r32_cifar10-lt.py:lt50": (MIXUP_CIFAR, mislas(10, 0.2, 0, 0.2, 2e-4, **FIXED)),
+    "r32_cifar10-lt.py:lt10": (MIXUP_CIFAR, mislas(10, 0.1, 0, 0.2, 2e-4, **FIXED)),
+    "r32_cifar100-lt.py": (MIXUP_CIFAR, mislas(100, 0.4, 0.1, 0.2, 2e-4)),
+    "r32_cifar100-lt.py:lt50": (MIXUP_CIFAR, mislas(100, 0.3, 0, 0.1, 2e-4)),
+    "r32_cifar100-lt.py:lt10": (MIXUP_CIFAR, mislas(100, 0.2, 0, 0.1, 2e-4)),
+    "r50_imagenet-lt.py": (MIXUP_LARGE, mislas(1000, 0.3, 0, 0.05, 5e-4, **LARGE)),
+    "r50_inat.py": (
         also(MIXUP_LARGE, epochs=200, lr={0: 0.1, 100: 0.05}, weight_decay=1e-4),
         mislas(8142, 0.3, 0, 0.05, 1e-4, **LARGE),
     ),
-    "r152_places-lt": (
+    "r152_places-lt.py": (
         also(MIXUP_LARGE, epochs=90, lr={0: 0.1, 45: 0.05}),
         mislas(365, 0.4, 0.1, 0.05, 5e-4, **LARGE),
     ),
@@ -347,50 +348,58 @@ def lcreg(stages: tuple[Recipe, Recipe], num_latents: int, recon: float = 0.1, a
 
 
 RECIPES: dict[str, list[Recipe]] = {}
-"""Stages of each config, by its path below ``configs/`` without the ending."""
+"""Stages of each config, by its path below ``configs/`` and its variants."""
 
-for factor in FACTORS:
+
+def combined(spec: str, *variants: str) -> str:
+    """A config with further variants."""
+    file, _, names = spec.partition(":")
+    return ":".join(filter(None, (file, ",".join(filter(None, (names, *variants))))))
+
+
+for variant in FACTORS.values():
     for classes in (10, 100):
-        RECIPES[f"baselines/ce/ce_r32_cifar{classes}-lt{factor}"] = [CE_CIFAR]
-    data = f"r32_cifar100-lt{factor}"
-    RECIPES[f"baselines/paco/paco_{data}"] = [PACO]
-    RECIPES[f"lpa/paco_{data}"] = [lpa(PACO, 128, 10)]
-    RECIPES[f"baselines/scl/scl_{data}"] = [SCL, LDAM_LINEAR]
-    RECIPES[f"baselines/kcl/kcl_{data}"] = [KCL, LDAM_LINEAR]
+        RECIPES[f"ce/ce_r32_cifar{classes}-lt.py{variant}"] = [CE_CIFAR]
+    data = f"r32_cifar100-lt.py{variant}"
+    RECIPES[f"paco/paco_{data}"] = [PACO]
+    RECIPES[f"lpa/lpa_{data}"] = [lpa(PACO, 128, 10)]
+    RECIPES[f"scl/scl_{data}"] = [SCL, LDAM_LINEAR]
+    RECIPES[f"kcl/kcl_{data}"] = [KCL, LDAM_LINEAR]
     for name, recipe in SBCL_VARIANTS.items():
-        RECIPES[f"sbcl/{name}_{data}"] = [recipe, LDAM_LINEAR]
-for data, decay in (("r50_imagenet-lt", 5e-4), ("r50_inat", 1e-4)):
+        RECIPES[combined(f"sbcl/sbcl_{data}", name)] = [recipe, LDAM_LINEAR]
+for data, decay in (("r50_imagenet-lt.py", 5e-4), ("r50_inat.py", 1e-4)):
     views = KANG if "imagenet" in data else (CROP,)
-    RECIPES[f"baselines/ce/ce_{data}"] = [also(CE_LARGE, weight_decay=decay, views=views)]
+    RECIPES[f"ce/ce_{data}"] = [also(CE_LARGE, weight_decay=decay, views=views)]
     linear = also(TSC_LINEAR, views=views)
-    RECIPES[f"baselines/scl/scl_{data}"] = [SCL_LARGE, linear]
-    RECIPES[f"baselines/kcl/kcl_{data}"] = [KCL_LARGE, linear]
+    RECIPES[f"scl/scl_{data}"] = [SCL_LARGE, linear]
+    RECIPES[f"kcl/kcl_{data}"] = [KCL_LARGE, linear]
     RECIPES[f"sbcl/sbcl_{data}"] = [SBCL_LARGE, SBCL_LINEAR]
 for data, (first, second) in MISLAS.items():
-    RECIPES[f"baselines/mislas/mislas_{data}"] = [first, second]
-    RECIPES[f"baselines/mislas/mislas_{data}_stage1"] = [first]
+    RECIPES[f"mislas/mislas_{data}"] = [first, second]
+    RECIPES[combined(f"mislas/mislas_{data}", "stage1")] = [first]
     # The paper does not give the number on Places-LT.
     latents = {"cifar10": 40, "cifar100": 50, "imagenet": 100, "inat": 200, "places": 100}
-    RECIPES[f"lcreg/lcreg_{data}"] = lcreg((first, second), latents[data.split("_")[1].split("-")[0]])
+    dataset = data.partition(".")[0].split("_")[1].split("-")[0]
+    RECIPES[f"lcreg/lcreg_{data}"] = lcreg((first, second), latents[dataset])
 for data, numbers in {
-    "r32_cifar10-lt100": (20, 30, 50, 60),
-    "r32_cifar100-lt100": (20, 30, 40, 60),
-    "r50_imagenet-lt": (20, 60, 200),
-    "r50_inat": (60, 100),
+    "r32_cifar10-lt.py": (20, 30, 50, 60),
+    "r32_cifar100-lt.py": (20, 30, 40, 60),
+    "r50_imagenet-lt.py": (20, 60, 200),
+    "r50_inat.py": (60, 100),
 }.items():
     for number in numbers:  # Table 3
-        RECIPES[f"lcreg/lcreg-m{number}_{data}"] = lcreg(MISLAS[data], number)
-for data, number in {"r32_cifar10-lt100": 40, "r32_cifar100-lt100": 50, "r50_inat": 100}.items():
+        RECIPES[f"lcreg/lcreg_{data}:m{number}"] = lcreg(MISLAS[data], number)
+for data, number in {"r32_cifar10-lt.py": 40, "r32_cifar100-lt.py": 50, "r50_inat.py": 100}.items():
     for name, recon, aug in (("latent", 0, 0), ("aug", 0, 0.1), ("recon", 0.1, 0)):  # Table 4
-        RECIPES[f"lcreg/lcreg-{name}_{data}"] = lcreg(MISLAS[data], number, recon, aug)
+        RECIPES[f"lcreg/lcreg_{data}:{name}"] = lcreg(MISLAS[data], number, recon, aug)
 RECIPES |= {
-    "baselines/ce/ce_x50_imagenet-lt": [CE_LARGE],
-    "baselines/paco/paco_r50_imagenet-lt": [PACO_LARGE],
-    "baselines/paco/paco_x50_imagenet-lt": [PACO_X50],
-    "baselines/paco/paco_r50_inat": [PACO_INAT],
-    "baselines/paco/paco_r152_places-lt": [PACO_PLACES],
-    "baselines/paco/gpaco_r50_imagenet-lt": [GPACO],
-    "baselines/paco/gpaco_x50_imagenet-lt": [
+    "ce/ce_x50_imagenet-lt.py": [CE_LARGE],
+    "paco/paco_r50_imagenet-lt.py": [PACO_LARGE],
+    "paco/paco_x50_imagenet-lt.py": [PACO_X50],
+    "paco/paco_r50_inat.py": [PACO_INAT],
+    "paco/paco_r152_places-lt.py": [PACO_PLACES],
+    "paco/gpaco_r50_imagenet-lt.py": [GPACO],
+    "paco/gpaco_x50_imagenet-lt.py": [
         also(
             GPACO,
             lr={10: 0.06, 205: 0.03},
@@ -398,10 +407,10 @@ RECIPES |= {
             constants={"head.loss_module.alpha": 0.05},
         )
     ],
-    "baselines/paco/gpaco_r50_inat": [
+    "paco/gpaco_r50_inat.py": [
         also(GPACO, weight_decay=1e-4, views=(RANDCLS, SIM), constants={"head.loss_module.alpha": 0.05})
     ],
-    "lpa/paco_x50_imagenet-lt": [lpa(PACO_X50, 512, 20)],
-    "lpa/paco_r50_inat": [lpa(PACO_INAT, 512, 20)],
-    "sbcl/sbcl-released_r50_imagenet-lt": [SBCL_LARGE_RELEASED, SBCL_LINEAR],
+    "lpa/lpa_x50_imagenet-lt.py": [lpa(PACO_X50, 512, 20)],
+    "lpa/paco_r50_inat.py": [lpa(PACO_INAT, 512, 20)],
+    "sbcl/sbcl_r50_imagenet-lt.py:released": [SBCL_LARGE_RELEASED, SBCL_LINEAR],
 }

@@ -1,8 +1,8 @@
-"""Every config takes a training step, is tested on a miniature of its data, and is what its name says."""
+"""Every config takes a training step in each of its stages, is tested on a miniature of its data, and is what its name
+says; every variant of it is a config too."""
 
 from __future__ import annotations
 
-import copy
 import functools
 import math
 import re
@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from mmengine.config import Config
 from mmengine.runner import Runner
-from mmpretrain.registry import MODELS
 
-from lt_plugins.checks.config_check import check_config
-from lt_plugins.runs.stages import check_stages, find_stages
+from lt_plugins.runs.config import load_stages, read_config, read_stages
 from tests.miniatures import config_nodes, miniature_cfg
 from tools.dev import readme_tables
 
@@ -32,23 +31,34 @@ DATASETS = {
     "tiny-imagenet": ("tiny-imagenet", 200),
     "digits": (None, 10),
 }
-STEPPED: dict[str, Path] = {}
-"""Configs that have taken their step, by what they say apart from the imbalance factor, which a miniature replaces."""
-NAME = re.compile(
-    r"(?P<method>[a-z0-9-]+)_(?P<backbone>[rx]\d+)_(?P<dataset>[a-z0-9-]+?)(-lt(?P<factor>\d*))?"
-    r"(_(?P<layout>folder|256))?(_(?P<epochs>\d+)e)?(_(?P<stage>stage1|crt))?"
-)
+NAME = re.compile(r"(?P<method>[a-z0-9]+)_(?P<backbone>[rx]\d+)_(?P<dataset>[a-z0-9-]+?)(-lt)?")
+FACTOR = re.compile(r"lt(\d+)")
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT / "configs"))
+
+
+def specs() -> list[str]:
+    """Each variant of each config, and the combinations that a metafile names."""
+    single = {f"{name_of(path)}:{variant}" for path in CONFIGS for variant in read_config(path).get("variants", {})}
+    named = {
+        model["Config"].removeprefix("configs/")
+        for path in CONFIGS
+        for model in yaml.safe_load(path.with_name("metafile.yml").read_text())["Models"]
+    }
+    return sorted(single | named | set(map(name_of, CONFIGS)))
 
 
 @functools.cache
-def read(path: Path) -> Config:
-    """A config, not to be changed."""
-    return Config.fromfile(path)
+def stages_of(path: Path) -> list[Config]:
+    """The stages of a config, not to be changed."""
+    return read_stages(str(path))
 
 
-def _tiny_cfg(path: Path, root: Path, work_dir: Path) -> Config:
+def _tiny_cfg(path: Path, stage: int, root: Path, work_dir: Path) -> Config:
     """The config with one step of four miniature images, at a size that a CPU can take, and without downloads."""
-    cfg = miniature_cfg(path, root)
+    cfg = miniature_cfg(path, root, stage)
     for node in config_nodes([cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]):
         for key in ("scale", "crop_size"):
             if node.get(key) in (224, 256):
@@ -60,41 +70,21 @@ def _tiny_cfg(path: Path, root: Path, work_dir: Path) -> Config:
     train.sampler.pop("full_length", None)  # an epoch is one step
     if cfg.model.backbone.get("init_cfg"):
         cfg.model.backbone.init_cfg = None
-    shrink(cfg.model.head)
+    for key in ("num_attributes", "num_latents"):
+        if key in cfg.model.head:
+            cfg.model.head[key] = 8
     for hook in cfg.custom_hooks:
         if hook["type"] == "ReclusterHook":
             hook.update(start=0, num_workers=0)
     if cfg.model.get("queue_size"):
         cfg.model.queue_size = 16
-    if cfg.get("previous_stage"):
-        cfg.load_from = _previous_weights(path, work_dir)
     cfg.train_cfg.update(max_epochs=1, val_interval=1)
     cfg.default_hooks.checkpoint.update(interval=-1, save_last=False)
     cfg.default_hooks.checkpoint.pop("save_best", None)
     cfg.default_hooks.logger.interval = 1
-    cfg.work_dir, cfg.experiment_name = str(work_dir), str(path.relative_to(ROOT).with_suffix(""))
+    cfg.work_dir, cfg.experiment_name = str(work_dir), f"{name_of(path)} {stage}"
     cfg.log_level = "ERROR"
     return cfg
-
-
-def shrink(head: dict) -> None:
-    """Give a head small tables, the same in both stages of a method."""
-    for key in ("num_attributes", "num_latents"):
-        if key in head:
-            head[key] = 8
-
-
-def _previous_weights(path: Path, work_dir: Path) -> str:
-    """Weights of the stage that this one starts from, as they are before training."""
-    cfg = Config.fromfile(path)
-    cfg.work_dir = str(work_dir)
-    stages = find_stages(cfg)
-    check_stages(stages)
-    model = stages[-2].cfg.model
-    shrink(model.head)
-    file = work_dir / "previous.pth"
-    torch.save({"state_dict": MODELS.build(model).state_dict()}, file)
-    return str(file)
 
 
 @pytest.fixture(scope="module")
@@ -102,18 +92,39 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("miniatures")
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
+@pytest.mark.parametrize("spec", specs())
+def test_resolves(spec: str) -> None:
+    """What its name combines is a config of a run, in all its stages."""
+    stages = load_stages(str(ROOT / "configs" / spec), needs=["train", "val", "test"])
+    file, _, names = spec.partition(":")
+    plain = stages_of(ROOT / "configs" / file)
+    if "stage1" in names.split(","):
+        assert len(stages) == 1 < len(plain)
+    if names:
+        assert [stage.to_dict() for stage in stages] != [stage.to_dict() for stage in plain], "it changes something"
+    for variant in filter(None, names.split(",")):
+        if factor := FACTOR.fullmatch(variant):
+            assert all(stage.train_dataloader.dataset.imbalance_factor == int(factor[1]) for stage in stages)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name_of)
 def test_one_step_and_test(path: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_config(read(path), needs=["train", "val", "test"])
-    cfg = copy.deepcopy(read(path)).to_dict()
-    cfg.pop("previous_stage", None)
-    shrink(cfg["model"]["head"])
-    for node in config_nodes(cfg):
-        node.pop("imbalance_factor", None)
-    if STEPPED.setdefault(repr(cfg), path) != path:
-        return  # on miniature data it is the same config as another one
+    """Each stage from the weights of the one before."""
     monkeypatch.setattr(Config, "pretty_text", "")  # the runner formats it several times, for seconds if it is long
-    runner = Runner.from_cfg(_tiny_cfg(path, data, tmp_path))
+    previous = None
+    for number in range(len(stages_of(path))):
+        work_dir = tmp_path / f"stage{number + 1}"
+        cfg = _tiny_cfg(path, number, data, work_dir)
+        if previous is not None:
+            cfg.load_from = str(tmp_path / "previous.pth")
+            torch.save({"state_dict": previous}, cfg.load_from)
+        runner = Runner.from_cfg(cfg)
+        check_one_step_and_test(runner, work_dir)
+        previous = runner.model.state_dict()
+
+
+def check_one_step_and_test(runner: Runner, work_dir: Path) -> None:
+    """Train for a step and test."""
     before = {
         name: parameter.detach().clone()
         for name, parameter in runner.model.head.named_parameters()
@@ -132,7 +143,7 @@ def test_one_step_and_test(path: Path, data: Path, tmp_path: Path, monkeypatch: 
     metrics = runner.test()
     for key in ("shot/accuracy_top1", "calibration/ece"):
         assert 0 <= metrics[key] <= 100
-    assert list(tmp_path.rglob("per_class.csv")), "testing writes the table of classes"
+    assert list(work_dir.rglob("per_class.csv")), "testing writes the table of classes"
 
 
 @pytest.mark.parametrize("folder", sorted({p.parent for p in CONFIGS if p.parent.name != "demo"}), ids=lambda p: p.name)
@@ -146,51 +157,33 @@ def test_tables_are_those_of_metafiles_and_results() -> None:
     readme_tables.main(["--check"])
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
+@pytest.mark.parametrize("path", CONFIGS, ids=name_of)
 def test_is_what_its_name_says(path: Path) -> None:
-    """``{method}_{backbone}_{dataset}[_{variation}].py``, see docs/architecture.md."""
+    """``{method}_{backbone}_{dataset}.py``, see docs/architecture.md."""
     name = NAME.fullmatch(path.stem)
     assert name, f"{path.name} does not follow the naming rule of docs/architecture.md"
-    cfg = read(path)
-    backbone = cfg.model.backbone
     kinds = {"CIFARResNet": "r", "ResNet": "r", "LastBlockResNet": "r", "ResNeXt": "x"}
-    assert name["backbone"] == f"{kinds[backbone.type]}{backbone.depth}"
-
     root, num_classes = DATASETS[name["dataset"]]
-    datasets = [node for node in config_nodes(cfg.train_dataloader) if "data_root" in node]
-    assert [Path(node["data_root"]).name for node in datasets] == ([root] if root else [])
-    assert cfg.model.head.num_classes == num_classes
-    factor = next(
-        (node["imbalance_factor"] for node in config_nodes(cfg.train_dataloader) if "imbalance_factor" in node), None
-    )
-    if name["dataset"] != "digits":
-        assert factor == (int(name["factor"]) if name["factor"] else None)
-    if name["layout"] == "folder":
-        assert datasets[0]["type"] == "FolderDataset"
-    previous = cfg.get("previous_stage")
-    if name["epochs"]:  # the name counts those of the first stage
-        first = read(path.parent / previous.config) if previous else cfg
-        assert first.train_cfg.max_epochs == int(name["epochs"])
-    if previous:
-        expected = path.stem.removesuffix("_crt")
-        if previous.get("cfg_options"):  # values of one first stage vary: lcreg-m20 stands on lcreg
-            expected = re.sub(r"-[a-z0-9]+", "", expected, count=1)
-        assert previous.config == f"./{expected}_stage1.py"
-        assert_same_images_and_model(cfg, read(path.parent / previous.config))
+    for cfg in stages_of(path):
+        backbone = cfg.model.backbone
+        assert name["backbone"] == f"{kinds[backbone.type]}{backbone.depth}"
+        datasets = [node for node in config_nodes(cfg.train_dataloader) if "data_root" in node]
+        assert [Path(node["data_root"]).name for node in datasets] == ([root] if root else [])
+        assert cfg.model.head.num_classes == cfg.data_preprocessor.num_classes == num_classes
+    assert_same_images_and_model(stages_of(path))
 
 
-def assert_same_images_and_model(cfg: Config, first: Config) -> None:
-    """Both stages of a method."""
+def assert_same_images_and_model(stages: list[Config]) -> None:
+    """All stages of a method."""
     keys = ("type", "data_root", "ann_file", "data_prefix", "split", "imbalance_factor", "max_count")
     images = [
         [
             {key: node.get(key) for key in keys}
-            for node in config_nodes(one.train_dataloader.dataset)
+            for node in config_nodes(cfg.train_dataloader.dataset)
             if "data_root" in node or "imbalance_factor" in node
         ]
-        for one in (cfg, first)
+        for cfg in stages
     ]
-    assert images[0] == images[1]
-    backbones = [{**one.model.backbone, "init_cfg": None} for one in (cfg, first)]  # only the first is initialised
-    assert backbones[0] == backbones[1]
-    assert cfg.model.head.num_classes == first.model.head.num_classes
+    assert all(one == images[0] for one in images)
+    backbones = [{**cfg.model.backbone, "init_cfg": None} for cfg in stages]  # only the first is initialised
+    assert all(one == backbones[0] for one in backbones)

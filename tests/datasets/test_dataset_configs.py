@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from lt_plugins.datasets.digits_dataset import DigitsDataset
 from lt_plugins.datasets.labels import get_class_counts, get_labels
 from lt_plugins.datasets.leaf_table import build_leaf_table
 from lt_plugins.datasets.profiles import class_profile
+from lt_plugins.runs.config import read_stages
+from lt_plugins.runs.own_data import find_data, use_data
 from tests.miniatures import miniature_cfg, write_image
 
 BASE = Path(__file__).resolve().parents[2] / "configs/_base_"
-CONFIGS = sorted(path for path in (BASE / "datasets").glob("*.py") if path.stem != "folder")  # has no set of its own
+CONFIGS = sorted((BASE / "datasets").glob("*.py"))
 NUM_CLASSES = {"cifar10": 10, "cifar100": 100, "digits": 10, "imagenet": 1000, "inat": 8142, "places": 365, "tiny": 200}
 SIZE = {"cifar10": 32, "cifar100": 32, "digits": 32, "imagenet": 224, "inat": 224, "places": 224, "tiny": 64}
 
@@ -58,23 +61,24 @@ def test_reads_its_miniature(path: Path, root: Path) -> None:
     assert cfg.test_evaluator == cfg.val_evaluator
 
 
-@pytest.mark.parametrize("name", ["places-lt_256", "cifar10-lt100_folder"])
+@pytest.mark.parametrize("name", ["places-lt.py:standard", "cifar10-lt.py:lt10"])
 def test_dumped_config_is_the_same(name: str, tmp_path: Path) -> None:
-    cfg = Config.fromfile(BASE / f"datasets/{name}.py")
+    (cfg,) = read_stages(str(BASE / "datasets" / name))
     cfg.dump(tmp_path / "dumped.py")  # what the runner writes into the work dir
     assert Config.fromfile(tmp_path / "dumped.py").to_dict() == cfg.to_dict()
 
 
-def test_names_say_the_imbalance_factor() -> None:
-    for path in BASE.glob("datasets/cifar*.py"):
-        assert f"-lt{Config.fromfile(path).train_dataloader.dataset.imbalance_factor}" in path.stem
+@pytest.mark.parametrize("name", ["cifar10-lt.py", "cifar100-lt.py"])
+def test_imbalance_factors(name: str) -> None:
+    for variant, factor in {"": 100, ":lt50": 50, ":lt10": 10}.items():
+        (cfg,) = read_stages(f"{BASE}/datasets/{name}{variant}")
+        assert cfg.train_dataloader.dataset.imbalance_factor == factor
 
 
 def test_pickles_and_folders_hold_the_same_pixels(root: Path) -> None:
-    tests = [
-        DATASETS.build(miniature_cfg(BASE / f"datasets/{name}.py", root).test_dataloader.dataset)
-        for name in ("cifar10-lt100", "cifar10-lt100_folder")
-    ]
+    cfgs = [miniature_cfg(BASE / "datasets/cifar10-lt.py", root) for _ in range(2)]
+    use_data(cfgs[1], find_data(str(root / "cifar10")))
+    tests = [DATASETS.build(cfg.test_dataloader.dataset) for cfg in cfgs]
     images = [
         {label: dataset[i]["inputs"] for i, label in enumerate(get_labels(dataset).tolist())} for dataset in tests
     ]
@@ -83,10 +87,10 @@ def test_pickles_and_folders_hold_the_same_pixels(root: Path) -> None:
 
 def test_places_has_both_layouts(root: Path) -> None:
     for name, train, test in (
-        ("places-lt", "train/", "val/"),
-        ("places-lt_256", "data_256/a/", "val_256/Places365_val_"),
+        ("places-lt.py", "train/", "val/"),
+        ("places-lt.py:standard", "data_256/a/", "val_256/Places365_val_"),
     ):
-        cfg = miniature_cfg(BASE / f"datasets/{name}.py", root)
+        cfg = miniature_cfg(BASE / "datasets" / name, root)
         for split, start in (("train", train), ("val", train), ("test", test)):
             info = DATASETS.build(cfg[f"{split}_dataloader"].dataset).get_data_info(0)
             assert Path(info["img_path"]).relative_to(root / "places").as_posix().startswith(start)
@@ -165,19 +169,17 @@ def test_cifar_policy_is_the_published_one() -> None:
             assert magnitude == pytest.approx(expected, abs=1.01 if operation == "Solarize" else 1e-3)
 
 
-def test_own_folder_as_documented(root: Path, tmp_path: Path) -> None:
-    text = (BASE.parents[1] / "docs/data.md").read_text().split("```python\n")[1].split("```")[0]
-    assert len(text.strip().splitlines()) <= 10
-    path = tmp_path / "configs/birds.py"
-    path.parent.mkdir()
-    path.write_text(text)
-    (path.parent / "_base_").symlink_to(BASE)
+def test_own_folder_as_documented(tmp_path: Path) -> None:
+    command = re.search(
+        r"python tools/train.py (\S+) --data data/birds\n", (BASE.parents[1] / "docs/data.md").read_text()
+    )
+    assert command, "docs/data.md shows how to train on own images"
     for split in ("train", "val"):
         for i in range(12):
-            write_image(root / "birds" / split / f"class_{i:02d}" / "image.webp", seed=i)
-    cfg = miniature_cfg(path, root)
-    assert cfg.model.head.num_classes == cfg.data_preprocessor.num_classes == 12
-    for split in ("train", "val", "test"):
-        dataset = DATASETS.build(cfg[f"{split}_dataloader"].dataset)
-        assert get_labels(dataset).tolist() == list(range(12))
+            write_image(tmp_path / split / f"class_{i:02d}" / "image.webp", seed=i)
+    for cfg in read_stages(str(BASE.parents[1] / command[1]), data=str(tmp_path)):
+        assert cfg.model.head.num_classes == cfg.data_preprocessor.num_classes == 12
+        for split in ("train", "val", "test"):
+            dataset = DATASETS.build(cfg[f"{split}_dataloader"].dataset)
+            assert get_labels(dataset).tolist() == list(range(12))
         assert dataset[11]["inputs"].shape == (3, 224, 224)

@@ -118,7 +118,7 @@ def test_backbone_of_another_depth(classifiers: dict[int, Path]) -> None:
 
 def test_no_backbone_by_accident(devkit: Path, tmp_path: Path) -> None:
     cfg = small_cfg("configs/detection/faster-rcnn_r18-c4_200i_voc07-part.py", devkit, tmp_path)
-    cfg.custom_hooks[1].checkpoint = None
+    cfg.custom_hooks[0].checkpoint = None
     with pytest.raises(UserInputError, match=r"nothing initialises the backbone: .*--backbone CKPT.*--backbone random"):
         Runner.from_cfg(cfg).train()
 

@@ -28,7 +28,7 @@ def config(devkit: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     cfg.default_hooks.checkpoint.update(interval=2, save_last=True)
     cfg.param_scheduler = None
     cfg.log_level = "INFO"
-    cfg.custom_hooks[1].checkpoint = None
+    cfg.custom_hooks[0].checkpoint = None
     for key in ("work_dir", "experiment_name"):
         cfg.pop(key)
     cfg.dump(folder / "small.py")

@@ -72,7 +72,7 @@ def write_classifier(path: Path, depth: int, seed: int = 0) -> Path:
 
 def build_classifier(depth: int) -> Any:
     """The classifier of the cross-entropy configs, with few classes."""
-    cfg = Config.fromfile("configs/baselines/ce/ce_r50_imagenet-lt.py")
+    cfg = Config.fromfile("configs/ce/ce_r50_imagenet-lt.py")
     cfg.model.backbone.depth = depth
     cfg.model.head.update(num_classes=5, in_channels=512 if depth < 50 else 2048)
     init_default_scope("mmpretrain")

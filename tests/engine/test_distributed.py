@@ -43,11 +43,10 @@ def write_config(base: str, folder: Path, world_size: int) -> Path:
         cfg.model.head.aug_loss = {"source": "assigned"}
     cfg.train_cfg.max_epochs = 1
     cfg.merge_from_dict(dict.fromkeys(["val_cfg", "val_dataloader", "val_evaluator"]))
-    hooks = {hook["type"]: hook for hook in cfg.custom_hooks}
-    hooks["SyncBatchNormHook"]["enabled"] = True
-    hooks["PreflightHook"]["allow_empty_classes"] = True
+    cfg.default_hooks.sync_batch_norm.enabled = True
+    cfg.default_hooks.preflight.allow_empty_classes = True
     if cfg.model.head.loss.type == "SBCLLoss":
-        hooks["ReclusterHook"].update(start=0, num_workers=0, clustering={"min_size": 4})
+        cfg.custom_hooks[0].update(start=0, num_workers=0, clustering={"min_size": 4})
     cfg.custom_hooks.append({"type": "Float64Hook"})
     cfg.custom_imports.imports.append("tests.engine.float64_run")
     path = folder / f"{world_size}.py"
@@ -95,10 +94,10 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     "base",
     [
-        "baselines/ce/ce_r32_digits.py",
-        "baselines/isda/isda_r32_digits.py",
-        "lcreg/lcreg_r32_digits_stage1.py",
-        "sbcl/sbcl_r32_digits_stage1.py",
+        "ce/ce_r32_digits.py",
+        "isda/isda_r32_digits.py",
+        "lcreg/lcreg_r32_digits.py:stage1",
+        "sbcl/sbcl_r32_digits.py:stage1",
     ],
 )
 def test_by_rank(base: str, tmp_path: Path) -> None:
@@ -119,7 +118,7 @@ def launch(script: str, *arguments: str | Path) -> subprocess.CompletedProcess[s
 
 
 def test_paco_by_dist_train(tmp_path: Path) -> None:
-    base = "baselines/paco/paco_r32_digits.py"
+    base = "paco/paco_r32_digits.py"
     one, two = tmp_path / "one", tmp_path / "two words"
     single = run_tool("train.py", write_config(base, tmp_path, 1), "--work-dir", one, logs=tmp_path)
     assert single.exit_code == 0, single.output
@@ -130,10 +129,10 @@ def test_paco_by_dist_train(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("failing", ["every rank", "the second rank"])
 def test_failure_is_said_once(failing: str, tmp_path: Path) -> None:
-    config = write_config("baselines/ce/ce_r32_digits.py", tmp_path, 2)
+    config = write_config("ce/ce_r32_digits.py", tmp_path, 2)
     options, line = ["model.head.num_classes=11"], "model.head.num_classes=11"
     if failing == "the second rank":
-        options, line = ["custom_hooks.5.fail_on_rank=1"], "rank 1 fails on purpose"
+        options, line = ["custom_hooks.0.fail_on_rank=1"], "rank 1 fails on purpose"
     arguments = ["--work-dir", str(tmp_path), "--cfg-options", *options]
     ranks = run_ranks("train.py", config, *arguments, logs=tmp_path / "logs", world_size=2, port=free_port())
     assert [rank.exit_code for rank in ranks] == [1, 1]

@@ -26,29 +26,29 @@ WORKERS = ["train_dataloader.num_workers=2"]
 NO_VALIDATION = ["val_cfg=None", "val_dataloader=None", "val_evaluator=None"]
 CASES = {
     # Random crops in workers: the classic failure. Validation lies between the second and the third.
-    "baselines/ce/ce_r32_digits.py": [*WORKERS, "train_cfg.val_interval=2"],
-    "baselines/paco/paco_r32_digits.py": [*NO_VALIDATION, "model.queue_size=96"],
+    "ce/ce_r32_digits.py": [*WORKERS, "train_cfg.val_interval=2"],
+    "paco/paco_r32_digits.py": [*NO_VALIDATION, "model.queue_size=96"],
     # Clusters before the first and the third epoch: the resumed run takes the table of the first from the checkpoint.
-    "lpa/paco_r32_digits.py": [
+    "lpa/lpa_r32_digits.py": [
         *NO_VALIDATION,
         "model.queue_size=96",
-        "custom_hooks.5.start=0",
-        "custom_hooks.5.interval=2",
+        "custom_hooks.0.start=0",
+        "custom_hooks.0.interval=2",
     ],
     # Four batches a step, which do not divide an epoch: gradients and keys would pend over its end.
-    "baselines/paco/paco_r32_digits.py accumulating": [
+    "paco/paco_r32_digits.py accumulating": [
         *NO_VALIDATION,
         "model.queue_size=96",
         "optim_wrapper.accumulative_counts=4",
     ],
     # Covariances of what images look like, and a strength that rises in each iteration.
-    "lcreg/lcreg_r32_digits_stage1.py": [*WORKERS, "train_cfg.val_interval=2", "model.head.aug_loss.source=assigned"],
+    "lcreg/lcreg_r32_digits.py:stage1": [*WORKERS, "train_cfg.val_interval=2", "model.head.aug_loss.source=assigned"],
     # Subclasses and temperatures of the first epoch serve in the second; new ones come before the third.
-    "sbcl/sbcl_r32_digits_stage1.py": [
+    "sbcl/sbcl_r32_digits.py:stage1": [
         *NO_VALIDATION,
-        "custom_hooks.5.start=0",
-        "custom_hooks.5.interval=2",
-        "custom_hooks.5.clustering.min_size=4",
+        "custom_hooks.0.start=0",
+        "custom_hooks.0.interval=2",
+        "custom_hooks.0.clustering.min_size=4",
     ],
 }
 

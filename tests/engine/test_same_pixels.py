@@ -20,6 +20,7 @@ from lt_plugins.checkpoints.backbone import read_backbone
 from lt_plugins.engine.features import gather_features
 from lt_plugins.models.backbones import CIFARResNet
 from lt_plugins.models.build import build_model
+from lt_plugins.runs.own_data import find_data, use_data
 from tests.miniatures import miniature_cfg
 from tests.tool_process import ROOT
 
@@ -33,10 +34,12 @@ class Trained(NamedTuple):
     bgr: np.ndarray
 
 
-@pytest.fixture(params=["ce_r32_cifar10-lt100", "ce_r32_cifar100-lt100_folder"])
+@pytest.fixture(params=["arrays", "files"])
 def trained(request: pytest.FixtureRequest, tmp_path: Path) -> Trained:
     """With arrays that the data set holds, and with image files."""
-    cfg = miniature_cfg(ROOT / f"configs/baselines/ce/{request.param}.py", tmp_path)
+    cfg = miniature_cfg(ROOT / "configs/ce/ce_r32_cifar100-lt.py", tmp_path)
+    if request.param == "files":
+        use_data(cfg, find_data(str(tmp_path / "cifar100")))
     torch.manual_seed(0)
     model: Any = build_model(cfg)
     torch.nn.init.normal_(model.head.fc.weight)

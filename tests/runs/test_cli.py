@@ -11,7 +11,7 @@ from lt_plugins.runs.cli import OverrideAction, ToolParser, add_config_arguments
 from lt_plugins.runs.config import load_config
 from tests.tool_process import ROOT
 
-CONFIG = str(ROOT / "configs/baselines/ce/ce_r32_digits.py")
+CONFIG = str(ROOT / "configs/ce/ce_r32_digits.py")
 
 
 def test_a_mistake_in_the_arguments_is_a_user_error() -> None:

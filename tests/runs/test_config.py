@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mmengine.config import Config
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.runs.config import MAX_FILES, load_config, read_config
+from lt_plugins.runs.config import MAX_FILES, load_config, load_stages, read_config, read_stages
 from tests.tool_process import ROOT
 
-CONFIG = str(ROOT / "configs/baselines/ce/ce_r32_digits.py")
+CONFIG = str(ROOT / "configs/ce/ce_r32_digits.py")
 
 # What is in the file -> what the line says.
 BROKEN = {
@@ -138,3 +140,221 @@ def test_overrides_that_do_not_fit() -> None:
     for overrides in ({"custom_hooks.17.start": 3}, {"log_level.a": 3}, {"custom_hooks.0": "x"}):
         with pytest.raises(UserInputError, match="does not fit"):
             load_config(CONFIG, overrides)
+
+
+# ------------------------------------------------------------------------------------------------ variants and stages
+
+MODEL = """
+model = dict(
+    type="ImageClassifier",
+    backbone=dict(type="CIFARResNet", depth=20, init_cfg=dict(type="Kaiming", layer="Conv2d")),
+    neck=dict(type="GlobalAveragePooling"),
+    head=dict(type="LinearClsHead", num_classes=10, in_channels=64, topk=(1,)),
+)
+optim_wrapper = dict(optimizer=dict(type="SGD", lr=0.1, momentum=0.9))
+param_scheduler = [dict(type="LinearLR", end=5), dict(type="MultiStepLR", milestones=[160, 180])]
+train_cfg = dict(by_epoch=True, max_epochs=200)
+train_dataloader = dict(
+    batch_size=8, dataset=dict(type="DigitsDataset", split="train"), sampler=dict(type="DefaultSampler", shuffle=True)
+)
+custom_hooks = [dict(type="DeferredReweightHook", start=160)]
+load_from = "start.pth"
+"""
+STAGES = """
+stage2 = dict(
+    model=dict(type="FrozenBackboneClassifier", head=dict(type="CosineClsHead", scale=30)),
+    optim_wrapper=dict(optimizer=dict(_delete_=True, type="Adam", lr=0.01)),
+    train_cfg=dict(max_epochs=10),
+    train_dataloader=dict(sampler=dict(_delete_=True, type="ClassAwareSampler")),
+    custom_hooks=[],
+)
+stage3 = dict(train_cfg=dict(max_epochs=3), load_from="other.pth")
+"""
+VARIANTS = """
+variants = dict(
+    wide=dict(model=dict(backbone=dict(depth=32)), stage2=dict(model=dict(head=dict(scale=10)))),
+    adam=dict(optim_wrapper=dict(optimizer=dict(_delete_=True, type="Adam", lr=0.5))),
+    crt=dict(stage2=dict(model=dict(head=dict(_delete_=True, type="LinearClsHead")))),
+)
+"""
+
+
+def staged(folder: Path, more: str = "") -> str:
+    """A config in three stages with variants."""
+    return str(write(folder, staged=MODEL + STAGES + VARIANTS + more))
+
+
+def test_a_stage_is_the_stage_before_with_its_own_values_over_it(tmp_path: Path) -> None:
+    first, second, third = read_stages(staged(tmp_path))
+    assert first.model.type == "ImageClassifier" and first.train_cfg.max_epochs == 200
+    assert second.model == {
+        "type": "FrozenBackboneClassifier",
+        "backbone": {"type": "CIFARResNet", "depth": 20, "init_cfg": None},
+        "head": {"type": "CosineClsHead", "scale": 30, "num_classes": 10, "in_channels": 64},
+    }
+    assert second.optim_wrapper.optimizer == {"type": "Adam", "lr": 0.01}
+    assert second.train_cfg == {"by_epoch": True, "max_epochs": 10}
+    assert second.train_dataloader == {
+        "batch_size": 8,
+        "dataset": {"type": "DigitsDataset", "split": "train"},
+        "sampler": {"type": "ClassAwareSampler"},
+    }
+    assert (second.custom_hooks, second.param_scheduler) == ([], first.param_scheduler)
+    assert third.model == second.model and third.train_cfg.max_epochs == 3
+    assert [stage.load_from for stage in (first, second, third)] == ["start.pth", None, "other.pth"]
+    for stage in (first, second, third):
+        assert not {"variants", "stage2", "stage3"} & {*stage.keys()}
+        assert "_delete_" not in stage.pretty_text
+        assert stage.filename == staged(tmp_path)
+
+
+def test_a_stage_shares_nothing_with_another(tmp_path: Path) -> None:
+    first, second, third = read_stages(staged(tmp_path))
+    third.param_scheduler[0].end = 7
+    second.model.backbone.depth = 44
+    assert (first.param_scheduler[0].end, second.param_scheduler[0].end) == (5, 5)
+    assert (first.model.backbone.depth, third.model.backbone.depth) == (20, 20)
+
+
+def test_variants_are_merged_in_order(tmp_path: Path) -> None:
+    path = staged(tmp_path)
+    first, second, _ = read_stages(f"{path}:wide")
+    assert (first.model.backbone.depth, second.model.backbone.depth, second.model.head.scale) == (32, 32, 10)
+    first, second, _ = read_stages(f"{path}:wide,adam")
+    assert first.optim_wrapper.optimizer == {"type": "Adam", "lr": 0.5} and first.model.backbone.depth == 32
+    assert second.optim_wrapper.optimizer == {"type": "Adam", "lr": 0.01}
+    heads = [read_stages(f"{path}:{names}")[1].model.head for names in ("wide,crt", "crt,wide")]
+    assert heads[0] == {"type": "LinearClsHead", "num_classes": 10, "in_channels": 64}
+    assert heads[1] == {**heads[0], "scale": 10}
+
+
+def test_variants_of_a_base_are_there_too(tmp_path: Path) -> None:
+    staged(tmp_path)
+    child = write(tmp_path, child="_base_ = './staged.py'\nvariants = dict(wide=dict(train_cfg=dict(max_epochs=5)))\n")
+    first, *_ = read_stages(f"{child}:wide,adam")
+    assert (first.model.backbone.depth, first.train_cfg.max_epochs) == (32, 5)
+    assert first.optim_wrapper.optimizer.type == "Adam"
+
+
+def test_the_first_stages_alone(tmp_path: Path) -> None:
+    path = staged(tmp_path)
+    assert len(read_stages(f"{path}:stage2,wide")) == 2
+    [first] = read_stages(f"{path}:wide,stage1")
+    assert first.model.backbone.depth == 32
+    with pytest.raises(UserInputError, match=r"stage 4 is asked for, but .* has 3 stages"):
+        read_stages(f"{path}:stage4")
+    with pytest.raises(UserInputError, match=r"stage 2 is asked for, but .* has one stage"):
+        load_config(CONFIG, stage=2)
+    assert load_config(CONFIG, stage=1).model.type == "ImageClassifier"
+
+
+REACH: dict[str, tuple[dict[str, Any], str, list[Any]]] = {
+    "the data reach all": (
+        {"train_dataloader.dataset.split": "test"},
+        "train_dataloader.dataset.split",
+        ["test", "test", "test"],
+    ),
+    "a stage alone, and those after it": ({"stage2.randomness.seed": 3}, "randomness.seed", [None, 3, 3]),
+    "what a stage says itself stays": ({"train_cfg.max_epochs": 4}, "train_cfg.max_epochs", [4, 10, 3]),
+    "what a stage says can be overridden": ({"stage3.train_cfg.max_epochs": 4}, "train_cfg.max_epochs", [200, 10, 4]),
+    "nested": ({"stage2": {"train_cfg": {"max_epochs": 4}}}, "train_cfg.max_epochs", [200, 4, 3]),
+    "into a list": (
+        {"custom_hooks.0.start": 4},
+        "custom_hooks",
+        [[{"type": "DeferredReweightHook", "start": 4}], [], []],
+    ),
+    "into a list of the stage before": ({"stage2.param_scheduler.0.end": 9}, "param_scheduler.0.end", [5, 9, 9]),
+    "the backbone goes on": ({"model.backbone.depth": 44}, "model.backbone.depth", [44, 44, 44]),
+    "the classes go on": ({"model.head.num_classes": 4}, "model.head.num_classes", [4, 4, 4]),
+    "weights do not": ({"load_from": "x.pth"}, "load_from", ["x.pth", None, "other.pth"]),
+}
+
+
+def value(cfg: Config, key: str) -> Any:
+    """The value of a dotted key; None if there is none."""
+    node: Any = cfg._cfg_dict
+    for part in key.split("."):
+        node = node[int(part)] if part.isdigit() else (node or {}).get(part)
+    return node
+
+
+@pytest.mark.parametrize("name", REACH)
+def test_what_an_override_reaches(name: str, tmp_path: Path) -> None:
+    overrides, key, expected = REACH[name]
+    assert [value(stage, key) for stage in read_stages(staged(tmp_path), overrides)] == expected
+
+
+WRONG = {
+    "no such variant": (":wode", "", {}, r"config .*staged.py has no variant 'wode'; did you mean 'wide'\?"),
+    "far from any": (":x", "", {}, "has no variant 'x'; it has adam, crt, wide"),
+    "variants that are none": (":wide", "variants = 3", {}, "has variants=3, expected variants = dict"),
+    "a reserved name": ("", "variants['short2'] = dict()", {}, "a variant called 'short2'; use letters"),
+    "a variant with an unknown key": (
+        ":a",
+        "variants['a'] = dict(modle=1)",
+        {},
+        "variant a of .*'modle'; did you mean",
+    ),
+    "a variant that does not fit": (":a", "variants['a'] = dict(load_from=dict(x=1))", {}, "variant a does not fit"),
+    "a stage that is none": ("", "stage2 = 3", {}, "has stage2=3, expected stage2 = dict"),
+    "a gap": ("", "del stage2", {}, "has stage3 without stage2; name it stage2"),
+    "the file is stage 1": ("", "stage1 = dict()", {}, "has stage1 without stage2; the file itself is stage 1"),
+    "a stage within a stage": ("", "stage2['stage3'] = dict()", {}, "has stage3 inside of stage2; move it beside it"),
+    "variants within a stage": ("", "stage2['variants'] = dict()", {}, "has variants inside of stage2"),
+    "a stage that does not fit": ("", "stage2['load_from'] = dict(a=1)", {}, "stage2 does not fit .*load_from"),
+    "an unknown key of a stage": (
+        "",
+        "",
+        {"stage2.trian_cfg.x": 1},
+        "--cfg-options stage2.trian_cfg.x: .*did you mean",
+    ),
+    "a nested unknown key": ("", "", {"stage2": {"trian_cfg": 1}}, "--cfg-options stage2: .*'trian_cfg'; did you mean"),
+    "no such stage": ("", "", {"stage4.train_cfg.max_epochs": 1}, "has no 'stage4'"),
+    "an override that does not fit": ("", "", {"custom_hooks.7.start": 1}, "--cfg-options .* does not fit"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_mistakes_in_variants_and_stages(name: str, tmp_path: Path) -> None:
+    variants, more, overrides, message = WRONG[name]
+    with pytest.raises(UserInputError, match=message) as caught:
+        read_stages(staged(tmp_path, more) + variants, overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_stage_is_checked(tmp_path: Path) -> None:
+    path = write(tmp_path, c=f"_base_ = {CONFIG!r}\nstage2 = dict(train_cfg=dict(max_epochs=-1))")
+    with pytest.raises(UserInputError, match=r"stage 2 of .*c.py: train_cfg.max_epochs=-1 in the config must be"):
+        load_config(str(path), stage=1)
+    path.write_text(f"_base_ = {CONFIG!r}\nstage2 = dict(optim_wrapper=None)")
+    assert len(load_stages(f"{path}:stage1", needs=["train"])) == 1
+    with pytest.raises(UserInputError, match=r"stage 2 of .* has no optim_wrapper"):
+        load_stages(str(path), needs=["train"])
+
+
+def test_hooks_follow_the_length_of_their_own_stage(tmp_path: Path) -> None:
+    text = """
+custom_hooks = [dict(type="ReclusterHook", start=6, interval=5)]
+stage2 = dict(train_cfg=dict(max_epochs=20), custom_hooks=[dict(type="DeferredReweightHook", start=10)])
+stage3 = dict(custom_hooks=[dict(type="DeferredReweightHook", start=10)], param_scheduler=[])
+"""
+    path = str(write(tmp_path, c=f"_base_ = {CONFIG!r}{text}"))
+    for overrides, starts in {
+        (): (6, 10, 10),
+        (("train_cfg.max_epochs", 60),): (12, 10, 10),
+        (("stage2.train_cfg.max_epochs", 40),): (6, 20, 20),
+        (("stage2.train_cfg.max_epochs", 40), ("stage2.custom_hooks.0.start", 3)): (6, 3, 20),
+        (("train_cfg.max_epochs", 60), ("custom_hooks.0.start", 3)): (3, 10, 10),
+    }.items():
+        stages = load_stages(path, dict(overrides))
+        assert tuple(stage.custom_hooks[0].start for stage in stages) == starts, overrides
+    stages = load_stages(path, {"param_scheduler.0.end": 4})
+    assert [stage.get("written_schedule") for stage in stages] == [{"is_given": True}, {"is_given": True}, None]
+
+
+def test_a_config_of_old_is_answered_with_its_new_spelling() -> None:
+    with pytest.raises(UserInputError) as caught:
+        load_config(str(ROOT / "configs/baselines/ce/ce_r32_cifar10-lt50.py"))
+    assert str(caught.value).endswith(
+        "has moved: it is " + str(ROOT / "configs/ce/ce_r32_cifar10-lt.py:lt50") + " now."
+    )

@@ -36,7 +36,7 @@ SMALL = {
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[QuietRunner, str]:
     """A short run and what it printed."""
-    cfg = load_config(str(ROOT / "configs/baselines/ce/ce_r32_digits.py"), SMALL)
+    cfg = load_config(str(ROOT / "configs/ce/ce_r32_digits.py"), SMALL)
     cfg.work_dir = str(tmp_path_factory.mktemp("run"))
     prepare_launch(cfg, "none")
     calls = []
@@ -171,3 +171,17 @@ def test_a_closed_console_does_not_stop_a_run(logger: MMLogger, monkeypatch: pyt
     [handler] = [handler for handler in logger.handlers if isinstance(handler, ConsoleHandler)]
     assert handler.level > logging.CRITICAL
     logger.error("only into the file")
+
+
+def test_default_hooks_can_be_left_out(tmp_path: Path) -> None:
+    """mmengine's own, and those of the configs here."""
+    left_out = {"default_hooks.sampler_seed": None, "default_hooks.preflight": None}
+    cfg = load_config(str(ROOT / "configs/ce/ce_r32_digits.py"), SMALL | left_out | {"train_cfg.max_epochs": 1})
+    cfg.work_dir = str(tmp_path)
+    prepare_launch(cfg, "none")
+    runner = QuietRunner.from_cfg(cfg)
+    kinds = {type(hook).__name__ for hook in runner.hooks}
+    assert not kinds & {"DistSamplerSeedHook", "PreflightHook"}
+    assert {"RuntimeInfoHook", "EpochSeedHook", "ClassDistributionHook"} <= kinds
+    runner.train()
+    assert runner.epoch == 1

@@ -13,7 +13,7 @@ from tests.tool_process import ROOT, run_tool
 
 def test_a_second_training_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    arguments: list[str | Path] = [ROOT / "configs/baselines/ce/ce_r32_digits.py", "--work-dir", folder]
+    arguments: list[str | Path] = [ROOT / "configs/ce/ce_r32_digits.py", "--work-dir", folder]
     with lock_run(folder):
         done = run_tool("train.py", *arguments, logs=tmp_path)
     assert done.exit_code == 1

@@ -14,11 +14,11 @@ from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.runs.config import load_config, read_config
-from lt_plugins.runs.schedule import fit_schedule, follow_overrides, training_length
+from lt_plugins.runs.config import load_config, load_stages, read_config
+from lt_plugins.runs.schedule import fit_schedule, follow_overrides, is_short, shorten_training, training_length
 from tests.tool_process import ROOT
 
-CE = "configs/baselines/ce/ce_r32_digits.py"
+CE = "configs/ce/ce_r32_digits.py"
 
 
 class Logger:
@@ -118,10 +118,10 @@ def test_written_schedules_are_as_long_as_their_training(path: Path) -> None:
 # Epochs (or steps) at which the rate falls, of 200 epochs with drops at 160 and 180 and a warm-up over 5.
 @pytest.mark.parametrize(("epochs", "drops"), [(100, [560, 630]), (4, [22, 25]), (1, [6]), (400, [2240, 2520])])
 def test_drops_come_in_proportion(epochs: int, drops: list[int]) -> None:
-    runner = fitted(load("configs/_base_/schedules/mixup_cifar_200e.py", {"train_cfg.max_epochs": epochs}))
+    runner = fitted(load("configs/_base_/schedules/cifar_200e.py", {"train_cfg.max_epochs": epochs}))
     found = rates(runner)
     assert [k for k in range(1, len(found)) if found[k] < 0.99 * found[k - 1]] == drops
-    assert found[-1] == pytest.approx(0.01)
+    assert found[-1] == pytest.approx(1e-4)
     assert f"written for 200 epochs and scaled to {epochs}" in runner.logger.lines[0]
     assert "scale_schedule=False" in runner.logger.lines[0]
 
@@ -179,25 +179,25 @@ def test_iterations_too(tmp_path: Path) -> None:
 
 def test_hooks_start_in_proportion() -> None:
     """PaCo with LPA clusters from the sixth of 30 epochs on."""
-    lpa = "configs/lpa/paco_r32_digits.py"
+    lpa = "configs/lpa/lpa_r32_digits.py"
     for epochs, start in ((30, 5), (60, 10), (12, 2), (2, 1), (1, 1)):
         cfg = load(lpa, {"train_cfg.max_epochs": epochs})
-        assert cfg.custom_hooks[5].start == start
-        assert cfg.custom_hooks[5].interval == 5
+        assert cfg.custom_hooks[0].start == start
+        assert cfg.custom_hooks[0].interval == 5
     runner = fitted(load(lpa, {"train_cfg.max_epochs": 12}))
-    assert "custom_hooks.5.start 5 -> 2" in runner.logger.lines[0]
+    assert "custom_hooks.0.start 5 -> 2" in runner.logger.lines[0]
     runner = fitted(load(lpa, {"train_cfg.max_epochs": 1}))
-    assert "custom_hooks.5.start never comes" in runner.logger.lines[0]
+    assert "custom_hooks.0.start never comes" in runner.logger.lines[0]
 
 
 @pytest.mark.parametrize(
     "overrides",
-    [{"custom_hooks.5.start": 3}, {"custom_hooks": {"5": {"start": 3}}}],
+    [{"custom_hooks.0.start": 3}, {"custom_hooks": {"0": {"start": 3}}}],
 )
 def test_what_is_overridden_stays(overrides: dict) -> None:
     nested = {"train_cfg": {"max_epochs": 12}} | overrides
-    cfg = load("configs/lpa/paco_r32_digits.py", nested)
-    assert cfg.custom_hooks[5].start == 3
+    cfg = load("configs/lpa/lpa_r32_digits.py", nested)
+    assert cfg.custom_hooks[0].start == 3
 
 
 def test_a_schedule_that_is_overridden_stays() -> None:
@@ -222,11 +222,11 @@ LATE = {
     "begin": ("param_scheduler = [dict(type='ExponentialLR', gamma=0.5, begin=30)]", r"param_scheduler.0.begin=30"),
     "hook": (
         "custom_hooks = [*_base_.custom_hooks, dict(type='DeferredReweightHook', start=160)]",
-        r"custom_hooks.5.start=160 \(DeferredReweightHook\); set values below 30",
+        r"custom_hooks.0.start=160 \(DeferredReweightHook\); set values below 30",
     ),
     "average": (
         "custom_hooks = [*_base_.custom_hooks, dict(type='EMAHook', begin_epoch=31)]",
-        r"custom_hooks.5.begin_epoch=31 \(EMAHook\)",
+        r"custom_hooks.0.begin_epoch=31 \(EMAHook\)",
     ),
 }
 
@@ -251,3 +251,92 @@ def test_a_runner_trains_with_it(tmp_path: Path) -> None:
     last = runner.build_param_scheduler(runner.param_schedulers)[-1]
     assert last.end == last.begin + last.T_max == 2 * len(runner.train_dataloader)
     assert "by_epoch=False" in (tmp_path / "ce_r32_digits.py").read_text()
+
+
+# ------------------------------------------------------------------------------------------------------- --shorten
+
+
+def shortened(spec: str, divisor: int, overrides: dict[str, Any] | None = None, steps: int = 7) -> list[Any]:
+    """Runners of all stages of a config, fitted."""
+    return [fitted(cfg, steps) for cfg in load_stages(f"{ROOT}/configs/{spec}", overrides, shorten=divisor)]
+
+
+def falls(runner: Any, steps: int = 7) -> list[int]:
+    """Steps at which the learning rate falls."""
+    found = rates(runner, steps)
+    return [k for k in range(1, len(found)) if found[k] < 0.99 * found[k - 1]]
+
+
+def test_shortened_lpa() -> None:
+    """400 epochs, warm-up 10, drops at 320 and 360; clusters before epoch 40 and every 10 after it."""
+    [runner] = shortened("lpa/lpa_r32_cifar100-lt.py", 20)
+    assert runner.cfg.train_cfg == {"by_epoch": True, "max_epochs": 20, "val_interval": 1}
+    assert runner.cfg.custom_hooks == [{"type": "ReclusterHook", "start": 2, "interval": 1}]
+    warm_up, drops = runner.param_schedulers
+    assert (warm_up["by_epoch"], warm_up["end"]) == (False, 4), "half an epoch of 7 steps, rounded to an even number"
+    assert (drops["by_epoch"], drops["milestones"]) == (True, [16, 18])
+    assert falls(runner) == [16 * 7, 18 * 7]
+    assert runner.cfg.written_schedule.length == 400 and is_short(runner.cfg)
+    assert "custom_hooks.0.start 40 -> 2, custom_hooks.0.interval 10 -> 1" in runner.logger.lines[0]
+    [runner] = shortened("lpa/lpa_r32_cifar100-lt.py", 4)
+    assert runner.cfg.custom_hooks == [{"type": "ReclusterHook", "start": 10, "interval": 2}]
+    assert (runner.param_schedulers[1]["milestones"], runner.cfg.train_cfg.max_epochs) == ([80, 90], 100)
+
+
+def test_shortened_sbcl() -> None:
+    """1000 epochs, warm-up 10, cosine to 1000, clustered every 10 from epoch 10 on; then 200 with drops at 140, 180."""
+    first, second = shortened("sbcl/sbcl_r32_cifar100-lt.py", 10)
+    assert (first.cfg.train_cfg.max_epochs, first.cfg.train_cfg.val_interval) == (100, 10)
+    assert [(hook["type"], hook.get("start"), hook.get("interval")) for hook in first.cfg.custom_hooks] == [
+        ("ReclusterHook", 1, 1),
+        ("TemperatureHook", None, None),
+    ]
+    assert [(item["end"], item.get("begin")) for item in first.param_schedulers] == [(1, 0), (100, 1)]
+    assert first.param_schedulers[1]["T_max"] == 99
+    assert second.cfg.train_cfg.max_epochs == 20
+    assert second.param_schedulers[1]["milestones"] == [14, 18]
+    assert falls(second) == [14 * 7, 18 * 7]
+    first, second = shortened("sbcl/sbcl_r32_cifar100-lt.py", 100)
+    assert (first.cfg.train_cfg.max_epochs, second.cfg.train_cfg.max_epochs) == (10, 10)
+    assert first.cfg.train_cfg.val_interval == 10
+    assert second.param_schedulers[1]["milestones"] == [7, 9]
+
+
+def test_shortened_mislas() -> None:
+    """200 epochs, warm-up 5, drops at 160 and 180; then 10, which stay."""
+    first, second = shortened("mislas/mislas_r32_cifar100-lt.py", 20)
+    assert (first.cfg.train_cfg.max_epochs, second.cfg.train_cfg.max_epochs) == (10, 10)
+    assert first.param_schedulers[1]["milestones"] == [8, 9]
+    assert is_short(first.cfg) and not is_short(second.cfg)
+    assert second.param_schedulers == [{"type": "CosineAnnealingLR", "by_epoch": True, "T_max": 10}]
+    assert second.logger.lines == [] and "written_schedule" not in second.cfg
+
+
+@pytest.mark.parametrize(
+    ("overrides", "epochs", "milestones"),
+    [
+        ({"train_cfg.max_epochs": 100}, 10, [8, 9]),
+        ({"train_cfg.max_epochs": 12}, 10, [8, 9]),
+        ({"train_cfg.max_epochs": 8}, 8, [6, 7]),
+        ({"param_scheduler": [dict(type="MultiStepLR", milestones=[100], end=200)]}, 20, [10]),
+        ({"param_scheduler.1.milestones": [100, 150]}, 20, [10, 15]),
+    ],
+)
+def test_what_is_overridden_is_shortened_too(overrides: dict, epochs: int, milestones: list[int]) -> None:
+    [runner] = shortened("ce/ce_r32_cifar100-lt.py", 10, overrides)
+    assert runner.cfg.train_cfg.max_epochs == epochs
+    last = runner.param_schedulers[-1]
+    scale = 1 if last.get("by_epoch", True) else 7
+    assert last["milestones"] == pytest.approx([one * scale for one in milestones], abs=scale / 2 + 0.5)
+
+
+def test_shorten_mistakes() -> None:
+    for divisor, overrides, message in (
+        (0, {}, "--shorten 0 must be 1 or more"),
+        (-3, {}, "--shorten -3 must be 1 or more"),
+        (2, {"scale_schedule": False}, "scale_schedule=False keeps it as written; drop one"),
+    ):
+        with pytest.raises(UserInputError, match=message):
+            shortened("ce/ce_r32_digits.py", divisor, overrides)
+    with pytest.raises(UserInputError, match="train_cfg has neither max_epochs nor max_iters"):
+        shorten_training(Config({"train_cfg": {"type": "MyLoop"}}), 2)

@@ -15,142 +15,91 @@ from mmengine.config import Config
 from lt_plugins.checkpoints.checkpoint import find_last_checkpoint, load_checkpoint
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs import stages
-from lt_plugins.runs.config import load_config
-from lt_plugins.runs.stages import Stage, check_stages, choose_start, find_stages, train_stages
+from lt_plugins.runs.config import load_stages
+from lt_plugins.runs.run_record import record_config
+from lt_plugins.runs.stages import Stage, check_stages, choose_start, place_stages, train_stages
 from tests.checkpoints.test_run_checkpoints import flip, write_checkpoint
 from tests.engine.test_distributed import free_port
 from tests.engine.test_resume import assert_identical
 from tests.tool_process import ROOT, ToolProcess, run_ranks, run_tool, start_tool
 
-STAGE_1 = f"""
-_base_ = {str(ROOT / "configs/baselines/ce/ce_r32_digits.py")!r}
+CONFIG = f"""
+_base_ = {str(ROOT / "configs/ce/ce_r32_digits.py")!r}
 model = dict(backbone=dict(depth=20))
 train_dataloader = dict(batch_size=24, dataset=dict(max_count=36, imbalance_factor=18))
 train_cfg = dict(max_epochs=3, val_interval=9)
 default_hooks = dict(logger=dict(interval=1))
-"""
 # Class weights from the third epoch on, so that a resumed run needs them again.
-STAGE_2 = """
-_base_ = "./first.py"
-previous_stage = dict(config="./first.py")
-model = dict(
-    type="FrozenBackboneClassifier",
-    norm_eval=False,
-    head=dict(
-        _delete_=True,
-        type="CosineClsHead",
-        num_classes=10,
-        in_channels=64,
-        loss=dict(type="LDAMLoss", num_classes=10),
+stage2 = dict(
+    model=dict(
+        type="FrozenBackboneClassifier",
+        neck=dict(type="GlobalAveragePooling"),
+        norm_eval=False,
+        head=dict(type="CosineClsHead", loss=dict(type="LDAMLoss", num_classes=10)),
     ),
+    train_dataloader=dict(sampler=dict(_delete_=True, type="ClassAwareSampler")),
+    train_cfg=dict(max_epochs=4),
+    custom_hooks=[dict(type="DeferredReweightHook", start=2)],
 )
-train_dataloader = dict(sampler=dict(_delete_=True, type="ClassAwareSampler"))
-train_cfg = dict(max_epochs=4)
-custom_hooks = [*_base_.custom_hooks, dict(type="DeferredReweightHook", start=2)]
 """
 
 
-def write_configs(folder: Path, **more: str) -> Path:
-    """``second.py`` after ``first.py``, and further files."""
-    for name, text in {"first": STAGE_1, "second": STAGE_2, **more}.items():
-        (folder / f"{name}.py").write_text(text)
-    return folder / "second.py"
+def write_config(folder: Path, more: str = "") -> Path:
+    """A config in two stages, with further lines."""
+    path = folder / "config.py"
+    path.write_text(f"{CONFIG}\n{more}\n")
+    return path
 
 
-def load(path: Path, **overrides: Any) -> list[Stage]:
+def load(path: Path | str, **overrides: Any) -> list[Stage]:
     """The stages of a config, as the tool finds them."""
-    cfg = load_config(str(path), {"work_dir": str(path.parent / "run"), **overrides})
-    return find_stages(cfg)
+    folder = Path(str(path).partition(":")[0]).parent / "run"
+    return place_stages(load_stages(str(path), overrides, ["train"]), folder)
 
 
 # ------------------------------------------------------------------------------------------------------ finding them
 
 
 def test_a_config_alone_is_its_only_stage(tmp_path: Path) -> None:
-    [stage] = load(write_configs(tmp_path).with_name("first.py"))
+    [stage] = load(f"{write_config(tmp_path)}:stage1")
     assert (stage.number, stage.total) == (1, 1)
     assert stage.cfg.work_dir == str(tmp_path / "run")
 
 
 def test_earlier_stages_work_in_folders_of_the_last(tmp_path: Path) -> None:
-    third = "_base_ = './second.py'\nprevious_stage = dict(config='./second.py')\n"
-    write_configs(tmp_path, third=third)
-    chain = load(tmp_path / "third.py")
+    path = write_config(tmp_path, "stage3 = dict(optim_wrapper=dict(optimizer=dict(lr=0.01)))")
+    chain = load(path)
     run = tmp_path / "run"
     assert [stage.cfg.work_dir for stage in chain] == [str(path) for path in (run / "stage1", run / "stage2", run)]
-    assert [Path(stage.cfg.filename).name for stage in chain] == ["first.py", "second.py", "third.py"]
-    assert str(chain[1]) == f"stage 2 of 3: {tmp_path / 'second.py'} -> {run / 'stage2'}"
-
-
-def test_options_reach_the_earlier_stage(tmp_path: Path) -> None:
-    """Nested values, places in lists, and those that the config itself gives, under those of the command line."""
-    given = "cfg_options={'train_cfg.max_epochs': 7, 'optim_wrapper': dict(optimizer=dict(lr=0.5))}"
-    config = write_configs(tmp_path)
-    config.write_text(STAGE_2.replace('config="./first.py"', f'config="./first.py", {given}'))
-    first, second = load(
-        config,
-        **{
-            "previous_stage.cfg_options.custom_hooks.2.allow_empty_classes": True,
-            "previous_stage.cfg_options.optim_wrapper.optimizer.momentum": 0.1,
-        },
-    )
-    assert first.cfg.train_cfg.max_epochs == 7
-    assert first.cfg.custom_hooks[2] == {"type": "PreflightHook", "allow_empty_classes": True}
-    assert (first.cfg.optim_wrapper.optimizer.lr, first.cfg.optim_wrapper.optimizer.momentum) == (0.5, 0.1)
-    assert second.cfg.train_cfg.max_epochs == 4
-    assert second.cfg.optim_wrapper.optimizer.lr == 0.05
-
-
-@pytest.mark.parametrize("key", ["previous_stage.cfg_options.randomness.seed", "previous_stage.cfg_options"])
-def test_the_seed_is_that_of_the_last_stage_unless_given(key: str, tmp_path: Path) -> None:
-    config = write_configs(tmp_path)
-    overrides: dict[str, Any] = {"randomness.seed": 5, "randomness.deterministic": True}
-    assert load(config, **overrides)[0].cfg.randomness == {"seed": 5, "deterministic": True}
-    own = 6 if key.endswith("seed") else {"randomness.seed": 6}
-    first, second = load(config, **overrides, **{key: own})
-    assert first.cfg.randomness == {"seed": 6, "deterministic": True}
-    assert second.cfg.randomness.seed == 5
+    assert str(chain[1]) == f"stage 2 of 3: {path} -> {run / 'stage2'}"
+    assert chain[1].name == f"stage 2 of {path}"
 
 
 MISTAKES = {
-    "missing": (
-        'previous_stage = dict(config="./none.py")',
-        "previous_stage.config='./none.py' of .*second.py does not",
-    ),
-    "circle": ('previous_stage = dict(config="./second.py")', r"circle: .*second.py <- .*second.py"),
-    "no dict": ('previous_stage = "./first.py"', r"must be dict\(config="),
-    "other keys": ('previous_stage = dict(config="./first.py", epochs=3)', r"must be dict\(config="),
-    "misspelt option": (
-        'previous_stage = dict(config="./first.py", cfg_options=dict(trian_cfg=dict(max_epochs=1)))',
-        "did you mean 'train_cfg'",
-    ),
+    "misspelt key": ("stage2['trian_cfg'] = dict(max_epochs=1)", "stage2 of .* has no 'trian_cfg'; did you mean 'tra"),
     "other classes": (
-        "model = dict(head=dict(num_classes=12))",
-        r"first.py has model.head.num_classes=10 and .* has 12",
+        "stage2['model']['head']['num_classes'] = 12",
+        r"stage 1 of .*config.py has model.head.num_classes=10 and stage 2 of .* has 12; leave them out of stage2",
     ),
     "other backbone": (
-        "model = dict(backbone=dict(depth=32))",
-        r"second.py cannot take the weights of .*first.py: layer1.3.conv1.weight is .* there and not here",
+        "stage2['model']['backbone'] = dict(type='CIFARResNet', depth=32)",
+        r"stage 2 of .* cannot take the weights of stage 1 .*: layer1.3.conv1.weight is .* there and not here",
     ),
+    "a part that cannot be built": (
+        "stage2['model']['head'] = dict(type='LCRegHead', num_latents=0)",
+        "num_latents=0 must be 1 or more",
+    ),
+    "nothing to train": ("stage2['train_cfg']['max_epochs'] = 0", "train_cfg.max_epochs=0 would train nothing"),
+    "unknown component": ("stage2['model']['head']['type'] = 'NoHead'", "stage 2 of .*config.py: .*'NoHead' is not in"),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_said_before_anything_is_trained(mistake: str, tmp_path: Path) -> None:
     text, message = MISTAKES[mistake]
-    write_configs(tmp_path, base=STAGE_2)
-    (tmp_path / "second.py").write_text(
-        f'_base_ = "./base.py"\n{text}\n'.replace("dict(config", "dict(_delete_=True, config")
-    )
     with pytest.raises(UserInputError, match=message):
-        check_stages(load(tmp_path / "second.py"))
+        check_stages(load(write_config(tmp_path, text)))
     assert not (tmp_path / "run").exists()
-
-
-def test_a_longer_circle_is_found(tmp_path: Path) -> None:
-    write_configs(tmp_path, first=STAGE_1 + 'previous_stage = dict(config="./second.py")')
-    with pytest.raises(UserInputError, match=r"second.py <- .*first.py <- .*second.py"):
-        load(tmp_path / "second.py")
 
 
 # --------------------------------------------------------------------------------------------------- where to go on
@@ -168,9 +117,7 @@ def write_run(stage: Stage, epoch: int | None) -> None:
 @pytest.fixture
 def three(tmp_path: Path) -> list[Stage]:
     """Three stages of three, four and four epochs."""
-    third = "_base_ = './second.py'\nprevious_stage = dict(config='./second.py')\n"
-    write_configs(tmp_path, third=third)
-    return load(tmp_path / "third.py")
+    return load(write_config(tmp_path, "stage3 = dict()"))
 
 
 # Epochs that the stages have, where training goes on, and the epoch it goes on from there.
@@ -289,7 +236,7 @@ def test_later_stages_of_an_older_run_do_not_count(three: list[Stage], trained: 
 def test_a_stage_that_saves_nothing_is_named(three: list[Stage], trained: Trained) -> None:
     three[0].cfg.saves_nothing = True
     with pytest.raises(
-        UserInputError, match=r"stage 1 \(.*first.py\) left no checkpoint in .*stage1; .*save_last=True"
+        UserInputError, match=r"stage 1 of .*config.py left no checkpoint in .*stage1; .*save_last=True"
     ):
         train_stages(three, None)
 
@@ -297,7 +244,7 @@ def test_a_stage_that_saves_nothing_is_named(three: list[Stage], trained: Traine
 def test_stages_by_iterations_are_refused(three: list[Stage]) -> None:
     write_run(three[0], 3)
     del three[0].cfg.train_cfg.max_epochs
-    with pytest.raises(UserInputError, match=r"first.py has no train_cfg.max_epochs"):
+    with pytest.raises(UserInputError, match=r"stage 1 of .*config.py has no train_cfg.max_epochs"):
         choose_start(three, "auto")
 
 
@@ -305,15 +252,10 @@ def test_stages_by_iterations_are_refused(three: list[Stage]) -> None:
 
 
 def test_a_stage_starts_as_in_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if both bear the same name and start in the same second."""
+    """Also if both start in the same second; they bear the same name."""
     monkeypatch.setattr(time, "strftime", lambda *_: "20260101_000000")
-    (tmp_path / "before").mkdir()
-    write_configs(tmp_path / "before")
-    config = write_configs(tmp_path)
-    (tmp_path / "before" / "first.py").rename(tmp_path / "before" / "second.py")
-    config.write_text(STAGE_2.replace('dict(config="./first.py")', 'dict(config="./before/second.py")'))
-    short: dict[str, Any] = {"train_cfg.max_epochs": 1, "log_level": "INFO"}
-    chain = load(config, **short, **{f"previous_stage.cfg_options.{key}": value for key, value in short.items()})
+    short: dict[str, Any] = {"train_cfg.max_epochs": 1, "stage2.train_cfg.max_epochs": 1, "log_level": "INFO"}
+    chain = load(write_config(tmp_path), **short)
     torch.backends.cudnn.benchmark = True  # as if the first stage had asked for it
     train_stages(chain, None)
     logs = [next(Path(stage.cfg.work_dir).glob("*/*.log")).read_text() for stage in chain]
@@ -334,7 +276,7 @@ def kill_at(line: str, victim: ToolProcess) -> str:
 
 
 def test_killed_in_each_stage_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
-    config = write_configs(tmp_path)
+    config = write_config(tmp_path)
     alone, killed = tmp_path / "alone", tmp_path / "killed"
     undisturbed = run_tool("train.py", config, "--work-dir", alone, logs=tmp_path)
     assert undisturbed.exit_code == 0, undisturbed.output
@@ -361,10 +303,10 @@ def test_killed_in_each_stage_and_resumed_equals_undisturbed(tmp_path: Path) -> 
 
 
 def test_two_processes_go_through_both_stages(tmp_path: Path) -> None:
-    config, run = write_configs(tmp_path), tmp_path / "run"
+    config, run = write_config(tmp_path), tmp_path / "run"
     options: list[str | Path] = [
         "--work-dir", run, "--no-validate", "--auto-scale-lr", "--cfg-options", "randomness.seed=4",
-        "train_cfg.max_epochs=1", "previous_stage.cfg_options.train_cfg.max_epochs=2",
+        "train_cfg.max_epochs=2", "stage2.train_cfg.max_epochs=1",
     ]  # fmt: skip
     ranks = run_ranks("train.py", config, *options, logs=tmp_path, world_size=2, port=free_port())
     for rank in ranks:
@@ -380,8 +322,19 @@ def test_two_processes_go_through_both_stages(tmp_path: Path) -> None:
     assert torch.equal(first["state_dict"]["backbone.conv1.weight"], second["state_dict"]["backbone.conv1.weight"])
 
 
-def test_every_part_of_a_later_stage_is_built_first(tmp_path: Path) -> None:
-    head = 'dict(_delete_=True, type="LCRegHead", num_classes=10, in_channels=64, num_latents=0)'
-    path = write_configs(tmp_path, third=f'_base_ = "./second.py"\nmodel = dict(head={head})\n')
-    with pytest.raises(UserInputError, match="num_latents=0 must be 1 or more"):
-        check_stages(load(path.with_name("third.py")))
+def test_each_stage_leaves_a_plain_config_of_its_own(tmp_path: Path) -> None:
+    """One that mmengine reads and trains without this package's stages."""
+    path = write_config(tmp_path, "variants = dict(small=dict(train_dataloader=dict(batch_size=12)))")
+    short = {"train_cfg.max_epochs": 1, "stage2.train_cfg.max_epochs": 1}
+    chain = load(f"{path}:small", **short)
+    train_stages(chain, None)
+    dumps = [Config.fromfile(Path(stage.cfg.work_dir, "config.py")) for stage in chain]
+    for dump, stage in zip(dumps, chain, strict=True):
+        assert not [key for key in dump if key == "variants" or key.startswith("stage")]
+        assert (dump.train_dataloader.batch_size, dump.train_cfg.max_epochs) == (12, 1)
+        assert dump.model.type == stage.cfg.model.type
+        [again] = load_stages(str(Path(stage.cfg.work_dir, "config.py")), needs=["train", "test"])
+        trained = load_checkpoint(Path(stage.cfg.work_dir, "epoch_1.pth"))["meta"]["run_record"]
+        assert record_config(again) == trained["config"]
+    assert dumps[0].custom_hooks == [] and dumps[1].custom_hooks[0].type == "DeferredReweightHook"
+    assert dumps[1].load_from == str(tmp_path / "run/stage1/epoch_1.pth")

@@ -20,7 +20,7 @@ from tests.tool_process import ROOT, ToolProcess, expect_errors, run_tool
 from tests.visualization.test_html import read
 from tools.analysis import attributes
 
-CONFIG = ROOT / "configs/lpa/paco_r32_digits.py"
+CONFIG = ROOT / "configs/lpa/lpa_r32_digits.py"
 # What makes the run small; whoever reads its checkpoint needs it as well.
 SMALL = [
     "model.backbone.depth=20",
@@ -169,7 +169,7 @@ def test_checkpoints_that_cannot_be_shown(run: Path, tmp_path: Path) -> None:
 
 
 def test_configs_that_cannot_be_shown(run: Path, tmp_path: Path) -> None:
-    done = _show(run, config=ROOT / "configs/baselines/paco/paco_r32_digits.py")
+    done = _show(run, config=ROOT / "configs/paco/paco_r32_digits.py")
     (line,) = done.error_lines
     assert "model.head is PaCoHead, which learns no pseudo-attributes; use one with LPAHead" in line
     folder = tmp_path / "folder.py"

@@ -27,7 +27,7 @@ from tests.miniatures import write_image
 from tests.tool_process import ROOT
 
 TOOLS = Path(mmpretrain.__file__).parent / ".mim/tools"
-CE, LPA = "configs/baselines/ce/ce_r32_digits.py", "configs/demo/lpa_r20_digits.py"
+CE, LPA = "configs/ce/ce_r32_digits.py", "configs/demo/lpa_r20_digits.py"
 RunTool = Callable[..., None]
 
 
@@ -62,7 +62,7 @@ def test_browse_dataset(config: str, phase: str, mode: str, run_tool: RunTool, t
     assert np.asarray(Image.open(tmp_path / "0.jpg")).std() > 1
 
 
-@pytest.mark.parametrize("config", [CE, LPA, "configs/lcreg/lcreg_r32_cifar10-lt100.py"])
+@pytest.mark.parametrize("config", [CE, LPA, "configs/lcreg/lcreg_r32_cifar10-lt.py"])
 def test_vis_scheduler(config: str, run_tool: RunTool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plt, "savefig", partial(_note_curve, tmp_path))
     overrides = [f"work_dir={tmp_path / 'run'}"]
@@ -76,7 +76,7 @@ def _note_curve(folder: Path, path: Path) -> None:
     np.save(folder / "curve.npy", plt.gcf().axes[0].lines[0].get_ydata())
 
 
-@pytest.mark.parametrize("config", [CE, LPA, "configs/baselines/mislas/mislas_r32_cifar10-lt100.py"])
+@pytest.mark.parametrize("config", [CE, LPA, "configs/mislas/mislas_r32_cifar10-lt.py"])
 def test_get_flops(config: str, run_tool: RunTool, capsys: pytest.CaptureFixture[str]) -> None:
     run_tool("analysis_tools/get_flops.py", config, "--shape", "32")
     assert re.search(r"Params: \d\.\d+M", capsys.readouterr().out)
@@ -115,7 +115,7 @@ def test_cross_validation(run_tool: RunTool, tmp_path: Path) -> None:
     assert "shot/accuracy_top1" in log.read_text()
 
 
-@pytest.mark.parametrize("config", [CE, LPA, "configs/lcreg/lcreg_r32_cifar10-lt100_stage1.py"])
+@pytest.mark.parametrize("config", [CE, LPA, "configs/lcreg/lcreg_r32_cifar10-lt.py:stage1"])
 def test_what_vis_cam_calls(config: str, tmp_path: Path) -> None:
     """It needs the package grad-cam: the pipeline on a file, the last norm layer, logits of a plain call."""
     cfg = load_config(str(ROOT / config))

@@ -24,7 +24,7 @@ from tests.visualization.test_html import read
 from tools.analysis.latents import find_class
 
 TOOL = "analysis/latents.py"
-STAGE_1 = ROOT / "configs/lcreg/lcreg_r32_digits_stage1.py"
+STAGE_1 = ROOT / "configs/lcreg/lcreg_r32_digits.py:stage1"
 STAGE_2 = ROOT / "configs/lcreg/lcreg_r32_digits.py"
 # What makes the models small; whoever reads their checkpoints needs it as well.
 OVERRIDES = {
@@ -138,7 +138,7 @@ def test_what_cannot_be_shown(work_dir: Path, tmp_path: Path) -> None:
             **{(STAGE_2, work_dir, *query, *SMALL): message for query, message in queries.items()},
             (STAGE_1, work_dir, *SMALL): "is a checkpoint of another model",
             (
-                ROOT / "configs/baselines/ce/ce_r32_digits.py",
+                ROOT / "configs/ce/ce_r32_digits.py",
                 work_dir,
             ): "model.head is LinearClsHead, which learns no latent categories; use one with LCRegHead (configs/lcreg)",
         },

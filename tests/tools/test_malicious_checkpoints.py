@@ -11,12 +11,12 @@ import torch
 
 from tests.tool_process import ROOT, run_tool
 
-CONFIG = str(ROOT / "configs/lpa/paco_r32_digits.py")
+CONFIG = str(ROOT / "configs/lpa/lpa_r32_digits.py")
 EVIL = "EVIL"  # stands for the path of the checkpoint
 # What goes before the arguments, if not CONFIG.
 CONFIGS = {
     "analysis/latents.py": str(ROOT / "configs/lcreg/lcreg_r32_digits.py"),
-    "analysis/subclasses.py": str(ROOT / "configs/sbcl/sbcl_r32_digits_stage1.py"),
+    "analysis/subclasses.py": str(ROOT / "configs/sbcl/sbcl_r32_digits.py:stage1"),
     "detection/transfer.py": "--backbones",
     "export.py": EVIL,
 }

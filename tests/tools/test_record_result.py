@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from lt_plugins.runs.config import read_config
+from lt_plugins.runs.config import read_stages
 from lt_plugins.runs.run_folder import RunFolder
 from tools.dev import readme_tables, record_result
 
-CONFIG = "configs/baselines/ce/ce_r32_cifar100-lt100_folder_20e.py"
+CONFIG = "configs/ce/ce_r32_cifar100-lt.py:lt50"
+STAGES = "configs/mislas/mislas_r32_cifar10-lt.py:lt10"
 LOG = """\
 2026/11/21 06:21:31 - mmengine - INFO -
     CUDA available: True
@@ -36,13 +37,13 @@ def run(tmp_path: Path) -> Path:
     return write_run(tmp_path / "run", **{"randomness.seed": 3, "train_dataloader.batch_size": 64})
 
 
-def write_run(work_dir: Path, **overrides: Any) -> Path:
-    """What a run leaves in its work dir."""
+def write_run(work_dir: Path, spec: str = CONFIG, stage: int = -1, **overrides: Any) -> Path:
+    """What a run of 20 epochs leaves in its work dir."""
     start = work_dir / "20261121_062131"
     (start / "vis_data").mkdir(parents=True)
-    cfg = read_config(record_result.ROOT / CONFIG)
-    cfg.merge_from_dict({"work_dir": str(work_dir), **overrides})
-    for path in (start / "vis_data" / "config.py", work_dir / Path(CONFIG).name):
+    cfg = read_stages(str(record_result.ROOT / spec))[stage]
+    cfg.merge_from_dict({"work_dir": str(work_dir), "train_cfg.max_epochs": 20, **overrides})
+    for path in (start / "vis_data" / "config.py", work_dir / Path(cfg.filename).name):
         cfg.dump(path)
     train = [json.dumps({"loss": 2.0, "memory": 900 + i, "epoch": i, "iter": i, "step": i}) for i in (1, 2)]
     lines = [*train, _evaluation(18, 33.25, 6.0), _evaluation(20, 32.5, 5.0)]
@@ -58,9 +59,10 @@ def test_record_result(run: Path, tmp_path: Path) -> None:
     assert commit == "" or len(commit) == 40
     assert result == {
         "config": CONFIG,
-        "command": f"python tools/train.py {CONFIG} --cfg-options randomness.seed=3 train_dataloader.batch_size=64",
+        "command": f"python tools/train.py {CONFIG} --cfg-options randomness.seed=3 "
+        "train_cfg.max_epochs=20 train_dataloader.batch_size=64",
         "seed": 3,
-        "dataset": "cifar100-lt100",
+        "dataset": "cifar100-lt",
         "epochs": 20,
         "schedule": "short",
         "hardware": "2 x NVIDIA H200",
@@ -73,43 +75,43 @@ def test_record_result(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_result_of_stages_names_them_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = {"train_cfg": {"max_epochs": 7}, "custom_hooks": {"2": {"allow_empty_classes": True}}}
-    run = write_run(tmp_path / "run", previous_stage={"config": "./x.py", "cfg_options": options})
+    allowed = {"default_hooks.preflight.allow_empty_classes": True}
+    run = write_run(tmp_path / "run", STAGES, **allowed)
     with pytest.raises(SystemExit):
         record_result.main([str(run), str(tmp_path / "result.json")])
     assert "has no folder stage1" in capsys.readouterr().err
-    write_run(run / "stage1", **{"train_cfg.max_epochs": 5})
-    write_run(run / "stage2", **{"train_cfg.max_epochs": 7})
+    write_run(run / "stage1", STAGES, stage=0, **allowed, **{"train_cfg.max_epochs": 5})
     record_result.main([str(run), str(tmp_path / "result.json")])
     result = json.loads((tmp_path / "result.json").read_text())
-    assert (result["epochs"], result["time_s"], result["metrics"]["overall"]) == (20, 600.0, 32.5)
-    for option in ("train_cfg.max_epochs=7", "custom_hooks.2.allow_empty_classes=true"):
-        assert f" previous_stage.cfg_options.{option}" in result["command"]
-    second = result["previous_stage"]
-    first = second.pop("previous_stage")
-    for stage, epochs in ((first, 5), (second, 7)):
-        assert stage.pop("commit") == result["commit"]
-        assert stage == {"config": CONFIG, "epochs": epochs, "time_s": 600.0}
-    assert readme_tables._epochs(result | {"previous_stage": second | {"previous_stage": first}}) == "5 + 7 + 20"
+    assert (result["config"], result["epochs"], result["schedule"]) == (STAGES, 20, "short")
+    assert (result["time_s"], result["metrics"]["overall"]) == (600.0, 32.5)
+    options = result["command"].partition(" --cfg-options ")[2].split()
+    assert sorted(options) == [
+        "default_hooks.preflight.allow_empty_classes=true",
+        "stage2.train_cfg.max_epochs=20",
+        "train_cfg.max_epochs=5",
+    ]
+    first = result["previous_stage"]
+    assert first.pop("commit") == result["commit"]
+    assert first == {"config": f"{STAGES},stage1", "epochs": 5, "time_s": 600.0}
+    assert readme_tables._epochs(result | {"previous_stage": first | {"previous_stage": {"epochs": 7}}}) == "7 + 5 + 20"
 
 
-@pytest.mark.parametrize("key", ["train_cfg.max_epochs", "previous_stage.cfg_options.train_cfg.max_epochs", ""])
+def test_variants_that_differ_in_the_first_stage_are_told_apart(tmp_path: Path) -> None:
+    spec = "configs/lcreg/lcreg_r32_cifar10-lt.py:aug"
+    run = write_run(tmp_path / "run", spec)
+    write_run(run / "stage1", spec, stage=0)
+    assert record_result.collect(RunFolder(run))["config"] == spec
+
+
+@pytest.mark.parametrize("key", ["train_cfg.max_epochs", "stage2.train_cfg.max_epochs", ""])
 def test_overridden_epochs_of_any_stage_make_a_short_schedule(
     key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The name of the config says ``_20e`` otherwise."""
     run = write_run(tmp_path / "run")
-    monkeypatch.setattr(
-        record_result, "find_config", lambda *_: ("configs/m/ce_r32_digits.py", {key: 20} if key else {})
-    )
+    changed = [{}, {"train_cfg.max_epochs": 20}] if key.startswith("stage2") else [{key: 20} if key else {}]
+    monkeypatch.setattr(record_result, "find_config", lambda *_: ("configs/m/ce_r32_digits.py", changed))
     assert record_result.collect(RunFolder(run))["schedule"] == ("short" if key else "full")
-
-
-@pytest.mark.parametrize("name", ["scl_r32_digits_10e", "scl_r32_digits_10e_stage1"])
-def test_a_name_with_epochs_is_a_short_schedule(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = write_run(tmp_path / "run")
-    monkeypatch.setattr(record_result, "find_config", lambda *_: (f"configs/m/{name}.py", {}))
-    assert record_result.collect(RunFolder(run))["schedule"] == "short"
 
 
 def test_unfinished_runs_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,11 +177,11 @@ def test_tables(repository: Path) -> None:
     assert text.endswith("\nafter\n")
     assert "old" not in text
     assert (
-        "| [ce_r32_digits](ce_r32_digits.py) | digits | full (30 epochs) | 50.0 (60.0 / 50.0 / 40.0) "
+        "| [ce_r32_digits.py](ce_r32_digits.py) | digits | full (30 epochs) | 50.0 (60.0 / 50.0 / 40.0) "
         "| 52.0 ± 1.4 | - | - | 30.0 ± 0.0 | 5.0 ± 0.0 "
         "| [seed 0](../../results/a.json), [seed 1](../../results/b.json) |\n"
     ) in text
-    assert "| [m/ce_r32_digits](configs/m/ce_r32_digits.py) |" in (repository / "README.md").read_text()
+    assert "| [m/ce_r32_digits.py](configs/m/ce_r32_digits.py) |" in (repository / "README.md").read_text()
     readme_tables.main(["--check"])
 
 
@@ -260,6 +262,6 @@ def test_a_config_without_model_is_named(repository: Path, capsys: pytest.Captur
 
 def test_options_that_are_no_settings_are_left_out(run: Path) -> None:
     trained = {**RunFolder(run).config()[1], "launcher": "pytorch", "resume": True}
-    config, changed = record_result.find_config(RunFolder(run), trained)
+    config, [changed] = record_result.find_config(RunFolder(run), [trained])
     assert config == CONFIG
-    assert set(changed) == {"randomness.seed", "train_dataloader.batch_size"}
+    assert set(changed) == {"randomness.seed", "train_dataloader.batch_size", "train_cfg.max_epochs"}

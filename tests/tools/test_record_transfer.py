@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lt_plugins.runs.config import read_config
+from lt_plugins.runs.config import read_stages
 from tests.tools.test_record_result import LOG
 from tools.dev import readme_tables, record_result
 
@@ -20,9 +20,9 @@ METRICS = {"pascal_voc/mAP": 0.0123, "pascal_voc/AP50": 0.041, "pascal_voc/AP75"
 def run(tmp_path: Path) -> Path:
     """What transfer.py leaves of a run with an override, which was resumed once."""
     work_dir = tmp_path / "ce_seed3"
-    cfg = read_config(record_result.ROOT / CONFIG)
+    (cfg,) = read_stages(str(record_result.ROOT / CONFIG))
     cfg.merge_from_dict(
-        {"randomness.seed": 3, "custom_hooks.1.checkpoint": "ce.pth", "train_dataloader.batch_size": 2},
+        {"randomness.seed": 3, "custom_hooks.0.checkpoint": "ce.pth", "train_dataloader.batch_size": 2},
     )
     for name, steps in (("20261121_062131", (20, 100)), ("20261121_072131", (120, 200))):
         start = work_dir / name

@@ -16,7 +16,7 @@ from tests.tool_process import ROOT, ToolProcess, run_tool, start_tool
 from tools.dist_run import describe_failures
 
 ARGUMENTS: list[str | Path] = [
-    ROOT / "configs/baselines/ce/ce_r32_digits.py",
+    ROOT / "configs/ce/ce_r32_digits.py",
     "--cfg-options",
     "model.backbone.depth=20",
     "train_dataloader.dataset.max_count=36",

@@ -19,7 +19,7 @@ from tests.visualization.test_html import read
 from tools.analysis.subclasses import SubclassPage
 
 TOOL = "analysis/subclasses.py"
-CONFIG = ROOT / "configs/sbcl/sbcl_r32_digits_stage1.py"
+CONFIG = ROOT / "configs/sbcl/sbcl_r32_digits.py:stage1"
 # What makes the run small; whoever reads its checkpoint needs it as well.
 OVERRIDES = {
     "model.backbone.depth": 20,
@@ -139,8 +139,10 @@ def test_what_cannot_be_shown(run: Path, tmp_path: Path) -> None:
             (
                 ROOT / "configs/sbcl/sbcl_r32_digits.py",
                 run,
-            ): "give the stage before, ./sbcl_r32_digits_stage1.py, and its",
-            (ROOT / "configs/baselines/ce/ce_r32_digits.py", run): "which has no subclasses; use one with SBCLLoss",
+                "--stage",
+                "2",
+            ): "which has no subclasses; use one with SBCLLoss (configs/sbcl), and of its stages the first",
+            (ROOT / "configs/ce/ce_r32_digits.py", run): "which has no subclasses; use one with SBCLLoss",
         },
         tmp_path,
     )

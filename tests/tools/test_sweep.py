@@ -13,47 +13,51 @@ from lt_plugins.runs.tables import mean_and_spread
 from tests.tool_process import ROOT, expect_errors, run_tool, start_tool
 
 LCREG = ROOT / "configs" / "lcreg" / "lcreg_r32_digits.py"
+DATA = ["train_dataloader.dataset.max_count=12", "train_dataloader.dataset.imbalance_factor=6"]
 SMALL = [
-    *(f"{stage}train_dataloader.dataset.max_count=12" for stage in ("", "previous_stage.cfg_options.")),
-    *(f"{stage}train_dataloader.dataset.imbalance_factor=6" for stage in ("", "previous_stage.cfg_options.")),
-    *(f"{stage}model.backbone.depth=20" for stage in ("", "previous_stage.cfg_options.")),
-    *(f"{stage}train_cfg.max_epochs=2" for stage in ("", "previous_stage.cfg_options.")),
-    *(f"{stage}train_dataloader.batch_size=16" for stage in ("", "previous_stage.cfg_options.")),
-    *(f"{stage}val_dataloader.dataset.indices=20" for stage in ("", "previous_stage.cfg_options.")),
+    *DATA,
+    "model.backbone.depth=20",
+    "train_dataloader.batch_size=16",
+    "val_dataloader.dataset.indices=20",
+    "train_cfg.max_epochs=2",
+    "stage2.train_cfg.max_epochs=2",
 ]
 
 
-def write_configs(folder: Path) -> list[Path]:
-    """Two configs that differ in their latent categories, with published numbers beside one of them."""
-    configs = [folder / name for name in ("lcreg_r32_digits.py", "lcreg-m4_r32_digits.py")]
-    options = "dict()", "dict(model=dict(head=dict(num_latents=4)))"
-    for config, option in zip(configs, options, strict=True):
-        config.write_text(
-            f'_base_ = "{LCREG}"\n'
-            f'previous_stage = dict(config="{LCREG.with_name("lcreg_r32_digits_stage1.py")}", cfg_options={option})\n'
-            + ("model = dict(head=dict(num_latents=4))\n" if "m4" in config.name else "")
-        )
+def write_configs(folder: Path) -> list[str]:
+    """A config and a variant of it with other latent categories, with published numbers of one of them."""
+    config = folder / "lcreg_r32_digits.py"
+    config.write_text(
+        f'_base_ = "{LCREG}"\n'
+        "four = dict(model=dict(head=dict(num_latents=4)))\n"
+        "variants = dict(m4=dict(**four, stage2=four))\n"
+    )
     (folder / "metafile.yml").write_text(
-        "Models:\n  - Config: anywhere/lcreg_r32_digits.py\n    Results:\n"
+        "Models:\n"
+        "  - Config: anywhere/lcreg_r32_digits.py:m7\n"
+        "    Results:\n"
+        '      - Published: {overall: 81.0, source: "LCReg, Tab. 3"}\n'
+        "  - Config: anywhere/lcreg_r32_digits.py\n"
+        "    Results:\n"
         '      - Published: {overall: 83.1, source: "LCReg, Tab. 1"}\n'
     )
-    return configs
+    return [str(config), f"{config}:m4"]
 
 
 def test_table_of_two_configs_and_two_seeds(tmp_path: Path) -> None:
     configs, out = write_configs(tmp_path), tmp_path / "out"
     arguments: list[str | Path] = [*configs, "--work-dir", out, "--cfg-options", *SMALL]
     victim = start_tool("sweep.py", *arguments, logs=tmp_path / "stopped")
-    victim.wait_for_line(str(out / "lcreg-m4_r32_digits_seed0" / "stage1"))
+    victim.wait_for_line(str(out / "lcreg_r32_digits+m4_seed0" / "stage1"))
     victim.process.terminate()
     assert victim.wait().exit_code == 128 + signal.SIGTERM
 
     again = run_tool("sweep.py", *arguments, logs=tmp_path / "again")
     assert again.exit_code == 0, again.output
     assert "run 1 of 2: lcreg_r32_digits, seed 0, finished before" in again.output
-    assert "run 2 of 2: lcreg-m4_r32_digits, seed 0\n" in again.output
+    assert "run 2 of 2: lcreg_r32_digits+m4, seed 0\n" in again.output
     for stage in ("", "stage1"):
-        state = load_checkpoint(out / "lcreg-m4_r32_digits_seed0" / stage / "epoch_2.pth")["state_dict"]
+        state = load_checkpoint(out / "lcreg_r32_digits+m4_seed0" / stage / "epoch_2.pth")["state_dict"]
         assert len(state["head.latent_pool.latents"]) == 4
 
     # The second seed has run elsewhere, up to its last evaluation.
@@ -69,20 +73,48 @@ def test_table_of_two_configs_and_two_seeds(tmp_path: Path) -> None:
     tested = json.loads((out / "lcreg_r32_digits_seed1" / "tested.json").read_text())
     table = (out / "table.md").read_text().splitlines()
     header, _, cells = ([cell.strip() for cell in line.strip("|").split("|")] for line in table[:3])
-    assert header == ["Config", "Overall", "Many", "Medium", "Few", "ECE", "Published", "Seeds"]
+    assert header == ["Config", "Overall", "Many", "Medium", "Few", "ECE", "Published", "Schedule", "Seeds"]
     assert cells[0] == "lcreg_r32_digits"
     assert cells[1] == mean_and_spread([overall, tested["shot/accuracy_top1"]])
-    assert cells[-2:] == ["83.1 (LCReg, Tab. 1)", "0, 1"]
+    assert cells[-3:] == ["83.1 (LCReg, Tab. 1)", "short", "0, 1"]
     assert table[2] in second.output
     assert "83.1 (LCReg, Tab. 1)" in (out / "table.html").read_text()
 
 
+def test_paco_and_lpa_of_the_same_data(tmp_path: Path) -> None:
+    """Their config files bear the same name for iNaturalist, and so did their folders before."""
+    out = tmp_path / "out"
+    for method in ("paco", "lpa"):
+        (tmp_path / "configs" / method).mkdir(parents=True)
+        original = ROOT / "configs" / method / f"{method}_r32_digits.py"
+        (tmp_path / "configs" / method / "paco_r32_digits.py").write_text(f"_base_ = {str(original)!r}\n")
+    configs = [tmp_path / "configs" / method / "paco_r32_digits.py" for method in ("paco", "lpa")]
+    small = [*SMALL[:-2], "model.queue_size=32"]
+    done = run_tool(
+        "sweep.py", *configs, "--work-dir", out, "--shorten", "10", "--cfg-options", *small, "train_cfg.max_epochs=12",
+        "train_cfg.val_interval=12", logs=tmp_path,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    heads = {}
+    for method in ("paco", "lpa"):
+        run = RunFolder(out / method / "paco_r32_digits+short10_seed0")
+        assert len(run.starts) == 1 and run.setting("train_cfg.max_epochs", int) == 10
+        assert load_checkpoint(run.path / "epoch_10.pth")["meta"]["run_record"]["schedule"] == "short"
+        heads[method] = run.setting("model.head.type", str)
+    assert heads == {"paco": "PaCoHead", "lpa": "LPAHead"}
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in (out / "table.md").read_text().splitlines()
+    ]
+    assert [row[0] for row in rows[2:4]] == ["paco/paco_r32_digits+short10", "lpa/paco_r32_digits+short10"]
+    assert [row[-2:] for row in rows[2:4]] == [["short", "0"]] * 2
+
+
 def test_errors(tmp_path: Path) -> None:
-    (config, _), out = write_configs(tmp_path), tmp_path / "out"
+    (config, variant), out = write_configs(tmp_path), tmp_path / "out"
     (tmp_path / "other").mkdir()
-    twin = tmp_path / "other" / config.name
-    twin.write_text(config.read_text())
-    run = out / f"{config.stem}_seed0"
+    twin = tmp_path / "other" / Path(config).name
+    twin.write_text(Path(config).read_text())
+    run = out / "lcreg_r32_digits+m4_seed0"
     run.mkdir(parents=True)
     (run / "sweep.json").write_text('{"config": "another.py"}')
     expect_errors(
@@ -90,8 +122,11 @@ def test_errors(tmp_path: Path) -> None:
         {
             (tmp_path / "none.py",): "none.py does not exist",
             (config, twin): "two configs are called lcreg_r32_digits",
-            (config, "--work-dir", out): "holds a run with config=another.py",
+            (variant, variant): "two configs are called lcreg_r32_digits+m4",
+            (f"{config}:m5",): "no variant 'm5'; it has m4.",
+            (variant, "--work-dir", out): "holds a run with config=another.py",
             (config, "--cfg-options", "seed"): "'seed' is not key=value",
+            (config, "--data", tmp_path / "other"): "has no class folders",
         },
         logs=tmp_path,
     )
@@ -106,8 +141,8 @@ def test_a_failing_run_stops_the_sweep_with_its_own_line(tmp_path: Path) -> None
         tmp_path / "out",
         "--cfg-options",
         *SMALL,
-        "previous_stage.cfg_options.train_dataloader.batch_size=999",
-        "previous_stage.cfg_options.train_dataloader.drop_last=True",
+        "train_dataloader.batch_size=999",
+        "train_dataloader.drop_last=True",
         logs=tmp_path,
     )
     assert done.exit_code == 1

@@ -11,7 +11,7 @@ import torch
 from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from tests.tool_process import ROOT, run_tool
 
-CONFIG = str(ROOT / "configs/baselines/ce/ce_r32_digits.py")
+CONFIG = str(ROOT / "configs/ce/ce_r32_digits.py")
 SMALL = [
     "model.backbone.depth=20",
     "train_dataloader.dataset.max_count=16",
@@ -79,7 +79,7 @@ MISTAKES = {
     ),
     "missing folder": (
         "train.py",
-        [str(ROOT / "configs/baselines/ce/ce_r50_imagenet-lt.py"), "--cfg-options", "model.backbone.init_cfg=None"],
+        [str(ROOT / "configs/ce/ce_r50_imagenet-lt.py"), "--cfg-options", "model.backbone.init_cfg=None"],
         "imagenet",
     ),
     "wrong classes": ("train.py", [CONFIG, "--cfg-options", "model.head.num_classes=12"], "model.head.num_classes=12"),

@@ -23,8 +23,10 @@ from lt_plugins.analysis.page import (
     check_device,
     check_numbers,
     check_query_arguments,
+    choose_stage,
     describe_origin,
     find_label,
+    has_head,
     load_image,
     not_clustered_error,
     open_page,
@@ -35,7 +37,7 @@ from lt_plugins.checkpoints.checkpoint import guard_pickles
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.heads import LPAHead
 from lt_plugins.runs.cli import ToolParser, user_errors
-from lt_plugins.runs.config import load_config
+from lt_plugins.runs.spec import run_name
 from lt_plugins.visualization import FigurePage
 
 HOW_TO_READ = (
@@ -173,7 +175,7 @@ def write_page(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     check_device(args.device)
     check_query_arguments(args)
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = choose_stage(args, lambda cfg: has_head(cfg, "LPAHead"))
     require_head(cfg, "LPAHead", "pseudo-attributes", "configs/lpa")
     trained = load_trained_model(cfg, args.checkpoint, args.device, args.allow_pickle)
     model = trained.model
@@ -184,7 +186,7 @@ def write_page(args: argparse.Namespace) -> None:
     names = all_class_names(dataset, model.head.num_classes)
     classes = [find_class(query, names, model.head) for query in args.classes]
     queries = [(path, load_image(path, dataset)) for path in args.images]
-    page = open_page(f"Pseudo-attributes: {Path(args.config).stem}", "attributes", trained, args.out, args.images)
+    page = open_page(f"Pseudo-attributes: {run_name(args.config)}", "attributes", trained, args.out, args.images)
     loader = cfg[f"{args.split}_dataloader"]
     # One more than shown: a query may be among the retrieved and is left out.
     retrieval = retrieve_attributes(

@@ -25,8 +25,10 @@ from lt_plugins.analysis.page import (
     check_device,
     check_numbers,
     check_query_arguments,
+    choose_stage,
     describe_origin,
     find_label,
+    has_head,
     load_image,
     open_page,
     require_head,
@@ -36,7 +38,7 @@ from lt_plugins.checkpoints.checkpoint import guard_pickles
 from lt_plugins.datasets.labels import get_labels
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.cli import ToolParser, user_errors
-from lt_plugins.runs.config import load_config
+from lt_plugins.runs.spec import run_name
 from lt_plugins.visualization import FigurePage
 
 WEIGHTS_NOTE = (
@@ -194,7 +196,7 @@ def write_page(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     check_device(args.device)
     check_query_arguments(args)
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = choose_stage(args, lambda cfg: has_head(cfg, "LCRegHead"))
     require_head(cfg, "LCRegHead", "latent categories", "configs/lcreg")
     trained = load_trained_model(cfg, args.checkpoint, args.device, args.allow_pickle)
     model, pool = trained.model, trained.model.head.latent_pool
@@ -203,7 +205,7 @@ def write_page(args: argparse.Namespace) -> None:
     names, labels = all_class_names(dataset, model.head.num_classes), get_labels(dataset)
     classes = [find_class(query, names, labels) for query in args.classes]
     queries = [(path, load_image(path, dataset)) for path in args.images]
-    page = open_page(f"Latent categories: {Path(args.config).stem}", "latents", trained, args.out, args.images)
+    page = open_page(f"Latent categories: {run_name(args.config)}", "latents", trained, args.out, args.images)
     loader = cfg[f"{args.split}_dataloader"]
     measured = measure_latents(
         model,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from lt_plugins.analysis.page import (
     add_analysis_arguments,
     all_class_names,
     check_device,
+    choose_stage,
     describe_origin,
     find_label,
     not_clustered_error,
@@ -34,7 +34,7 @@ from lt_plugins.engine.features import gather_features
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.structures import ClassDistribution
 from lt_plugins.runs.cli import ToolParser, user_errors
-from lt_plugins.runs.config import load_config
+from lt_plugins.runs.spec import run_name
 from lt_plugins.visualization import FigurePage, plot_embedding, tsne_points
 
 DISTANCE_NOTE = (
@@ -192,21 +192,20 @@ class SubclassPage:
         self.page.add_png(name, plot_embedding(points, groups.numpy(), names, title), title)
 
 
+def learns_subclasses(cfg: Config) -> bool:
+    """Whether the model of a config learns subclasses."""
+    return cfg.get("model", {}).get("head", {}).get("loss", {}).get("type") == "SBCLLoss"
+
+
 def require_subclasses(cfg: Config) -> None:
     """Refuse a config that learns no subclasses, before anything is built."""
-    head = cfg.get("model", {}).get("head", {})
-    loss = head.get("loss", {}).get("type")
-    if loss == "SBCLLoss":
-        return
-    if (previous := cfg.get("previous_stage")) is not None:
+    if not learns_subclasses(cfg):
+        head = cfg.get("model", {}).get("head", {})
+        loss = head.get("loss", {}).get("type")
         raise UserInputError(
-            f"the config is a later stage, which has no subclasses; give the stage before, {previous['config']}, and "
-            "its work dir, WORK_DIR/stage1."
+            f"the config's model.head is {head.get('type')} with the loss {loss}, which has no subclasses; use one "
+            "with SBCLLoss (configs/sbcl), and of its stages the first."
         )
-    raise UserInputError(
-        f"the config's model.head is {head.get('type')} with the loss {loss}, which has no subclasses; use one with "
-        "SBCLLoss (configs/sbcl)."
-    )
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -247,7 +246,7 @@ def write_page(args: argparse.Namespace) -> None:
         raise UserInputError(f"--num-classes {args.num_classes} and --max-points {args.max_points} must be 1 or more.")
     if not 0 <= args.seed < 2**32:
         raise UserInputError(f"--seed {args.seed} must be from 0 to {2**32 - 1}.")
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = choose_stage(args, learns_subclasses)
     require_subclasses(cfg)
     trained = load_trained_model(cfg, args.checkpoint, args.device, args.allow_pickle)
     model = trained.model
@@ -261,7 +260,7 @@ def write_page(args: argparse.Namespace) -> None:
     classes = list(dict.fromkeys(find_label(query, names) for query in args.classes))
     if empty := [names[label] for label in classes if not counts[label]]:
         raise UserInputError(f"class {empty[0]} has no training image to show.")
-    page = open_page(f"Subclasses: {Path(args.config).stem}", "subclasses", trained, args.out)
+    page = open_page(f"Subclasses: {run_name(args.config)}", "subclasses", trained, args.out)
 
     def extract(batch: dict[str, Any]) -> Tensor:
         return model.extract_projections(model.data_preprocessor(batch, training=False)["inputs"])

@@ -65,7 +65,7 @@ def predict(args: argparse.Namespace) -> None:
         raise UserInputError(f"two images are called {twice[0]}; predict them into different folders.")
     for image in images:
         check_output(args.out / f"{image.stem}.png", images)
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options, data=args.data)
     trained = load_trained_model(cfg, args.checkpoint, args.device, args.allow_pickle)
     predictor = Predictor(cfg, trained.model, args.score_threshold)
     named = {str(trained.checkpoint): trained.classes, "the test data set of the config": predictor.classes}

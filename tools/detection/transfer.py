@@ -17,6 +17,7 @@ from lt_plugins.compat import check_detection
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.cli import ToolParser, add_pickle_argument, user_errors
 from lt_plugins.runs.metafile import published_results
+from lt_plugins.runs.spec import run_name
 from lt_plugins.runs.tables import markdown_table
 from lt_plugins.runs.transfer_table import NUMERIC_COLUMNS, TRANSFER_HEADER, transfer_rows
 
@@ -102,7 +103,7 @@ def transfer(args: argparse.Namespace) -> None:
         if backbone.source != RANDOM_BACKBONE:
             weights = read_backbone(backbone.source, args.allow_pickle)
             print(f"{backbone.name}: {load_backbone(detector, weights, backbone.source)}")
-    out = args.work_dir or Path("work_dirs", f"transfer_{Path(args.config).stem}")
+    out = args.work_dir or Path("work_dirs", f"transfer_{Path(run_name(args.config)).name}")
     transfers = [
         Transfer(args.config, backbone, seed, out / f"{backbone.name}_seed{seed}", args.cfg_options)
         for seed in dict.fromkeys(args.seeds)

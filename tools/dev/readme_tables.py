@@ -13,6 +13,7 @@ from typing import Any
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.cli import ToolParser, user_errors
+from lt_plugins.runs.spec import parse_spec, run_name
 from lt_plugins.runs.tables import markdown_table, mean_and_spread
 from lt_plugins.runs.transfer_table import NUMERIC_COLUMNS, TRANSFER_HEADER, TransferRun, transfer_rows
 from lt_plugins.unreadable import read_json, read_yaml, refuse_unreadable
@@ -66,25 +67,28 @@ class Method:
                 set(model) == MODEL_KEYS, f"{model.get('Name')} has the keys {sorted(model)}, not {MODEL_KEYS}"
             )
             self._require(model["In Collection"] in collections, f"unknown collection {model['In Collection']}")
-            config = ROOT / model["Config"]
+            config = ROOT / parse_spec(model["Config"]).path
             self._require(config.is_file() and config.parent == metafile.parent, f"no {model['Config']} in this folder")
-            self._require(model["Name"] == f"{metafile.parent.name}/{config.stem}", f"wrong name {model['Name']}")
+            self._require(model["Name"] == run_name(model["Config"]), f"wrong name {model['Name']}")
             for result in model["Results"]:
                 extra = set(result) - RESULT_KEYS - OPTIONAL_RESULT_KEYS
                 self._require(not extra and set(result) >= RESULT_KEYS, f"{model['Name']}: wrong keys {sorted(result)}")
                 result["runs"] = [self._load(path, model["Config"]) for path in result.get("Ours", [])]
-        named = sorted(model["Config"] for model in self.models)
-        existing = sorted(str(path.relative_to(ROOT)) for path in metafile.parent.glob("*.py"))
-        self._require(named == existing, f"Models must name each config once; differs: {set(named) ^ set(existing)}")
+        specs = [model["Config"] for model in self.models]
+        self._require(len(specs) == len({*specs}), "Models must name a config with its variants once")
+        named = {parse_spec(spec).path for spec in specs}
+        existing = {str(path.relative_to(ROOT)) for path in metafile.parent.glob("*.py")}
+        self._require(named == existing, f"Models must name each config; differs: {named ^ existing}")
 
     def rows(self) -> list[tuple[str, ...]]:
         """All configs, for the method's own README."""
         folder = self.metafile.parent
-        return [_row(Path(m["Config"]).stem, m, result, folder) for m, result in self._results(DETECTION, False)]
+        return [_row(Path(m["Config"]).name, m, result, folder) for m, result in self._results(DETECTION, False)]
 
     def rows_with_runs(self) -> list[tuple[str, ...]]:
         """What we have run, for the main README."""
-        return [_row(m["Name"], m, result, ROOT) for m, result in self._results(DETECTION, False) if result["runs"]]
+        rows = [(m, result) for m, result in self._results(DETECTION, False) if result["runs"]]
+        return [_row(m["Config"].removeprefix("configs/"), m, result, ROOT) for m, result in rows]
 
     def detection_rows(self) -> list[tuple[str, ...]]:
         """All configs of detectors by the backbone that they start from."""
@@ -126,7 +130,7 @@ def _row(name: str, model: dict[str, Any], result: dict[str, Any], folder: Path)
     if runs:
         schedule = " / ".join(sorted({f"{run['schedule']} ({_epochs(run)} epochs)" for run in runs}))
     return (
-        f"[{name}]({os.path.relpath(ROOT / model['Config'], folder)})",
+        f"[{name}]({os.path.relpath(ROOT / parse_spec(model['Config']).path, folder)})",
         result["Dataset"],
         schedule,
         _published(result.get("Published")),

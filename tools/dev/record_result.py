@@ -9,16 +9,20 @@ import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lt_plugins.atomic_write import atomic_write, check_output
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.cli import ToolParser, user_errors
+from lt_plugins.runs.spec import ConfigSpec, parse_spec
 from lt_plugins.runs.transfer_table import detection_metrics
-from lt_plugins.unreadable import read_json, refuse_unreadable
+from lt_plugins.unreadable import read_json, read_yaml, refuse_unreadable
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
+
     from lt_plugins.runs.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,15 +53,13 @@ def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from flatten(value, f"{prefix}.{key}" if prefix else str(key))
 
 
-def overrides(config: Path, trained: dict[str, Any]) -> dict[str, Any]:
-    """What the trained config has that the config file does not say; a schedule that followed the length counts not."""
-    from lt_plugins.runs.config import read_config
-
+def overrides(config: Config, trained: dict[str, Any]) -> dict[str, Any]:
+    """What the trained config has that the written one does not; a schedule that followed the length counts not."""
     trained = dict(trained)
     written = trained.pop("written_schedule", None) or {}
     trained["param_scheduler"] = written.get("param_scheduler", trained.get("param_scheduler"))
     followed = set(written.get("hooks", ()))
-    original = dict(flatten(read_config(config).to_dict()))
+    original = dict(flatten(config.to_dict()))
     return {
         key: value
         for key, value in flatten(trained)
@@ -65,15 +67,46 @@ def overrides(config: Path, trained: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def find_config(run: RunFolder, trained: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The config file of a run, by its name and the fewest overrides; and those."""
+def find_config(run: RunFolder, stages: Sequence[dict[str, Any]]) -> tuple[str, list[dict[str, Any]]]:
+    """The config of a run with its variants, by its name and the fewest overrides; and those of each stage.
+
+    Args:
+        run (RunFolder): The run.
+        stages (Sequence[dict]): The trained config of each stage.
+
+    Raises:
+        UserInputError: If no metafile names a config with this name, or the folder of a stage is missing.
+    """
+    from lt_plugins.runs.config import read_stages
+
     dumps = [path.name for path in run.path.glob("*.py")]
-    candidates = [path for name in dumps for path in (ROOT / "configs").rglob(name) if "_base_" not in path.parts]
-    if not candidates:
-        raise UserInputError(f"no config of configs/ is called like the dump in {run.path} ({dumps}).")
-    changed = {path: overrides(path, trained) for path in candidates}
-    best = min(changed, key=lambda path: len(changed[path]))
-    return str(best.relative_to(ROOT)), changed[best]
+    named = [
+        model["Config"]
+        for metafile in sorted((ROOT / "configs").rglob("metafile.yml"))
+        for model in read_yaml(metafile, "correct it (CONTRIBUTING.md).")["Models"]
+    ]
+    configs = {spec: read_stages(str(ROOT / spec)) for spec in named if Path(parse_spec(spec).path).name in dumps}
+    if not configs:
+        raise UserInputError(f"no metafile.yml names a config that is called like the dump in {run.path} ({dumps}).")
+    # The last stage says which one it is, the others which variant.
+    changed = {
+        spec: [overrides(*pair) for pair in zip(reversed(written), reversed(stages), strict=False)]
+        for spec, written in configs.items()
+    }
+    best = min(changed, key=lambda spec: (len(changed[spec][0]), sum(map(len, changed[spec]))))
+    if len(configs[best]) != len(stages):
+        raise UserInputError(
+            f"{run.path} has no folder stage1; a result is that of all {len(configs[best])} stages, so put it back."
+        )
+    return best, changed[best][::-1]
+
+
+def options_of(stages: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """``--cfg-options`` that override these values of each stage: what the stage before has too comes from there."""
+    options = dict(stages[0])
+    for number, (before, after) in enumerate(pairwise(stages), start=2):
+        options |= {f"stage{number}.{key}": value for key, value in after.items() if before.get(key) != value}
+    return options
 
 
 def read_logs(run: RunFolder) -> tuple[datetime, float, str]:
@@ -120,35 +153,24 @@ def commit_at(time: datetime) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def describe_previous(run: RunFolder, trained: dict[str, Any]) -> dict[str, Any]:
+def describe_previous(config: str, earlier: Sequence[RunFolder]) -> dict[str, Any]:
     """Config, epochs, time and commit of the stage before the last one, in it those of the one before it, and so on.
 
     Args:
-        run (RunFolder): The run of the last stage, whose folder holds those of the others.
-        trained (dict): The config of the last stage.
+        config (str): The config of the run.
+        earlier (Sequence[RunFolder]): The folders of the stages before the last one.
 
     Returns:
         dict: ``previous_stage``, or nothing if there is none.
-
-    Raises:
-        UserInputError: If the folder of the stage is missing.
     """
-    if not trained.get("previous_stage"):
-        return {}
-    from lt_plugins.runs.run_folder import RunFolder
-
-    folders = sorted(run.path.glob("stage[1-9]"))
-    if not folders:
-        raise UserInputError(f"{run.path} has no folder stage1; a result is that of all stages, so put it back.")
     described: dict[str, Any] = {}
-    for folder in folders:
-        earlier = RunFolder(folder)
-        _, config = earlier.config()
-        started, seconds, _ = read_logs(earlier)
+    for number, stage in enumerate(earlier, start=1):
+        started, seconds, _ = read_logs(stage)
+        path, variants = parse_spec(config)
         described = {
             "previous_stage": {
-                "config": find_config(earlier, config)[0],
-                "epochs": earlier.setting("train_cfg.max_epochs", int),
+                "config": str(ConfigSpec(path, (*variants, f"stage{number}"))),
+                "epochs": stage.setting("train_cfg.max_epochs", int),
                 "time_s": seconds,
                 "commit": commit_at(started),
                 **described,
@@ -171,26 +193,27 @@ def collect(run: RunFolder) -> dict[str, Any]:
     Raises:
         UserInputError: If the run is not finished, or its logs or config are missing.
     """
-    _, trained = run.config()
+    from lt_plugins.runs.run_folder import RunFolder
+
     log = run.log()
     epochs = run.setting("train_cfg.max_epochs", int)
     evaluated = [row for row in log.metrics if "shot/accuracy_top1" in row]
     done = evaluated[-1]["step"] if evaluated else 0
     if done != epochs:
         raise UserInputError(f"{run.path} is evaluated up to epoch {done} of {epochs}; finish it with --resume.")
-    config, changed = find_config(run, trained)
+    earlier = [RunFolder(folder) for folder in sorted(run.path.glob("stage[1-9]"))]
+    config, stages = find_config(run, [stage.config()[1] for stage in (*earlier, run)])
+    changed = options_of(stages)
     started, seconds, header = read_logs(run)
     best = max(evaluated, key=lambda row: row["shot/accuracy_top1"])
     memory = [row["memory"] for row in log.train if "memory" in row]
-    name = Path(config).stem.split("_")
     options = "".join(f" {key}={json.dumps(value).replace(' ', '')}" for key, value in changed.items())
-    named_short = any(re.fullmatch(r"\d+e", part) for part in name)
-    shortened = named_short or any(key.endswith("train_cfg.max_epochs") for key in changed)
+    shortened = any(key.endswith("train_cfg.max_epochs") for key in changed)
     return {
         "config": config,
         "command": f"python tools/train.py {config}" + (f" --cfg-options{options}" if changed else ""),
         "seed": run.setting("randomness.seed", int),
-        "dataset": name[2],
+        "dataset": Path(parse_spec(config).path).stem.split("_")[2],
         "epochs": epochs,
         "schedule": "short" if shortened else "full",
         "hardware": describe_hardware(header),
@@ -198,7 +221,7 @@ def collect(run: RunFolder) -> dict[str, Any]:
         "time_s": seconds,
         "max_memory_mb": round(max(memory)) if memory else None,
         "commit": commit_at(started),
-        **describe_previous(run, trained),
+        **describe_previous(config, earlier),
         "metrics": evaluation(evaluated[-1]),
         "best": {"epoch": best["step"], **evaluation(best)},
     }
@@ -220,7 +243,7 @@ def collect_transfer(run: RunFolder) -> dict[str, Any]:
     if not last:
         raise UserInputError(f"{run.path} is not evaluated after iteration {iterations}; finish it with transfer.py.")
     transfer = read_json(run.path / "transfer.json", "give the folder of a run of transfer.py.")
-    config, changed = find_config(run, trained)
+    config, [changed] = find_config(run, [trained])
     changed = {key: value for key, value in changed.items() if not key.startswith("custom_hooks.")}
     started, seconds, header = read_logs(run)
     options = "".join(f" {key}={json.dumps(value).replace(' ', '')}" for key, value in changed.items())
@@ -246,7 +269,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = ToolParser(description=__doc__)
     parser.add_argument("work_dir", help="work dir of a finished run")
-    parser.add_argument("out", type=Path, help="like results/lpa/paco_r32_cifar100-lt100_folder_20e_seed0.json")
+    parser.add_argument("out", type=Path, help="like results/lpa/lpa_r32_cifar100-lt_seed0.json")
     return parser.parse_args(argv)
 
 

@@ -1,5 +1,5 @@
 # UCI digits, imbalance factor 50: 342 training images (124 zeros down to 2 nines), 500 test images, no download.
-_base_ = "./cifar10-lt100.py"
+_base_ = "./cifar10-lt.py"
 
 data_preprocessor = dict(mean=[77.8, 77.8, 77.8], std=[82.4, 82.4, 82.4])
 
@@ -24,3 +24,4 @@ val_dataloader = dict(
     dataset=dict(_delete_=True, type="DigitsDataset", split="test", test_mode=True, pipeline=_base_.test_pipeline),
 )
 test_dataloader = val_dataloader
+variants = dict(_delete_=True)  # the set is too small for other factors

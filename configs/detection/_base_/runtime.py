@@ -13,16 +13,12 @@ default_hooks = dict(
     accumulation=dict(type="mmpretrain.AccumulationHook"),
     averaged_model=dict(type="mmpretrain.AveragedModelHook"),
     run_record=dict(type="mmpretrain.RunRecordHook"),
+    checkpoint_fit=dict(type="mmpretrain.CheckpointFitHook"),
+    preflight=dict(type="DetectionPreflightHook"),
+    sync_batch_norm=dict(type="mmpretrain.SyncBatchNormHook", enabled=True),
+    iteration_seed=dict(type="IterationSeedHook"),
 )
-
-# A config that adds a hook repeats these: custom_hooks = [*_base_.custom_hooks, dict(type='...')].
-custom_hooks = [
-    dict(type="mmpretrain.CheckpointFitHook"),
-    dict(type="LoadBackboneHook"),  # the checkpoint comes by --backbone
-    dict(type="DetectionPreflightHook"),
-    dict(type="mmpretrain.SyncBatchNormHook", enabled=True),
-    dict(type="IterationSeedHook"),
-]
+custom_hooks = [dict(type="LoadBackboneHook")]  # the checkpoint comes by --backbone
 
 log_processor = dict(by_epoch=False)
 randomness = dict(seed=0, deterministic=False)

@@ -29,8 +29,7 @@ class AveragedModelHook(Hook):
 
     Config::
 
-        default_hooks = dict(averaged_model=dict(type='AveragedModelHook'))
-        custom_hooks = [*_base_.custom_hooks, dict(type='EMAHook', momentum=0.001)]
+        default_hooks = dict(averaged_model=dict(type='AveragedModelHook'), ema=dict(type='EMAHook', momentum=0.001))
     """
 
     # After the clustering, before EMAHook.

@@ -28,7 +28,7 @@ class CheckpointFitHook(Hook):
 
     Config::
 
-        custom_hooks = [dict(type='CheckpointFitHook')]
+        default_hooks = dict(checkpoint_fit=dict(type='CheckpointFitHook'))
 
     Raises:
         UserInputError: If it does not fit, a checkpoint to resume lacks the state of the optimiser, or a frozen
@@ -91,6 +91,6 @@ class CheckpointFitHook(Hook):
         if not any(cfg["type"] == "Pretrained" for cfg in flat):
             what = "it" if len(sources) > 1 else "it together with the head that goes on from stage 1"
             raise UserInputError(
-                f"{type(model).__name__} freezes its backbone, but nothing initialises {what}: name the config that "
-                "trains it (previous_stage=dict(config=...)), or give a checkpoint with --cfg-options load_from=PATH."
+                f"{type(model).__name__} freezes its backbone, but nothing initialises {what}: let it be "
+                "stage2 of the config that trains it, or give a checkpoint with --cfg-options load_from=PATH."
             )

@@ -30,7 +30,7 @@ class ClassDistributionHook(Hook):
 
     Config::
 
-        custom_hooks = [dict(type='ClassDistributionHook')]
+        default_hooks = dict(class_distribution=dict(type='ClassDistributionHook'))
 
     Raises:
         UserInputError: If the labels or classes of the train data set do not fit the head's ``num_classes``, or a
@@ -176,5 +176,5 @@ def find_num_classes(model: nn.Module) -> int:
         return inside[0]
     raise UserInputError(
         f"{type(model).__name__} has no head.num_classes, so its class counts have no size; give the head num_classes, "
-        "or remove ClassDistributionHook from custom_hooks."
+        "or do without ClassDistributionHook: default_hooks.class_distribution=None."
     )

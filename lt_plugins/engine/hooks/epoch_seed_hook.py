@@ -29,7 +29,7 @@ class EpochSeedHook(Hook):
 
     Config::
 
-        custom_hooks = [dict(type='EpochSeedHook')]
+        default_hooks = dict(epoch_seed=dict(type='EpochSeedHook'))
         train_dataloader = dict(persistent_workers=False, worker_init_fn=dict(type='epoch_worker_init'), ...)
 
     Raises:
@@ -98,7 +98,7 @@ def check_workers(loader: DataLoader[Any]) -> None:
     if loader.persistent_workers:
         raise UserInputError(
             "train_dataloader.persistent_workers=True keeps random state over epochs, so a resumed run would differ; "
-            "set train_dataloader.persistent_workers=False (or remove EpochSeedHook from custom_hooks)."
+            "set train_dataloader.persistent_workers=False (or default_hooks.epoch_seed=None, without EpochSeedHook)."
         )
     init = loader.worker_init_fn
     function = init.func if isinstance(init, partial) else init

@@ -46,7 +46,7 @@ class PreflightHook(Hook):
 
     Config::
 
-        custom_hooks = [dict(type='PreflightHook', allow_empty_classes=True)]
+        default_hooks = dict(preflight=dict(type='PreflightHook', allow_empty_classes=True))
 
     Raises:
         UserInputError: If a class has no image, the classes of a data set do not fit the head, the checkpoint or the
@@ -86,7 +86,9 @@ class PreflightHook(Hook):
         """
         model = unwrap_model(runner.model)
         if not hasattr(model, "class_distribution"):
-            raise UserInputError("PreflightHook needs dict(type='ClassDistributionHook') in custom_hooks as well.")
+            raise UserInputError(
+                "PreflightHook needs class_distribution=dict(type='ClassDistributionHook') in default_hooks as well."
+            )
         check_global_batch(runner.cfg, runner.world_size)
         check_work_left(runner)
         check_setup(runner, self.allowed, self._trained_classes)

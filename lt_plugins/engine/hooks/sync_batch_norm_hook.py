@@ -23,7 +23,7 @@ class SyncBatchNormHook(Hook):
 
     Config::
 
-        custom_hooks = [dict(type='SyncBatchNormHook', enabled=True)]
+        default_hooks = dict(sync_batch_norm=dict(type='SyncBatchNormHook', enabled=True))
     """
 
     def __init__(self, enabled: bool = False) -> None:

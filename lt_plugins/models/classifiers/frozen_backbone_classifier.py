@@ -17,7 +17,7 @@ from lt_plugins.registry import MODELS
 class FrozenBackboneClassifier(ImageClassifier):
     """An image classifier whose backbone and neck are frozen: the second stage of decoupled training.
 
-    Initialised from the checkpoint of stage 1 (``previous_stage`` or ``load_from`` of the config), of which it takes
+    Initialised from the checkpoint of stage 1 (as ``stage2`` of a config, or by ``load_from``), of which it takes
     backbone and neck only: the head starts anew, even where stage 1 has one of the same shape, unless ``reuse_head``
     asks for its linear layer. Parts of the head that make features (named in its ``feature_parts``, such as the latent
     pool of an ``LCRegHead``) count as backbone. Resuming and testing read all of a checkpoint, as ever.

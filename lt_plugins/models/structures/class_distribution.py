@@ -205,6 +205,6 @@ class ClassDistribution(DataSizedModule):
         self._was_set = self._was_set or self.is_set
         if not self._was_set:
             raise UserInputError(
-                "the class counts are not known yet: add dict(type='ClassDistributionHook') to custom_hooks, "
-                "load a checkpoint that was trained with it, or call set_counts()."
+                "the class counts are not known yet: add class_distribution=dict(type='ClassDistributionHook') to "
+                "default_hooks, load a checkpoint that was trained with it, or call set_counts()."
             )

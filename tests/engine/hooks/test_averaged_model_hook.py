@@ -27,8 +27,8 @@ AVERAGES: dict[str, dict[str, Any]] = {
 }
 SCHEDULE = {
     "train_dataloader.batch_size": 26,
-    "custom_hooks.5.start": 1,
-    "custom_hooks.5.interval": 1,
+    "custom_hooks.0.start": 1,
+    "custom_hooks.0.interval": 1,
     "train_cfg.max_epochs": 3,
 }
 

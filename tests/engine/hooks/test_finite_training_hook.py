@@ -194,7 +194,7 @@ def config(folder: Path, poison: str) -> Path:
     """A config of a small run with a poison."""
     path = folder / "poisoned.py"
     path.write_text(
-        f"_base_ = [{str(ROOT / 'configs/baselines/ce/ce_r32_digits.py')!r}]\n"
+        f"_base_ = [{str(ROOT / 'configs/ce/ce_r32_digits.py')!r}]\n"
         "custom_imports = dict(imports=['lt_plugins.plugins', 'tests.engine.hooks.poison_hook'])\n"
         f"custom_hooks = [*_base_.custom_hooks, {poison}]\n"
         "model = dict(backbone=dict(depth=20))\n"

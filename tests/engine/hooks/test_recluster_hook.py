@@ -31,7 +31,7 @@ NUM_ATTRIBUTES = 12
 SAMPLING = {"clustering.samples_per_attribute": 20, "clustering.features_per_image": 6}
 
 
-def make_runner(work_dir: Path, config: str = "lpa/paco_r32_digits.py", **overrides: Any) -> Runner:
+def make_runner(work_dir: Path, config: str = "lpa/lpa_r32_digits.py", **overrides: Any) -> Runner:
     """A run on 78 digits (20 to 2 a class) with a ResNet of depth 20."""
     cfg = load_config(str(ROOT / "configs" / config))
     cfg.merge_from_dict(
@@ -54,7 +54,7 @@ def make_runner(work_dir: Path, config: str = "lpa/paco_r32_digits.py", **overri
 def make_lpa_runner(work_dir: Path, hook: dict[str, Any] | None = None, **overrides: Any) -> Runner:
     """The same with few attributes and with its hook's arguments."""
     settings = {
-        f"custom_hooks.5.{name}": value for name, value in (SAMPLING | {"num_workers": 0} | (hook or {})).items()
+        f"custom_hooks.0.{name}": value for name, value in (SAMPLING | {"num_workers": 0} | (hook or {})).items()
     }
     lpa = {"model.queue_size": 32, "model.head.num_attributes": NUM_ATTRIBUTES, "model.head.attributes_per_class": 3}
     return make_runner(work_dir, **{**lpa, **settings, **overrides})
@@ -290,7 +290,7 @@ def test_what_is_clustered_follows_from_what_the_model_reads() -> None:
 
 
 def test_another_head_is_refused_before_training(tmp_path: Path) -> None:
-    runner = make_runner(tmp_path, "baselines/ce/ce_r32_digits.py")
+    runner = make_runner(tmp_path, "ce/ce_r32_digits.py")
     runner.register_hook(ReclusterHook())
     with pytest.raises(UserInputError, match=r"the model has a LinearClsHead; set model.head.type='LPAHead', or"):
         runner.train()

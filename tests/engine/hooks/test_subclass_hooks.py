@@ -20,9 +20,9 @@ from tests.engine.hooks.test_recluster_hook import make_runner, recorded_epochs,
 from tests.gloo import run_gloo
 from tests.random_state import random_state_untouched
 
-CONFIG = "sbcl/sbcl_r32_digits_stage1.py"
+CONFIG = "sbcl/sbcl_r32_digits.py:stage1"
 # 78 digits, 20 to 2 a class: capacity 4, so the largest classes have five subclasses.
-HOOK = {"custom_hooks.5.clustering.min_size": 4, "custom_hooks.5.num_workers": 0}
+HOOK = {"custom_hooks.0.clustering.min_size": 4, "custom_hooks.0.num_workers": 0}
 
 
 def make_sbcl_runner(work_dir: Path, **overrides: Any) -> Runner:
@@ -73,7 +73,7 @@ def test_tables_are_those_of_all_projections(reference_run: Runner) -> None:
 
 def tables_on_one_rank(work_dir: Path) -> dict[str, Tensor]:
     # Odd batches, so that the ranks hold 39 images in 6 batches each.
-    return tables(recluster_once(work_dir, **{"custom_hooks.5.batch_size": 7}))
+    return tables(recluster_once(work_dir, **{"custom_hooks.0.batch_size": 7}))
 
 
 def test_two_processes_find_what_one_finds(reference_run: Runner, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_one_pass_serves_both_and_leaves_no_trace(tmp_path: Path, monkeypatch: p
 
 
 def test_warms_up_then_follows_the_schedule_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    schedule = {"custom_hooks.5.start": 1, "custom_hooks.5.interval": 2, "train_cfg.max_epochs": 4}
+    schedule = {"custom_hooks.0.start": 1, "custom_hooks.0.interval": 2, "train_cfg.max_epochs": 4}
     runner = make_sbcl_runner(tmp_path, **schedule)
     epochs = recorded_epochs(runner, monkeypatch)
     runner.train()
@@ -128,7 +128,7 @@ def test_warms_up_then_follows_the_schedule_and_resumes(tmp_path: Path, monkeypa
 
 
 def test_plain_kmeans_and_the_linear_form_are_options(tmp_path: Path) -> None:
-    settings = {"custom_hooks.5.clustering.balanced": False, "custom_hooks.6.mode": "linear"}
+    settings = {"custom_hooks.0.clustering.balanced": False, "custom_hooks.1.mode": "linear"}
     runner = recluster_once(tmp_path, **settings)
     features, labels = slow_projections(runner)
     found = tables(runner)
@@ -149,7 +149,7 @@ def test_sizes_are_described() -> None:
 
 
 def test_temperatures_need_their_loss_and_a_pass(tmp_path: Path) -> None:
-    runner = make_runner(tmp_path / "ce", "baselines/ce/ce_r32_digits.py")
+    runner = make_runner(tmp_path / "ce", "ce/ce_r32_digits.py")
     with pytest.raises(UserInputError, match=r"the model has none; set model.head.loss.type='SBCLLoss'"):
         TemperatureHook().before_train(runner)
     runner = make_sbcl_runner(tmp_path / "sbcl")
@@ -169,7 +169,7 @@ def test_samples_that_do_not_say_which_image_they_are_are_refused(tmp_path: Path
 
 def test_clustering_of_the_released_code_is_an_option(tmp_path: Path) -> None:
     released: dict[str, Any] = {"balanced": False, "rounding": "down", "start": "random", "max_iters": 35}
-    settings = {f"custom_hooks.5.clustering.{key}": value for key, value in released.items()}
+    settings = {f"custom_hooks.0.clustering.{key}": value for key, value in released.items()}
     runner = recluster_once(tmp_path, **settings)
     features, labels = slow_projections(runner)
     expected = subclass_clusters(features, labels, min_size=4, seed=0, **released).subclass

@@ -19,7 +19,7 @@ from lt_plugins.runs.run_changes import Change, ChangedRunError, check_finished_
 from lt_plugins.runs.run_record import record_config
 from tests.tool_process import ROOT, run_tool
 
-CONFIG = ROOT / "configs/baselines/ce/ce_r32_digits.py"
+CONFIG = ROOT / "configs/ce/ce_r32_digits.py"
 # 83 images in 5 steps an epoch.
 SMALL = {
     "model.backbone.depth": 20,
@@ -132,7 +132,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "loss weight": ({"model.head.loss.loss_weight": 2.0}, r"model.head.loss.loss_weight (1.0|none) -> 2.0"),
     "sampler": ({"train_dataloader.sampler.shuffle": False}, "train_dataloader.sampler.shuffle True -> False"),
     "seed": ({"randomness.seed": 7}, "randomness.seed 0 -> 7"),
-    "hook": ({"custom_hooks.4": {"type": "EMAHook"}}, "hooks.EMAHook.type none -> EMAHook"),
+    "hook": ({"default_hooks.ema": {"type": "EMAHook"}}, "hooks.EMAHook.type none -> EMAHook"),
     "scaling": ({"auto_scale_lr.enable": True}, "auto_scale_lr.base_batch_size none -> 64"),
 }
 

@@ -1,3 +1,0 @@
-_base_ = "./cifar100-lt100.py"
-
-train_dataloader = dict(dataset=dict(imbalance_factor=50))

@@ -1,7 +1,0 @@
-_base_ = [
-    "../../_base_/datasets/cifar10-lt100.py",
-    "../../_base_/models/ce_r32.py",
-    "../../_base_/schedules/cifar_200e.py",
-    "../../_base_/default_runtime.py",
-]
-model = dict(head=dict(num_classes=10))

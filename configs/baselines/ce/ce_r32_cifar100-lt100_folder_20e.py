@@ -1,6 +1,0 @@
-_base_ = [
-    "../../_base_/datasets/cifar100-lt100_folder.py",
-    "../../_base_/models/ce_r32.py",
-    "../../_base_/schedules/cifar_20e.py",
-    "../../_base_/default_runtime.py",
-]

@@ -1,2 +1,0 @@
-_base_ = "../scl/scl_r32_cifar100-lt100_crt.py"
-previous_stage = dict(config="./kcl_r32_cifar100-lt100_stage1.py")

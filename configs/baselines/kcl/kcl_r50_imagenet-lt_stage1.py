@@ -1,8 +1,0 @@
-_base_ = [
-    "../../_base_/datasets/imagenet-lt.py",
-    "../../_base_/pipelines/tsc_imagenet.py",
-    "../../_base_/models/kcl_r50.py",
-    "../../_base_/schedules/moco_200e.py",
-    "../../_base_/default_runtime.py",
-]
-train_dataloader = dict(batch_size=32, drop_last=True, dataset=dict(pipeline=_base_.tsc_train_pipeline))

@@ -1,2 +1,0 @@
-_base_ = "./paco_r32_cifar10-lt100.py"
-train_dataloader = dict(dataset=dict(imbalance_factor=10))

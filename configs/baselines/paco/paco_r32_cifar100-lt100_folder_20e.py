@@ -1,9 +1,0 @@
-_base_ = [
-    "../../_base_/datasets/cifar100-lt100_folder.py",
-    "../../_base_/pipelines/paco_cifar.py",
-    "../../_base_/models/paco_r32.py",
-    "../../_base_/schedules/cifar_20e.py",
-    "../../_base_/default_runtime.py",
-]
-optim_wrapper = dict(optimizer=dict(lr=0.05))
-train_dataloader = dict(drop_last=True, dataset=dict(dataset=dict(pipeline=_base_.paco_train_pipeline)))

@@ -1,2 +1,0 @@
-_base_ = "./scl_r32_cifar10-lt100_stage1.py"
-train_dataloader = dict(dataset=dict(imbalance_factor=50))

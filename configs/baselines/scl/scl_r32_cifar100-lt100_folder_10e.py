@@ -1,8 +1,0 @@
-_base_ = [
-    "../../_base_/datasets/cifar100-lt100_folder.py",
-    "../../_base_/models/linear_ldam_r32.py",
-    "../../_base_/schedules/linear_ldam_10e.py",
-    "../../_base_/default_runtime.py",
-]
-previous_stage = dict(config="./scl_r32_cifar100-lt100_folder_10e_stage1.py")
-custom_hooks = [*_base_.custom_hooks, dict(type="DeferredReweightHook", start=0)]

@@ -1,8 +1,0 @@
-_base_ = [
-    "../../_base_/datasets/cifar100-lt100_folder.py",
-    "../../_base_/pipelines/simclr_cifar.py",
-    "../../_base_/models/scl_r32.py",
-    "../../_base_/schedules/simclr_10e.py",
-    "../../_base_/default_runtime.py",
-]
-train_dataloader = dict(batch_size=128, dataset=dict(dataset=dict(pipeline=_base_.simclr_train_pipeline)))

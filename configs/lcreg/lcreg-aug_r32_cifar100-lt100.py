@@ -1,2 +1,0 @@
-_base_ = "./lcreg_r32_cifar100-lt100.py"
-previous_stage = dict(config="./lcreg-aug_r32_cifar100-lt100_stage1.py")

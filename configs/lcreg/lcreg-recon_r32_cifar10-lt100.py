@@ -1,2 +1,0 @@
-_base_ = "./lcreg_r32_cifar10-lt100.py"
-previous_stage = dict(config="./lcreg-recon_r32_cifar10-lt100_stage1.py")

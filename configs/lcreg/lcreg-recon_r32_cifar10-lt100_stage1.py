@@ -1,4 +1,0 @@
-# Of LCReg: latent categories and reconstruction (Table 4).
-_base_ = "./lcreg_r32_cifar10-lt100_stage1.py"
-model = dict(head=dict(aug_weight=0))
-custom_hooks = _base_.custom_hooks[:-1]  # there are no covariances to update

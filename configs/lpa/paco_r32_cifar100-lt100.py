@@ -1,3 +1,0 @@
-_base_ = "../baselines/paco/paco_r32_cifar100-lt100.py"
-model = dict(head=dict(type="LPAHead", num_attributes=128, alpha=0.1))
-custom_hooks = [*_base_.custom_hooks, dict(type="ReclusterHook", start=40, interval=10)]

@@ -1,2 +1,0 @@
-_base_ = "./sbcl_r32_cifar10-lt100.py"
-previous_stage = dict(config="./sbcl-released_r32_cifar10-lt100_stage1.py")

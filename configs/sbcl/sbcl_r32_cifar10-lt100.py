@@ -1,2 +1,0 @@
-_base_ = "../baselines/scl/scl_r32_cifar10-lt100.py"
-previous_stage = dict(config="./sbcl_r32_cifar10-lt100_stage1.py")

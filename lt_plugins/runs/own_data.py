@@ -1,0 +1,196 @@
+"""``--data DIR|LIST|CSV``: images of the user in place of a config's datasets, with every number of classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from lt_plugins.checks.config_rules import LOOPS
+from lt_plugins.datasets.folder_scan import is_folder, list_folder
+from lt_plugins.datasets.image_table import SPLITS, SUFFIX, read_image_table
+from lt_plugins.datasets.splits import DEFAULT_FRACTION
+from lt_plugins.datasets.text_file import read_lines, show_path
+from lt_plugins.errors import UserInputError
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """Images of a user.
+
+    Args:
+        parts (dict[str, dict]): Config of the dataset of each split that is there, without transforms. A single one,
+            ``"all"``, is to be split.
+        num_classes (int): Number of classes.
+    """
+
+    parts: dict[str, dict[str, Any]]
+    num_classes: int
+
+    def dataset(self, split: str, val_fraction: float, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The config of the dataset of a split, and that in it which takes the transforms.
+
+        Without a validation part the test part is validated on, and the other way round; with neither, a validation
+        part is split off.
+
+        Args:
+            split (str): ``"train"``, ``"val"`` or ``"test"``.
+            val_fraction (float): As for :class:`~lt_plugins.datasets.split_dataset.SplitDataset`.
+            seed (int): As for :class:`~lt_plugins.datasets.split_dataset.SplitDataset`.
+        """
+        if split != "train" and not {"val", "test"} & {*self.parts}:
+            split = "val"
+        elif split not in self.parts:
+            split = {"val": "test", "test": "val"}.get(split, split)
+        if "all" not in self.parts:
+            inner = dict(self.parts[split])
+            return inner, inner
+        inner = dict(self.parts["all"])
+        part = {"type": "SplitDataset", "part": split, "val_fraction": val_fraction, "seed": seed, "dataset": inner}
+        return part, inner
+
+
+def find_data(source: str) -> OwnData:
+    """Find out what ``--data`` names.
+
+    Args:
+        source (str): A folder ``DIR/{train,val,test}/<class>/<image>`` or ``DIR/<class>/<image>``, a list with lines
+            ``path label``, or a CSV file (:func:`~lt_plugins.datasets.image_table.read_image_table`).
+
+    Returns:
+        OwnData: Its parts.
+
+    Raises:
+        UserInputError: If it is neither, or has no classes.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return _find_folders(path)
+    return _find_table(path) if path.suffix.lower() == SUFFIX else _find_list(path)
+
+
+def use_data(cfg: Config, data: OwnData) -> None:
+    """Let a config train on, validate and test on the images of a user; its transforms stay.
+
+    ``split = dict(val_fraction=0.2, seed=0)`` in the config says what is split off where there is no validation part.
+
+    Args:
+        cfg (Config): The config of a stage; changed in place.
+        data (OwnData): The images.
+
+    Raises:
+        UserInputError: If it is the config of a detector.
+    """
+    if cfg.get("default_scope") == "mmdet":
+        raise UserInputError("--data is for classification; a detector reads boxes, set the data_root of its datasets.")
+    split = cfg.get("split") if isinstance(cfg.get("split"), dict) else {}
+    fraction, seed = split.get("val_fraction", DEFAULT_FRACTION), split.get("seed", 0)
+    for loop in LOOPS:
+        loader = cfg.get(f"{loop}_dataloader")
+        if not isinstance(loader, dict) or not isinstance(loader.get("dataset"), dict):
+            continue
+        before = _innermost(loader["dataset"])
+        dataset, inner = data.dataset(loop, fraction, seed)
+        inner.update({key: before[key] for key in ("pipeline", "test_mode") if key in before})
+        cfg[f"{loop}_dataloader"] = ConfigDict({**loader, "dataset": dataset})
+    for part in (cfg.get("model"), cfg.get("data_preprocessor")):
+        _set_num_classes(part, data.num_classes)
+    if "num_classes" in cfg:  # a variable, that our configs of image lists have
+        cfg.num_classes = data.num_classes
+    for name in ("val_evaluator", "test_evaluator"):
+        for metric in _metrics(cfg.get(name)):
+            if isinstance(metric.get("topk"), (list, tuple)):
+                metric["topk"] = tuple(k for k in metric["topk"] if k <= data.num_classes) or (1,)
+
+
+def _find_folders(root: Path) -> OwnData:
+    """Class folders, as parts or alone."""
+    names = _folder_names(root)
+    parts = {split: _folder_names(root / split) for split in SPLITS if split in names}
+    parts = {split: classes for split, classes in parts.items() if classes}
+    is_split = "train" in parts or {*parts} == {*names}
+    classes = next(iter(parts.values()), []) if is_split else names
+    if not classes:
+        raise UserInputError(
+            f"--data {show_path(root)} has no class folders; expected {show_path(root)}/<class>/<image>, or "
+            f"{show_path(root)}/train/<class>/<image> with val/ or test/ beside it."
+        )
+    common = {"type": "FolderDataset", "data_root": str(root)}
+    if not is_split:
+        found = {"all": common}
+    elif {*parts} == {"train"}:
+        found = {"all": {**common, "data_prefix": "train"}}
+    else:
+        found = {"train": {**common, "data_prefix": "train"}}
+        found |= {
+            split: {**common, "data_prefix": split, "class_folder": "train"} for split in parts if split != "train"
+        }
+    return OwnData(found, len(classes))
+
+
+def _folder_names(root: Path) -> list[str]:
+    return [entry.name for entry in list_folder(root) if is_folder(entry)]
+
+
+def _find_list(path: Path) -> OwnData:
+    """A list of images, ``path label`` lines."""
+    lines = read_lines(path, "--data", "give a folder of class folders, or a list of images")
+    fields = [line.split() for line in lines if line.strip()]
+    # Whatever is malformed is for the dataset to say, by the number of its line.
+    labels = [int(words[-1]) for words in fields if re.fullmatch("[0-9]{1,9}", words[-1])]
+    num_classes = max(labels, default=0) + 1
+    return OwnData({"all": _list_config(path, bool(fields) and fields[0][0].startswith("/"), num_classes)}, num_classes)
+
+
+def _find_table(path: Path) -> OwnData:
+    """A CSV file, with or without a column that says which split an image belongs to."""
+    rows, classes = read_image_table(str(path))
+    if not rows:
+        raise UserInputError(f"--data {show_path(path)} has no images.")
+    num_classes = max(row.label for row in rows) + 1 if classes is None else len(classes)
+    common = _list_config(path, rows[0].path.startswith("/"), num_classes)
+    splits = {row.split for row in rows}
+    if splits == {None}:
+        parts = {"all": common}
+    elif splits == {"train"}:
+        parts = {"all": {**common, "split": "train"}}
+    else:
+        parts = {split: {**common, "split": split} for split in SPLITS if split in splits}
+    return OwnData(parts, num_classes)
+
+
+def _list_config(path: Path, is_absolute: bool, num_classes: int) -> dict[str, Any]:
+    """The config of a dataset whose paths are absolute, or below the folder of the list."""
+    root, name = ("", str(path)) if is_absolute else (str(path.parent), path.name)
+    return {"type": "ListDataset", "data_root": root, "ann_file": name, "num_classes": num_classes}
+
+
+def _innermost(dataset: dict[str, Any]) -> dict[str, Any]:
+    """The dataset at the end of a chain of wrappers."""
+    while True:
+        inner = dataset.get("dataset") or next(iter(dataset.get("datasets") or ()), None)
+        if not isinstance(inner, dict):
+            return dataset
+        dataset = inner
+
+
+def _set_num_classes(node: Any, num_classes: int) -> None:
+    """Set every number of classes in a part of a config."""
+    if isinstance(node, dict):
+        if "num_classes" in node:
+            node["num_classes"] = num_classes
+        for value in node.values():
+            _set_num_classes(value, num_classes)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            _set_num_classes(value, num_classes)
+
+
+def _metrics(evaluator: Any) -> Iterator[dict[str, Any]]:
+    for metric in evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]:
+        if isinstance(metric, dict):
+            yield metric

@@ -1,0 +1,188 @@
+"""Every config of version 0.1 means in the present tree what it meant then.
+
+``frozen_configs.json`` holds their resolved stages: each stage is a row of indices into tables of distinct values, one
+table a key that the runner reads (null: the key is absent). Hooks of the infrastructure, which stood in
+``custom_hooks``, are left out of it. What is meant to differ is listed here, with the reason.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmengine.config import Config
+
+from lt_plugins.runs.config import read_stages
+from lt_plugins.runs.old_configs import new_spelling
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "configs"
+FROZEN = json.loads(Path(__file__).with_name("frozen_configs.json").read_text())
+
+INFRASTRUCTURE = {
+    "class_distribution": "ClassDistributionHook",
+    "checkpoint_fit": "CheckpointFitHook",
+    "preflight": "PreflightHook",
+    "sync_batch_norm": "SyncBatchNormHook",
+    "epoch_seed": "EpochSeedHook",
+}
+"""They moved from ``custom_hooks`` to ``default_hooks``, so that ``custom_hooks`` is the method alone."""
+DEFAULTS = {"init_cfg": None, "drop_last": False, "num_processes": None}
+"""Absent means the same: weights come from the stage before, and any number of processes is taken."""
+ABSENT = "(absent)"
+RENAMED: dict[str, str] = {
+    "lt_plugins": "lt_plugins.plugins",  # importing the package itself is to stay light
+    "ResNetCIFAR32": "CIFARResNet",  # it has other depths too
+    "SupContrastHead": "SupConHead",  # the field's name
+}
+"""Names of components and modules."""
+INVERTED = {"live_batch_norm": "norm_eval"}
+"""Flags that are mmpretrain's now, which say the opposite."""
+DATA_KEYS = {"train_dataloader", "val_dataloader", "test_dataloader"}
+"""``--data`` gives the datasets that the ``_folder`` configs had."""
+SCHEDULE_KEYS = {"train_cfg", "param_scheduler", "optim_wrapper", "custom_hooks", "auto_scale_lr", "num_processes"}
+"""``--shorten`` shortens the schedule of the recipe; the ``_Ne`` configs had a recipe of their own."""
+
+
+@functools.cache
+def old_stages(name: str) -> list[dict[str, Any]]:
+    """Resolved stages of an old config, by its path below ``configs/``, in the names of today; not to be changed."""
+    rows = [zip(FROZEN["keys"], FROZEN["stages"][number], strict=True) for number in FROZEN["configs"][name]]
+    return [normalised(renamed({key: FROZEN["values"][key][i] for key, i in row if i is not None})) for row in rows]
+
+
+def renamed(node: Any) -> Any:
+    """An old value in the names of today."""
+    if isinstance(node, dict):
+        return {INVERTED.get(key, key): not value if key in INVERTED else renamed(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [renamed(value) for value in node]
+    return RENAMED.get(node, node) if isinstance(node, str) else node
+
+
+@functools.cache
+def new_stages(spec: str) -> list[dict[str, Any]]:
+    """Resolved stages of a config, with what the runner reads; not to be changed."""
+    return [as_frozen(stage) for stage in read_stages(spec)]
+
+
+def as_frozen(cfg: Config) -> dict[str, Any]:
+    """The keys that are frozen, as JSON has them, without the hooks of the infrastructure."""
+    view = {key: value for key, value in json.loads(json.dumps(cfg.to_dict())).items() if key in FROZEN["keys"]}
+    hooks = view["default_hooks"]
+    assert {key: hooks.pop(key)["type"] for key in INFRASTRUCTURE} == INFRASTRUCTURE
+    return normalised(view)
+
+
+def normalised(node: Any, in_loss: bool = False) -> Any:
+    """A value without what changes nothing of a run: defaults that are written out, and classes of losses."""
+    if isinstance(node, dict):
+        return {
+            key: normalised(value, key in {"loss", "warmup_loss"})
+            for key, value in node.items()
+            if not (key in DEFAULTS and value == DEFAULTS[key]) and not (in_loss and key == "num_classes")
+        }
+    return [normalised(value) for value in node] if isinstance(node, list) else node
+
+
+def differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
+    """Dotted keys whose values differ, with the values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted({*old, *new}):
+            yield from differences(old.get(name, ABSENT), new.get(name, ABSENT), f"{key}.{name}" if key else name)
+    elif json.dumps(old, sort_keys=True) != json.dumps(new, sort_keys=True):
+        yield f"{key}: {json.dumps(old)} -> {json.dumps(new)}"
+
+
+def spelled(name: str) -> tuple[str, dict[str, str]]:
+    """New spelling of an old config: file with variants, and its options."""
+    spec, *options = (new_spelling(str(CONFIGS / name)) or str(CONFIGS / name)).split()
+    return spec, dict(zip(options[::2], options[1::2], strict=True))
+
+
+@pytest.mark.parametrize("name", FROZEN["configs"])
+def test_means_what_it_meant(name: str) -> None:
+    spec, options = spelled(name)
+    old, new = old_stages(name), new_stages(spec)
+    assert len(old) == len(new)
+    ignored: set[str] = set()
+    if "--data" in options:
+        ignored |= DATA_KEYS
+    if "--shorten" in options:
+        ignored |= SCHEDULE_KEYS | DATA_KEYS
+    for before, after in zip(old, new, strict=True):
+        compared = [{key: value for key, value in stage.items() if key not in ignored} for stage in (before, after)]
+        assert list(differences(*compared)) == []
+
+
+def test_counts_of_files() -> None:
+    files = [path.relative_to(CONFIGS) for path in CONFIGS.rglob("*.py") if "detection" not in path.parts]
+    bases = [path for path in files if "_base_" in path.parts]
+    assert len(files) - len(bases) <= 65
+    assert len(bases) <= 40
+    assert all(path.parts[0] == "_base_" or len(path.parts) == 2 for path in files), "method folders are flat"
+
+
+def test_every_file_stands_for_an_old_config() -> None:
+    """None is left over; configs that came later are named here."""
+    later: set[str] = set()
+    used = {spelled(name)[0].partition(":")[0] for name in FROZEN["configs"]}
+    leaves = {str(path) for path in CONFIGS.rglob("*.py") if not {"_base_", "detection"} & {*path.parts}}
+    assert leaves - used == {str(CONFIGS / name) for name in later}
+
+
+def flat(node: Any, key: str = "") -> dict[str, Any]:
+    """Leaves of a config by their dotted keys; a list is one value."""
+    if not isinstance(node, dict):
+        return {key: json.dumps(node, sort_keys=True)}
+    return {k: v for name, value in node.items() for k, v in flat(value, f"{key}.{name}").items()}
+
+
+def test_a_file_fixes_at_least_two_values_together() -> None:
+    """Against every other file: a single value is a variant or an option."""
+    leaves = sorted(path for path in CONFIGS.rglob("*.py") if not {"_base_", "detection"} & {*path.parts})
+    values = {
+        path: {
+            (number, key): value
+            for number, stage in enumerate(new_stages(str(path)))
+            for key, value in flat(stage).items()
+        }
+        for path in leaves
+    }
+    too_close = [
+        (str(one.relative_to(CONFIGS)), str(other.relative_to(CONFIGS)))
+        for one, other in itertools.combinations(leaves, 2)
+        if len({key for key, _ in values[one].items() ^ values[other].items()}) < 2
+    ]
+    assert too_close == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("_base_/datasets/cifar10-lt50.py", "_base_/datasets/cifar10-lt.py:lt50"),
+        ("_base_/datasets/places-lt_256.py", "_base_/datasets/places-lt.py:standard"),
+        ("baselines/ce/ce_r32_cifar100-lt100.py", "ce/ce_r32_cifar100-lt.py"),
+        ("baselines/kcl/kcl_r32_cifar100-lt100_crt.py", "kcl/kcl_r32_cifar100-lt.py:crt"),
+        ("lpa/paco_r32_cifar10-lt50.py", "lpa/lpa_r32_cifar10-lt.py:lt50"),
+        ("lcreg/lcreg-m20_r50_imagenet-lt.py", "lcreg/lcreg_r50_imagenet-lt.py:m20"),
+        ("sbcl/sbcl-released_r32_cifar100-lt10_stage1.py", "sbcl/sbcl_r32_cifar100-lt.py:lt10,released,stage1"),
+        (
+            "baselines/ce/ce_r32_cifar100-lt100_folder_20e.py",
+            "ce/ce_r32_cifar100-lt.py --data data/cifar100 --shorten 10",
+        ),
+        ("lpa/paco_r50_inat.py", None),
+        ("ce/ce_r32_cifar100-lt.py", None),
+        ("baselines/ce/ce_r33_cifar100-lt100.py", None),
+        ("baselines/ce/README.md", None),
+    ],
+)
+def test_old_paths_are_spelled_anew(old: str, new: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert new_spelling(f"configs/{old}") == (new and f"configs/{new}")
+    assert new_spelling(str(CONFIGS / old)) == (new and f"{CONFIGS}/{new}")
