@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lt_plugins.checkpoints.finite import check_finite_checkpoint
 from lt_plugins.checkpoints.safetensors_file import SAFETENSORS_SUFFIX, is_safetensors, read_safetensors
+from lt_plugins.checkpoints.version_0_1 import update_checkpoint
 from lt_plugins.errors import UserInputError
 from lt_plugins.options import ALLOW_PICKLE_OPTION
 from lt_plugins.unreadable import describe
@@ -63,7 +64,7 @@ def load_checkpoint(
     """Read a checkpoint file; nothing in it is executed.
 
     The checksums in the file are verified (torch writes them and does not look at them), so that a flipped bit in a
-    tensor is noticed. Files in torch's format of before 2020 have none.
+    tensor is noticed. Files in torch's format of before 2020 have none. What version 0.1 wrote gets the names of today.
 
     Args:
         path (str | Path): The file, ``.pth`` or ``.safetensors``; or an address that mmengine knows, such as
@@ -94,6 +95,7 @@ def load_checkpoint(
         else:
             checkpoint = _load_torch(path, map_location, allow_pickle, mmap)
     _check_content(checkpoint, str(path))
+    update_checkpoint(checkpoint)
     try:
         check_finite_checkpoint(checkpoint, str(path))
     except RecursionError as error:
