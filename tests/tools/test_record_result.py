@@ -133,7 +133,7 @@ Models:
     Config: configs/m/ce_r32_digits.py
     Results:
       - Task: Image Classification
-        Dataset: digits
+        Dataset: ImageNet-LT
         Published: {overall: 50.04, many: 60, medium: 50, few: 40, source: "Tab. 1"}
         Ours: [results/a.json, results/b.json]
 """
@@ -146,6 +146,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     runs = {name: {"overall": overall, "few": 30.0, "ece": 5.0} for name, overall in (("a", 51.0), ("b", 53.0))}
     for path, text in {
         "README.md": markers,
+        "results/README.md": markers,
         "configs/m/README.md": markers,
         "configs/m/metafile.yml": METAFILE,
         "configs/m/ce_r32_digits.py": "",
@@ -177,12 +178,50 @@ def test_tables(repository: Path) -> None:
     assert text.endswith("\nafter\n")
     assert "old" not in text
     assert (
-        "| [ce_r32_digits.py](ce_r32_digits.py) | digits | full (30 epochs) | 50.0 (60.0 / 50.0 / 40.0) "
+        "| [ce_r32_digits.py](ce_r32_digits.py) | ImageNet-LT | 50.0 (60.0 / 50.0 / 40.0) | Tab. 1 "
         "| 52.0 ± 1.4 | - | - | 30.0 ± 0.0 | 5.0 ± 0.0 "
         "| [seed 0](../../results/a.json), [seed 1](../../results/b.json) |\n"
     ) in text
-    assert "| [m/ce_r32_digits.py](configs/m/ce_r32_digits.py) |" in (repository / "README.md").read_text()
+    main = (repository / "README.md").read_text()
+    assert "| Method | Paper | ImageNet-LT, R32 |\n" in main
+    assert "| [M](configs/m) | - | [50.0](configs/m/ce_r32_digits.py)/52.0±1.4 |\n" in main
+    assert "ce_r32_digits" not in (repository / "results/README.md").read_text()
     readme_tables.main(["--check"])
+
+
+def test_short_runs_have_a_page_of_their_own(repository: Path) -> None:
+    (repository / "configs/m/metafile.yml").write_text(
+        METAFILE.replace("results/a.json, results/b.json", "results/m/ce_r32_digits@birds+short9_seed1.json")
+    )
+    run = json.loads((repository / "results/a.json").read_text())
+    run |= {
+        "schedule": "short",
+        "commit": "c" * 40,
+        "command": "python tools/train.py c.py",
+        "note": "Earlier recipe: x",
+    }
+    run |= {"hardware": "2 cores", "time_s": 119.0, "previous_stage": {"epochs": 3}, "seed": 1}
+    for file in (repository / "results").glob("*.json"):
+        file.unlink()
+    path = repository / "results/m/ce_r32_digits@birds+short9_seed1.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(run))
+    readme_tables.main([])
+    page = (repository / "results/README.md").read_text()
+    assert (
+        "| [m/ce_r32_digits.py --data birds --shorten 9](../configs/m/ce_r32_digits.py) | ImageNet-LT | 3 + 30 "
+        "| 51.0 | - | - | 30.0 | 5.0 | [seed 1](m/ce_r32_digits@birds+short9_seed1.json)† | 2 | 2 cores |\n"
+    ) in page
+    assert "\ngit checkout cccccccccc && python tools/train.py c.py\n" in page
+    assert "51.0" not in (repository / "configs/m/README.md").read_text() + (repository / "README.md").read_text()
+
+
+def test_short_runs_are_named_by_their_options(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = repository / "results/a.json"
+    path.write_text(path.read_text().replace('"full"', '"short"'))
+    with pytest.raises(SystemExit):
+        readme_tables.main([])
+    assert "results/a.json must be called m/ce_r32_digits[@DATA][+shortN]_seed0." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -195,6 +234,7 @@ def test_tables(repository: Path) -> None:
         ("configs/m/metafile.yml", "In Collection: M", "In Collection: N", "unknown collection"),
         ("results/a.json", "ce_r32_digits", "other", "a run of configs/m/other.py"),
         ("README.md", "begin results", "", "needs the lines"),
+        ("results/README.md", "end results", "", "needs the lines"),
     ],
 )
 def test_mistakes_are_named(

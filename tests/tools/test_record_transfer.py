@@ -81,6 +81,7 @@ def test_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = {"Name": "m/x", "In Collection": "M", "Config": "configs/m/x.py", "Results": [result]}
     for path, text in {
         "README.md": markers,
+        "results/README.md": markers,
         "configs/m/README.md": markers,
         "configs/m/metafile.yml": yaml.safe_dump({"Collections": [{"Name": "M"}], "Models": [model]}),
         "configs/m/x.py": "",

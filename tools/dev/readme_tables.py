@@ -1,4 +1,4 @@
-"""Write the result tables of the READMEs from configs/**/metafile.yml and results/; --check only compares.
+"""Write the tables of the READMEs from configs/**/metafile.yml and results/; --check only compares.
 
 CONTRIBUTING.md describes the metafile and the results files.
 """
@@ -6,9 +6,11 @@ CONTRIBUTING.md describes the metafile and the results files.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.errors import UserInputError
@@ -21,12 +23,26 @@ from lt_plugins.unreadable import read_json, read_yaml, refuse_unreadable
 ROOT = Path(__file__).resolve().parents[2]
 BEGIN = "<!-- begin results: written by `make results-table` -->"
 END = "<!-- end results -->"
-GROUPS = ("many", "medium", "few")
-HEADER = ("Config", "Data", "Schedule", "Published", "Ours", "Many", "Medium", "Few", "ECE", "Runs")
+SMOKE_PAGE = "results/README.md"
+# Columns of the main README: datasets of the metafiles, each split by backbone.
+DATASETS = {
+    "CIFAR-10-LT, IF 100": "CIFAR-10-LT",
+    "CIFAR-100-LT, IF 100": "CIFAR-100-LT",
+    "ImageNet-LT": "ImageNet-LT",
+    "iNaturalist 2018": "iNat 2018",
+    "Places-LT": "Places-LT",
+}
+METRICS = ("overall", "many", "medium", "few", "ece")
+METRIC_HEADER = ("Ours", "Many", "Medium", "Few", "ECE")
+HEADER = ("Config", "Data", "Published", "Source", *METRIC_HEADER, "Runs")
 NOTE = """\
-Top-1 accuracy and expected calibration error in percent. *Published*: overall (many / medium / few). *Ours*: after the
-last epoch, never the best epoch on the test set; ± is the standard deviation over seeds. A *short* schedule is not
-comparable with published numbers. † trained by an earlier recipe: the `note` of the file says what changed since."""
+Top-1 accuracy and expected calibration error in percent. *Published*: overall (many / medium / few). *Ours*: full
+schedules, after the last epoch, never the best epoch on the test set; ± is the standard deviation over seeds. † trained by
+an earlier recipe: the `note` of the file says what changed since. Short schedules: `results/README.md`."""
+SMOKE_HEADER = ("Config", "Data", "Epochs", *METRIC_HEADER, "Seeds", "Minutes", "Hardware")
+MAIN_NOTE = """\
+Top-1 accuracy in percent, published/ours. CIFAR: imbalance factor 100. Ours is filled by runs of the full schedule;
+[smoke runs](results/README.md) are listed apart."""
 DETECTION = "Object Detection"
 DETECTION_NOTE = """\
 Percent, after the last iteration, by the 11-point metric of VOC 2007; ± is the standard deviation over seeds.
@@ -38,6 +54,41 @@ ADVICE = "CONTRIBUTING.md describes what it must hold."
 MODEL_KEYS = {"Name", "In Collection", "Config", "Results"}
 RESULT_KEYS = {"Task", "Dataset"}
 OPTIONAL_RESULT_KEYS = {"Published", "Ours"}
+RUN_OPTIONS = re.compile(r"(?:@([^+]+))?(?:\+short(\d+))?_seed\d+")
+
+
+class Result(NamedTuple):
+    """A dataset that a config is evaluated on.
+
+    Args:
+        config (str): The config with its variants, as the tools take it.
+        collection (dict): The method, as in the metafile.
+        task (str): ``Image Classification`` or ``Object Detection``.
+        dataset (str): Name of the dataset, with the imbalance factor.
+        published (dict | None): The published numbers with their ``source``.
+        runs (list[dict]): Our runs, as in ``results``, with the ``path`` of their file.
+    """
+
+    config: str
+    collection: dict[str, Any]
+    task: str
+    dataset: str
+    published: dict[str, Any] | None
+    runs: list[dict[str, Any]]
+
+    @property
+    def full_runs(self) -> list[dict[str, Any]]:
+        """Runs of the full schedule."""
+        return [run for run in self.runs if run["schedule"] == "full"]
+
+    def link(self, page: Path, text: str) -> str:
+        """Link to the config from a page.
+
+        Args:
+            page (Path): The page.
+            text (str): Text of the link.
+        """
+        return f"[{text}]({_relative(parse_spec(self.config).path, page)})"
 
 
 class Method:
@@ -55,60 +106,30 @@ class Method:
         self.readme = metafile.with_name("README.md")
         content = read_yaml(metafile, ADVICE)
         with refuse_unreadable(metafile, "a metafile", ADVICE):
-            self._read(content)
+            self.results = list(self._read(content))
 
-    def _read(self, content: dict[str, Any]) -> None:
+    def _read(self, content: dict[str, Any]) -> Iterator[Result]:
         """Check the content against the schema, and read the results that it names."""
         metafile = self.metafile
-        collections = {collection["Name"] for collection in content["Collections"]}
-        self.models: list[dict[str, Any]] = content["Models"]
-        for model in self.models:
-            self._require(
-                set(model) == MODEL_KEYS, f"{model.get('Name')} has the keys {sorted(model)}, not {MODEL_KEYS}"
-            )
+        collections = {collection["Name"]: collection for collection in content["Collections"]}
+        for model in content["Models"]:
+            name, spec = model.get("Name"), model["Config"]
+            self._require(set(model) == MODEL_KEYS, f"{name} has the keys {sorted(model)}, not {MODEL_KEYS}")
             self._require(model["In Collection"] in collections, f"unknown collection {model['In Collection']}")
-            config = ROOT / parse_spec(model["Config"]).path
-            self._require(config.is_file() and config.parent == metafile.parent, f"no {model['Config']} in this folder")
-            self._require(model["Name"] == run_name(model["Config"]), f"wrong name {model['Name']}")
+            config = ROOT / parse_spec(spec).path
+            self._require(config.is_file() and config.parent == metafile.parent, f"no {spec} in this folder")
+            self._require(name == run_name(spec), f"wrong name {name}")
             for result in model["Results"]:
                 extra = set(result) - RESULT_KEYS - OPTIONAL_RESULT_KEYS
-                self._require(not extra and set(result) >= RESULT_KEYS, f"{model['Name']}: wrong keys {sorted(result)}")
-                result["runs"] = [self._load(path, model["Config"]) for path in result.get("Ours", [])]
-        specs = [model["Config"] for model in self.models]
+                self._require(not extra and set(result) >= RESULT_KEYS, f"{name}: wrong keys {sorted(result)}")
+                runs = [self._load(path, spec) for path in result.get("Ours", [])]
+                collection = collections[model["In Collection"]]
+                yield Result(spec, collection, result["Task"], result["Dataset"], result.get("Published"), runs)
+        specs = [model["Config"] for model in content["Models"]]
         self._require(len(specs) == len({*specs}), "Models must name a config with its variants once")
         named = {parse_spec(spec).path for spec in specs}
         existing = {str(path.relative_to(ROOT)) for path in metafile.parent.glob("*.py")}
         self._require(named == existing, f"Models must name each config; differs: {named ^ existing}")
-
-    def rows(self) -> list[tuple[str, ...]]:
-        """All configs, for the method's own README."""
-        folder = self.metafile.parent
-        return [_row(Path(m["Config"]).name, m, result, folder) for m, result in self._results(DETECTION, False)]
-
-    def rows_with_runs(self) -> list[tuple[str, ...]]:
-        """What we have run, for the main README."""
-        rows = [(m, result) for m, result in self._results(DETECTION, False) if result["runs"]]
-        return [_row(m["Config"].removeprefix("configs/"), m, result, ROOT) for m, result in rows]
-
-    def detection_rows(self) -> list[tuple[str, ...]]:
-        """All configs of detectors by the backbone that they start from."""
-        rows = []
-        for model, result in self._results(DETECTION, True):
-            config = Path(model["Config"])
-            published = result.get("Published", {})
-            runs = [TransferRun(run["backbone"]["name"], run["seed"], run["metrics"]) for run in result["runs"]]
-            methods = [key for key in published if key != "source"]
-            names = methods + [name for name in dict.fromkeys(run.backbone for run in runs) if name not in methods]
-            marked = {run["backbone"]["name"] for run in result["runs"] if _mark(run)}
-            rows += [
-                (f"[{config.stem}]({config.name})", *row, seeds + ("†" if name in marked else ""))
-                for name, (*row, seeds) in zip(names, transfer_rows(names, runs, published), strict=True)
-            ]
-        return rows
-
-    def _results(self, task: str, wanted: bool) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        """Models with those of their results that are (not) of a task."""
-        return [(m, result) for m in self.models for result in m["Results"] if (result["Task"] == task) == wanted]
 
     def _load(self, path: str, config: str) -> dict[str, Any]:
         self._require((ROOT / path).is_file(), f"{path} does not exist")
@@ -123,24 +144,105 @@ class Method:
             raise UserInputError(f"{self.metafile.relative_to(ROOT)}: {message}.")
 
 
-def _row(name: str, model: dict[str, Any], result: dict[str, Any], folder: Path) -> tuple[str, ...]:
-    """Cells of a row; links are relative to the folder."""
-    runs = result["runs"]
-    schedule = "-"
-    if runs:
-        schedule = " / ".join(sorted({f"{run['schedule']} ({_epochs(run)} epochs)" for run in runs}))
-    return (
-        f"[{name}]({os.path.relpath(ROOT / parse_spec(model['Config']).path, folder)})",
-        result["Dataset"],
-        schedule,
-        _published(result.get("Published")),
-        *(
-            mean_and_spread([run["metrics"][name] for run in runs if name in run["metrics"]])
-            for name in ("overall", *GROUPS, "ece")
-        ),
-        ", ".join(f"[seed {run['seed']}]({os.path.relpath(ROOT / run['path'], folder)}){_mark(run)}" for run in runs)
-        or "-",
-    )
+def method_table(method: Method) -> str:
+    """All configs of a method with published numbers and full runs, for its own README.
+
+    Args:
+        method (Method): The method; of detectors the table is by the backbone that they start from.
+    """
+    if detection := [result for result in method.results if result.task == DETECTION]:
+        rows = [row for result in detection for row in _detection_rows(result, method.readme)]
+        numeric = [column + 1 for column in NUMERIC_COLUMNS]
+        return f"{markdown_table(('Config', *TRANSFER_HEADER), rows, numeric)}\n\n{DETECTION_NOTE}"
+    rows = [
+        (
+            result.link(method.readme, Path(result.config).name),
+            result.dataset,
+            _published(result.published),
+            (result.published or {}).get("source", "-"),
+            *_metrics(result.full_runs),
+            _seeds(result.full_runs, method.readme),
+        )
+        for result in method.results
+        if result.published or result.full_runs or not result.runs
+    ]
+    return f"{markdown_table(HEADER, rows, [2, *range(4, 9)])}\n\n{NOTE}"
+
+
+def main_table(results: Sequence[Result]) -> str:
+    """Methods by datasets, ``published/ours``, for the main README.
+
+    Args:
+        results (Sequence[Result]): Those of all methods.
+    """
+    page = ROOT / "README.md"
+    columns: dict[tuple[str, str], None] = {}
+    cells: dict[str, dict[tuple[str, str], str]] = {}
+    for dataset in DATASETS:
+        for result in results:
+            if result.dataset != dataset or parse_spec(result.config).variants:
+                continue
+            column = (dataset, Path(result.config).stem.split("_")[1])
+            if result.published or result.full_runs:
+                columns[column] = None
+            published = f"{result.published['overall']:.1f}" if result.published else "-"
+            ours = mean_and_spread([run["metrics"]["overall"] for run in result.full_runs]).replace(" ", "")
+            name = result.collection["Name"]
+            cells.setdefault(name, {})[column] = f"{result.link(page, published)}/{ours}"
+    header = ("Method", "Paper", *(f"{DATASETS[dataset]}, {backbone.upper()}" for dataset, backbone in columns))
+    collections = {result.collection["Name"]: result.collection for result in results}
+    rows = [
+        (_folder_link(collections[name], page), _paper(collections[name]), *(cells[name].get(c, "") for c in columns))
+        for name in collections
+        if name in cells
+    ]
+    return f"{markdown_table(header, rows, range(2, len(header)))}\n\n{MAIN_NOTE}"
+
+
+def smoke_table(results: Sequence[Result]) -> str:
+    """Short runs with the command of each, for results/README.md.
+
+    Args:
+        results (Sequence[Result]): Those of all methods.
+    """
+    page = ROOT / SMOKE_PAGE
+    rows, commands = [], []
+    for result in results:
+        short = [run for run in result.runs if run.get("schedule") == "short"]
+        for spelling, same in groupby(short, key=_spelling):
+            runs = list(same)
+            hardware = ", ".join(dict.fromkeys(run["hardware"] for run in runs))
+            minutes = "/".join(f"{run['time_s'] / 60:.0f}" for run in runs)
+            epochs = " / ".join(dict.fromkeys(map(_epochs, runs)))
+            seeds = _seeds(runs, page)
+            rows.append(
+                (result.link(page, spelling), result.dataset, epochs, *_metrics(runs), seeds, minutes, hardware)
+            )
+            commands += [f"git checkout {run['commit'][:10]} && {run['command']}" for run in runs]
+    table = markdown_table(SMOKE_HEADER, rows, [*range(3, 8), 9])
+    return f"{table}\n\nCommands, each with the commit that it ran at:\n\n```bash\n" + "\n".join(commands) + "\n```"
+
+
+def _detection_rows(result: Result, page: Path) -> Iterator[tuple[str, ...]]:
+    published = result.published or {}
+    runs = [TransferRun(run["backbone"]["name"], run["seed"], run["metrics"]) for run in result.runs]
+    methods = [key for key in published if key != "source"]
+    names = methods + [name for name in dict.fromkeys(run.backbone for run in runs) if name not in methods]
+    marked = {run["backbone"]["name"] for run in result.runs if _mark(run)}
+    for name, (*row, seeds) in zip(names, transfer_rows(names, runs, published), strict=True):
+        yield (result.link(page, Path(result.config).stem), *row, seeds + ("†" if name in marked else ""))
+
+
+def _relative(path: str | Path, page: Path) -> str:
+    return os.path.relpath(ROOT / path, page.parent)
+
+
+def _metrics(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
+    return (mean_and_spread([run["metrics"][name] for run in runs if name in run["metrics"]]) for name in METRICS)
+
+
+def _seeds(runs: Sequence[dict[str, Any]], page: Path) -> str:
+    return ", ".join(f"[seed {run['seed']}]({_relative(run['path'], page)}){_mark(run)}" for run in runs) or "-"
 
 
 def _mark(run: dict[str, Any]) -> str:
@@ -154,22 +256,35 @@ def _epochs(run: dict[str, Any]) -> str:
     return (f"{_epochs(earlier)} + " if earlier else "") + str(run["epochs"])
 
 
-def _published(numbers: dict[str, float] | None) -> str:
+def _published(numbers: dict[str, Any] | None) -> str:
     if numbers is None:
         return "-"
-    groups = [f"{numbers[group]:.1f}" for group in GROUPS if group in numbers]
+    groups = [f"{numbers[group]:.1f}" for group in ("many", "medium", "few") if group in numbers]
     return f"{numbers['overall']:.1f}" + (f" ({' / '.join(groups)})" if groups else "")
 
 
-def table(rows: Sequence[tuple[str, ...]]) -> str:
-    """A Markdown table with the note on what its numbers are."""
-    return f"{markdown_table(HEADER, rows, range(3, 9))}\n\n{NOTE}"
+def _folder_link(collection: dict[str, Any], page: Path) -> str:
+    return f"[{collection['Name']}]({_relative(Path(collection['README']).parent, page)})"
 
 
-def detection_table(rows: Sequence[tuple[str, ...]]) -> str:
-    """The table of detectors with its note."""
-    header, numeric = ("Config", *TRANSFER_HEADER), [column + 1 for column in NUMERIC_COLUMNS]
-    return f"{markdown_table(header, rows, numeric)}\n\n{DETECTION_NOTE}"
+def _paper(collection: dict[str, Any]) -> str:
+    paper = collection.get("Paper")
+    if paper is None:
+        return "-"
+    return f"[{paper['Venue']}]({paper['URL']})" if "URL" in paper else paper["Venue"]
+
+
+def _spelling(run: dict[str, Any]) -> str:
+    """The config of a run with the options that its file is named by, ``CONFIG.py:VARIANT --data DATA --shorten N``."""
+    name = Path(run["path"]).relative_to("results").with_suffix("").as_posix()
+    options = RUN_OPTIONS.fullmatch(name.removeprefix(run_name(run["config"])))
+    if options is None:
+        raise UserInputError(
+            f"{run['path']} must be called {run_name(run['config'])}[@DATA][+shortN]_seed{run['seed']}."
+        )
+    data, shorten = options.groups()
+    spelling = run["config"].removeprefix("configs/")
+    return spelling + (f" --data {data}" if data else "") + (f" --shorten {shorten}" if shorten else "")
 
 
 def fill(page: Path, content: str) -> tuple[str, str]:
@@ -182,22 +297,21 @@ def fill(page: Path, content: str) -> tuple[str, str]:
     return text, f"{before}{BEGIN}\n\n{content}\n\n{END}{after}"
 
 
-def pages(methods: Sequence[Method]) -> list[tuple[Path, str]]:
-    """Each page with its table: the methods' own, and what we have run in the main README."""
-    own, run = [], []
+def pages(methods: Sequence[Method]) -> Iterator[tuple[Path, str]]:
+    """Each page with its table."""
     for method in methods:
         with refuse_unreadable(method.metafile, "a metafile with its results", ADVICE):
-            found = method.detection_rows()
-            own.append((method.readme, detection_table(found) if found else table(method.rows())))
-            run += method.rows_with_runs()
-    return [*own, (ROOT / "README.md", table(run))]
+            yield method.readme, method_table(method)
+    results = [result for method in methods for result in method.results]
+    tables: dict[str, Callable[[Sequence[Result]], str]] = {"README.md": main_table, SMOKE_PAGE: smoke_table}
+    for page, table in tables.items():
+        with refuse_unreadable(ROOT / page, "a page with results", ADVICE):
+            yield ROOT / page, table(results)
 
 
 def check_all_results_are_named(methods: Sequence[Method]) -> None:
     """Every file of results/ belongs to a model, so that none is forgotten or hidden."""
-    named = {
-        run["path"] for method in methods for model in method.models for r in model["Results"] for run in r["runs"]
-    }
+    named = {run["path"] for method in methods for result in method.results for run in result.runs}
     existing = {str(path.relative_to(ROOT)) for path in (ROOT / "results").rglob("*.json")}
     if named != existing:
         raise UserInputError(f"no metafile.yml names {sorted(existing - named)} under Ours.")
