@@ -59,7 +59,7 @@ def link_folders(app: Sphinx, page: str, source: list[str]) -> None:
     if page == app.config.root_doc:
         methods = sorted(str(path.relative_to(ROOT).with_suffix("")) for path in ROOT.glob("configs/**/README.md"))
         api = sorted(f"docs/api/{path.stem}" for path in API.glob("*.rst"))
-        contents = {**GUIDES, "Configs": methods, "API": api}
+        contents = {**GUIDES, "Configs": [*methods, "results/README"], "API": api}
         source[0] += "".join(_toctree(caption, pages) for caption, pages in contents.items())
 
 

@@ -37,8 +37,8 @@ METRIC_HEADER = ("Ours", "Many", "Medium", "Few", "ECE")
 HEADER = ("Config", "Data", "Published", "Source", *METRIC_HEADER, "Runs")
 NOTE = """\
 Top-1 accuracy and expected calibration error in percent. *Published*: overall (many / medium / few). *Ours*: full
-schedules, after the last epoch, never the best epoch on the test set; ± is the standard deviation over seeds. † trained by
-an earlier recipe: the `note` of the file says what changed since. Short schedules: `results/README.md`."""
+schedules, after the last epoch, never the best epoch on the test set; ± is the standard deviation over seeds. † trained
+by an earlier recipe: the `note` of the file says what changed since. Short schedules: `results/README.md`."""
 SMOKE_HEADER = ("Config", "Data", "Epochs", *METRIC_HEADER, "Seeds", "Minutes", "Hardware")
 MAIN_NOTE = """\
 Top-1 accuracy in percent, published/ours. CIFAR: imbalance factor 100. Ours is filled by runs of the full schedule;
