@@ -46,7 +46,7 @@ __all__ = [
 
 
 class ToolParser(argparse.ArgumentParser):
-    """A parser of arguments whose mistakes are a :class:`UserInputError`: one line, as all others."""
+    """Argument parser whose errors are a :class:`UserInputError` of one line."""
 
     def parse_args(  # type: ignore[override]  # argparse declares it by overloads
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -82,7 +82,7 @@ class ToolParser(argparse.ArgumentParser):
 
 
 class OverrideAction(argparse.Action):
-    """``--cfg-options key=value ...`` of OpenMMLab; a malformed one is a :class:`UserInputError`."""
+    """Action of ``--cfg-options key=value ...``; a malformed pair is a :class:`UserInputError`."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         """Parse the pairs.
@@ -111,7 +111,7 @@ class OverrideAction(argparse.Action):
 
 
 def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read the values of ``--cfg-options`` where the text is needed as well, to hand it on to another tool.
+    """Parse ``--cfg-options`` whose text is passed on to another tool.
 
     Args:
         pairs (Sequence[str]): ``key=value`` strings.
@@ -188,7 +188,7 @@ def add_stage_argument(parser: argparse.ArgumentParser, help_text: str) -> None:
 
 
 def add_pickle_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--allow-pickle``; what it says goes to :func:`lt_plugins.checkpoints.checkpoint.guard_pickles`.
+    """Add ``--allow-pickle``, the argument of :func:`lt_plugins.checkpoints.checkpoint.guard_pickles`.
 
     Args:
         parser (ArgumentParser): Extended in place.

@@ -1,4 +1,4 @@
-"""Config files: read without running anything but Python configs, overridden from the command line, and checked."""
+"""Config files: reads Python configs with variants, stages and overrides of the command line, and checks them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _READERS = ("_file2dict", "_parse_lazy_import")
 
 
 class _Stage(NamedTuple):
-    """A stage as the file and the overrides give it.
+    """Stage of a config: the patch of the file and the overrides of the command line.
 
     Args:
         cfg (Config): Its config, complete.
@@ -140,7 +140,7 @@ def load_config(
 
 
 def stage_index(number: int, total: int, spec: str) -> int:
-    """The place in a list of the stage that a user asks for.
+    """Find the index of the stage that a user asks for.
 
     Args:
         number (int): Its number, from 1.
@@ -184,7 +184,7 @@ def _read(
 
 
 def _resolve(spec: str, overrides: dict[str, Any]) -> list[_Stage]:
-    """The stages of a file, with variants and overrides."""
+    """Resolve a file into its stages, with variants and overrides."""
     path, variants = parse_spec(spec)
     cfg = read_config(path)
     _merge_variants(cfg, [name for name in variants if not STAGE.fullmatch(name)], path)
@@ -244,7 +244,7 @@ def _merge_overrides(cfg: Config, overrides: dict[str, Any], spec: str) -> None:
 
 
 def _require_known(key: str, cfg: Config, place: str) -> None:
-    """Refuse a top-level key that neither the config has nor the runner reads."""
+    """Refuse top-level keys that neither the config has nor the runner reads."""
     if key not in cfg and key not in RUNNER_KEYS:
         raise UserInputError(f"{place}: the config has no {key!r}{did_you_mean(key, {*cfg.keys(), *RUNNER_KEYS})}")
 
@@ -266,14 +266,14 @@ def _check_stage_keys(cfg: Config, path: str) -> None:
 
 
 def _keep_stages(cfg: Config, number: int, spec: str) -> None:
-    """Leave out the stages after one, for ``CONFIG.py:stageN``."""
+    """Drop the stages after one, for ``CONFIG.py:stageN``."""
     later = list(_later_stages(cfg))
     for after in later[stage_index(number, 1 + len(later), spec) :]:
         cfg.pop(f"stage{after}")
 
 
 def _derive_stages(cfg: Config, path: str) -> list[Config]:
-    """The config of each stage."""
+    """Derive the config of each stage."""
     first = copy.deepcopy(cfg)
     patches = [first.pop(f"stage{number}") for number in _later_stages(cfg)]
     first.pop("variants", None)
@@ -291,7 +291,7 @@ def _later_stages(cfg: Config) -> Iterator[int]:
 
 
 def _next_stage(before: Config, patch: dict[str, Any]) -> Config:
-    """The config of a stage: that of the stage before with a patch merged over it."""
+    """Derive the config of a stage: that of the stage before with a patch merged over it."""
     after = copy.deepcopy(before)
     for key, nothing in {"load_from": None, "resume": False}.items():  # where the stage before has started
         if key in after:
@@ -306,7 +306,7 @@ def _next_stage(before: Config, patch: dict[str, Any]) -> Config:
 
 
 def _take_over_model(model: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """Give the model of a stage the backbone and the sizes of the stage before, where it does not say its own."""
+    """Set backbone and sizes of the stage before on the model of a stage that has none of its own."""
     backbone, head = before.get("backbone"), before.get("head")
     if isinstance(backbone, dict):
         model.setdefault("backbone", {**copy.deepcopy(backbone), "init_cfg": None})
@@ -327,7 +327,7 @@ def _drop_delete_keys(node: Any) -> None:
 
 @contextmanager
 def _fitting(what: str, path: str) -> Iterator[None]:
-    """Turn what mmengine raises while it merges into one line."""
+    """Convert the errors of mmengine's merge to one line."""
     try:
         yield
     except (KeyError, TypeError, IndexError, AssertionError, ValueError, AttributeError) as error:
@@ -377,7 +377,7 @@ def read_config(path: str | Path) -> Config:
 
 @contextmanager
 def _guarded_readers(config: str) -> Iterator[None]:
-    """Let mmengine read nothing but Python files, none of them within itself, and say in which one an error arose."""
+    """Guard mmengine's readers: Python files only, no cycles, errors with the file they arose in."""
     originals = {name: getattr(Config, name) for name in _READERS}
     open_files: list[str] = []
     count = 0
@@ -427,7 +427,7 @@ def _guarded_readers(config: str) -> Iterator[None]:
 
 
 def _unreadable(config: str, file: str, error: BaseException) -> UserInputError:
-    """One line with the file, the line and the reason of an error that arose in a config."""
+    """Word an error in a config as one line with file, line and reason."""
     hint = ""
     if isinstance(error, SyntaxError) and isinstance(error.__context__, SyntaxError):
         error = error.__context__  # mmengine's own names a temporary copy
@@ -447,7 +447,7 @@ def _unreadable(config: str, file: str, error: BaseException) -> UserInputError:
 
 
 def _import_lazily_named(node: Any) -> None:
-    """Reach for every value once: what a config of mmengine's newer kind imports is imported only then."""
+    """Read every value once, which imports the lazy imports of mmengine's newer configs."""
     if isinstance(node, dict):
         for value in node.values():
             _import_lazily_named(value)

@@ -1,4 +1,4 @@
-"""What a user sees of the log: what is about to happen, how it proceeds, what went wrong. Its file has everything."""
+"""Console of a run: shows summary, progress, metrics and warnings; the log file has everything."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PROGRESS = ("after_train_iter", "after_val_iter", "after_test_iter")
 
 
 class ConsoleHandler(logging.Handler):
-    """Shows a run's lines on stdout: its summary, one line for each logged step, its metrics, warnings of this package.
+    """Console handler: prints a run's summary, a line for each logged step, metrics, and warnings of this package.
 
     On a terminal the line of the next step replaces that of the one before.
 
@@ -47,7 +47,7 @@ class ConsoleHandler(logging.Handler):
         super().__init__(level)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show a record, or not.
+        """Print a record that users should see.
 
         Args:
             record (LogRecord): The record.
@@ -84,7 +84,7 @@ def end_progress_line() -> None:
 
 
 def show_on_console(logger: logging.Logger) -> None:
-    """Let a logger show on the console what matters, instead of everything.
+    """Replace the console handler of a logger by :class:`ConsoleHandler`.
 
     Args:
         logger (Logger): One of mmengine's. Changed in place; its file gets everything as before.
@@ -98,7 +98,7 @@ def show_on_console(logger: logging.Logger) -> None:
 
 @contextmanager
 def warnings_to_log() -> Iterator[None]:
-    """Show warnings of this package in one line each; those of other packages go to the log of the run, if any."""
+    """Print warnings of this package in one line each; those of other packages go to the log of the run, if any."""
 
     def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any) -> None:
         if Path(filename).is_relative_to(PACKAGE):
@@ -127,7 +127,7 @@ def _is_shown(record: logging.LogRecord) -> bool:
 
 
 def _origin() -> str:
-    """The module whose line is being logged: ``print_log`` of mmengine hides it from the record."""
+    """Find the module of a log record, which ``print_log`` of mmengine hides."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_globals.get("__name__", "")

@@ -1,4 +1,4 @@
-"""Which errors the user can fix, and the line that says how."""
+"""Errors of system and machine that the user can fix, each worded as one line."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ _SYSTEM_ERROR = re.compile(r"\[Errno (\d+)\] (.*?)(?:: '(.*)')?", re.DOTALL)
 
 
 def error_line(error: BaseException) -> str | None:
-    """Say what is wrong and what to do about it, if the user can do something.
+    """Word an error and its fix as one line; None for one that the user cannot fix.
 
     Args:
         error (BaseException): What ended a tool. An error of a data-loader worker counts as if it had been raised here.
@@ -127,7 +127,7 @@ def _build_error_line(error: Exception) -> str | None:
 
 
 def _describe_dead_worker(error: BaseException) -> str | None:
-    """Which signal killed a data-loader worker, where torch only noticed that it is gone."""
+    """Find the signal that killed a data-loader worker, which torch does not name."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         for worker in getattr(frame.f_locals.get("self"), "_workers", ()):
             if worker.exitcode is not None and worker.exitcode < 0:
@@ -136,7 +136,7 @@ def _describe_dead_worker(error: BaseException) -> str | None:
 
 
 def _system_error_line(error: OSError, text: str) -> str:
-    """Like ``Is a directory: results; it is a folder: give a file.``."""
+    """Word an error of the system, like ``Is a directory: results; it is a folder: give a file.``."""
     number, reason, path = error.errno, error.strerror, error.filename
     if number is None and (match := _SYSTEM_ERROR.fullmatch(text)):  # from another process: only the words came
         number, reason, path = int(match[1]), match[2], match[3]
@@ -154,7 +154,7 @@ def _system_error_line(error: OSError, text: str) -> str:
 
 
 def _full_folders() -> list[Path]:
-    """Where this command may write and has no room: the system does not say which file did not fit."""
+    """Find the folders without room that this command writes to; the system does not name the file."""
     given = [Path(part.partition("=")[2] or part) for part in sys.argv[1:]]
     candidates = [*given, Path.cwd(), Path(tempfile.gettempdir()), _SHARED_MEMORY]
     full: dict[int, Path] = {}
@@ -169,6 +169,6 @@ def _full_folders() -> list[Path]:
 
 
 def _sentence_at(start: int, text: str) -> str:
-    """The sentence of a message of torch that says it, without explanations and the C++ stack."""
+    """Extract the sentence of a message of torch, without explanations and the C++ stack."""
     begin = max((end.end() for end in _SENTENCE_END.finditer(text, 0, start + 1)), default=0)
     return _SENTENCE_END.split(text[begin:].strip(), maxsplit=1)[0].rstrip(".")

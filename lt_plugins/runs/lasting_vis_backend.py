@@ -1,4 +1,4 @@
-"""Scalars on the disk, which deleting their folder or filling the disk does not stop."""
+"""Scalar log on disk that survives a deleted folder and a full disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lt_plugins.runs.hooks.run_log_hook import warn_of_lost_log
 
 @VISBACKENDS.register_module(name="LocalVisBackend", force=True)
 class LastingVisBackend(LocalVisBackend):
-    """mmengine's ``LocalVisBackend``; under that name, so that every config has it.
+    """Visualisation backend that replaces mmengine's ``LocalVisBackend`` under its name.
 
     A folder that has been deleted is made again. Lines for which there is no room are kept and written once there is
     some; a line is written whole or not at all.
@@ -48,7 +48,7 @@ class LastingVisBackend(LocalVisBackend):
 
 
 def append_whole(path: Path, data: bytes) -> None:
-    """Append to a file, all or nothing.
+    """Append a text to a file completely or not at all.
 
     Args:
         path (Path): The file; its folder is made if missing.

@@ -1,4 +1,4 @@
-"""Putting several processes, or one without GPU, to work on a config."""
+"""Launching: prepares a config for several processes, or for one without GPU."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add_launcher_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def launch_rank(launcher: str) -> int:
-    """Number of this process among those that the launcher started, also before they know of each other.
+    """Rank of this process among those of the launcher, also before they are connected.
 
     Args:
         launcher (str): ``none``, ``pytorch`` (torchrun) or ``slurm``.
@@ -47,7 +47,7 @@ def launch_size(launcher: str) -> int:
 
 
 def prepare_launch(cfg: Config, launcher: str) -> None:
-    """Set what a config needs for the launcher and the devices of this machine.
+    """Set the keys of a config that depend on launcher and devices of this machine.
 
     Without a GPU mmengine cannot start the process group by itself (it selects a CUDA device first), so it is started
     here with gloo.

@@ -1,4 +1,4 @@
-"""The published numbers beside a config."""
+"""Metafiles: published numbers of configs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lt_plugins.unreadable import read_yaml, refuse_unreadable, require
 
 
 def published_results(metafile: Path) -> list[tuple[str, dict[str, Any]]]:
-    """The published numbers in a ``metafile.yml``, in its order.
+    """Read the published numbers of a ``metafile.yml``, in its order.
 
     Args:
         metafile (Path): The file; OpenMMLab's own have none of these numbers.

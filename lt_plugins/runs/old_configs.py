@@ -1,4 +1,4 @@
-"""Config files of version 0.1, and how they are spelled now: as variants of a file, and options."""
+"""Config files of version 0.1: maps their paths to variants and options of today."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _LEAF = re.compile(
 
 
 def new_spelling(path: str) -> str | None:
-    """Spelling of a config file of version 0.1 in the present tree.
+    """Translate the path of a config of version 0.1 into the spelling of today.
 
     Args:
         path (str): The file as typed, like ``configs/baselines/ce/ce_r32_cifar10-lt50.py``.

@@ -1,4 +1,4 @@
-"""``--data DIR|LIST|CSV``: images of the user in place of a config's datasets, with every number of classes."""
+"""Own data, ``--data DIR|LIST|CSV``: replaces a config's datasets and every number of classes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lt_plugins.errors import UserInputError
 
 @dataclass(frozen=True)
 class OwnData:
-    """Images of a user.
+    """Own data: the images of a user, by split.
 
     Args:
         parts (dict[str, dict]): Config of the dataset of each split that is there, without transforms. A single one,
@@ -32,7 +32,7 @@ class OwnData:
     num_classes: int
 
     def dataset(self, split: str, val_fraction: float, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The config of the dataset of a split, and that in it which takes the transforms.
+        """Config of the dataset of a split, and the part of it that takes the transforms.
 
         Without a validation part the test part is validated on, and the other way round; with neither, a validation
         part is split off.
@@ -55,7 +55,7 @@ class OwnData:
 
 
 def find_data(source: str) -> OwnData:
-    """Find out what ``--data`` names.
+    """Detect the kind of data that ``--data`` names.
 
     Args:
         source (str): A folder ``DIR/{train,val,test}/<class>/<image>`` or ``DIR/<class>/<image>``, a list with lines
@@ -74,7 +74,7 @@ def find_data(source: str) -> OwnData:
 
 
 def use_data(cfg: Config, data: OwnData) -> None:
-    """Let a config train on, validate and test on the images of a user; its transforms stay.
+    """Replace the datasets of a config by the images of a user; its transforms stay.
 
     ``split = dict(val_fraction=0.2, seed=0)`` in the config says what is split off where there is no validation part.
 
@@ -108,7 +108,7 @@ def use_data(cfg: Config, data: OwnData) -> None:
 
 
 def _find_folders(root: Path) -> OwnData:
-    """Class folders, as parts or alone."""
+    """Find class folders, by split or alone."""
     names = _folder_names(root)
     parts = {split: _folder_names(root / split) for split in SPLITS if split in names}
     parts = {split: classes for split, classes in parts.items() if classes}
@@ -137,7 +137,7 @@ def _folder_names(root: Path) -> list[str]:
 
 
 def _find_list(path: Path) -> OwnData:
-    """A list of images, ``path label`` lines."""
+    """Read a list of images, ``path label`` lines."""
     lines = read_lines(path, "--data", "give a folder of class folders, or a list of images")
     fields = [line.split() for line in lines if line.strip()]
     # Whatever is malformed is for the dataset to say, by the number of its line.
@@ -147,7 +147,7 @@ def _find_list(path: Path) -> OwnData:
 
 
 def _find_table(path: Path) -> OwnData:
-    """A CSV file, with or without a column that says which split an image belongs to."""
+    """Read a CSV file, with or without a column of splits."""
     rows, classes = read_image_table(str(path))
     if not rows:
         raise UserInputError(f"--data {show_path(path)} has no images.")
@@ -164,13 +164,13 @@ def _find_table(path: Path) -> OwnData:
 
 
 def _list_config(path: Path, is_absolute: bool, num_classes: int) -> dict[str, Any]:
-    """The config of a dataset whose paths are absolute, or below the folder of the list."""
+    """Config of a list dataset whose paths are absolute, or below the folder of the list."""
     root, name = ("", str(path)) if is_absolute else (str(path.parent), path.name)
     return {"type": "ListDataset", "data_root": root, "ann_file": name, "num_classes": num_classes}
 
 
 def _innermost(dataset: dict[str, Any]) -> dict[str, Any]:
-    """The dataset at the end of a chain of wrappers."""
+    """Find the dataset at the end of a chain of wrappers."""
     while True:
         inner = dataset.get("dataset") or next(iter(dataset.get("datasets") or ()), None)
         if not isinstance(inner, dict):

@@ -1,4 +1,4 @@
-"""mmengine's runner for the command line tools."""
+"""Runner of the command line tools."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MMENGINE_HOOKS = {"runtime_info", "timer", "sampler_seed", "logger", "param_sche
 
 
 class QuietRunner(Runner):
-    """mmengine's ``Runner``, whose console shows the run, and which spends no time on laying out the config.
+    """Quiet runner: mmengine's ``Runner`` with :class:`ConsoleHandler`, without formatting of the config.
 
     mmengine formats the text of the config anew for the log, for each of its dumps and for every checkpoint, which
     takes seconds each time. The same values are written without that.
@@ -36,7 +36,7 @@ class QuietRunner(Runner):
         super().__init__(*args, cfg=cfg, **kwargs)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """Build the logger, whose file gets everything and whose console only what matters.
+        """Build the logger: everything goes to its file, lines for users to the console.
 
         Args:
             *args: As for mmengine's runner.
@@ -65,7 +65,7 @@ class QuietRunner(Runner):
 
 
 def _refuse_log(handler: logging.FileHandler, record: logging.LogRecord) -> None:  # noqa: ARG001 (logging's signature)
-    """Stop a run whose log cannot be begun, with the file's name; once it goes on, RunLogHook lets it do without."""
+    """Refuse a run whose log file cannot be opened, by the file's name."""
     error = sys.exc_info()[1]
     if isinstance(error, OSError):
         raise OSError(error.errno, error.strerror, handler.baseFilename) from error

@@ -1,4 +1,4 @@
-"""A training run that is one cell of a table: its folder says what it holds, and a killed one goes on."""
+"""Recorded run: a training that is one cell of a table, described in its folder and resumed after a kill."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ERROR = "error: "
 
 
 class RecordedRun:
-    """A run of the command line tools in a folder of its own.
+    """Recorded run: a run of the command line tools in a folder of its own.
 
     Args:
         name (str): How to name it in messages.
@@ -69,7 +69,7 @@ class RecordedRun:
         return self.name
 
     def metrics(self) -> dict[str, float] | None:
-        """Its metrics after the last step.
+        """Read the metrics after the last step.
 
         Returns:
             dict[str, float] | None: Values by name, None if it is not finished.
@@ -89,7 +89,7 @@ class RecordedRun:
         return found[-1] if found else None
 
     def finish(self, options: Sequence[str] = (), num_gpus: int = 1) -> dict[str, float]:
-        """Train and evaluate, or go on where it was stopped.
+        """Train and evaluate, or resume where it was stopped.
 
         Args:
             options (Sequence[str]): Options of ``tools/train.py`` beside ``--resume``. Defaults to none.
@@ -114,7 +114,7 @@ class RecordedRun:
         return metrics
 
     def _is_trained(self) -> bool:
-        """Whether its last checkpoint is of the last step, so that nothing is left to resume."""
+        """Check whether the last checkpoint is of the last step."""
         last = load_last_checkpoint(self.folder)
         if last is None:
             return False
@@ -123,7 +123,7 @@ class RecordedRun:
         return bool(last.content.get("meta", {}).get(unit, 0) >= run.setting(f"train_cfg.max_{unit}s", int))
 
     def _start(self, tool: str, arguments: Sequence[str], num_gpus: int) -> None:
-        """Run ``tools/<tool>.py`` to its end; what it prints goes where this process prints."""
+        """Run ``tools/<tool>.py`` to its end, with the output of this process."""
         atomic_write(self._path, (json.dumps(self.record, indent=2) + "\n").encode())
         torchrun = [str(ROOT / "tools" / "dist_run.py"), "--standalone", "--nproc-per-node", str(num_gpus)]
         command = [
@@ -144,7 +144,7 @@ class RecordedRun:
 
 
 def run_command(command: Sequence[str]) -> tuple[int, str]:
-    """Run a command, which does not outlive this process if that is interrupted or terminated.
+    """Run a command and end it with this process, if that is interrupted or terminated.
 
     What it writes goes where this process writes, but for the line that says why it stopped, which is the caller's to
     show.

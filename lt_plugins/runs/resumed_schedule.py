@@ -1,4 +1,4 @@
-"""A resumed run takes over another optimiser setting, schedule, or number of steps an epoch."""
+"""Resumed schedules: apply another optimiser setting, schedule or number of steps an epoch to a checkpoint."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lt_plugins.errors import UserInputError
 
 
 def take_over_schedule(runner: Runner, checkpoint: dict[str, Any], steps_per_epoch: int | None) -> list[str]:
-    """Bring the optimiser's settings and the schedule of the config into a checkpoint that is about to be resumed.
+    """Write the optimiser's settings and the schedule of the config into a checkpoint before it is resumed.
 
     mmengine restores those of the checkpoint, whatever the config says. Here the schedulers are built from the config
     and led to where the run stands; momentum and other state of the optimiser stay.
@@ -51,7 +51,7 @@ def take_over_schedule(runner: Runner, checkpoint: dict[str, Any], steps_per_epo
 
 
 def _lead_schedulers(runner: Runner, wrapper: OptimWrapper, by_epoch: bool, steps: int, length: int) -> None:
-    """Build the schedulers as at the start of training, and step them to the present."""
+    """Build the schedulers of the start of training, and step them to the present."""
     for group in wrapper.param_groups:
         for name in [name for name in group if name.startswith("initial_")]:
             group[name.removeprefix("initial_")] = group[name]
@@ -70,7 +70,7 @@ def _lead_schedulers(runner: Runner, wrapper: OptimWrapper, by_epoch: bool, step
 
 
 def _merge_optimiser(wrapper: OptimWrapper, saved: dict[str, Any]) -> bool:
-    """Give the saved parameter groups the new settings; False if the saved state is of another optimiser."""
+    """Write the new settings into the saved parameter groups; False if the saved state is of another optimiser."""
     new = wrapper.state_dict()
     if [_shape(group) for group in saved["param_groups"]] != [_shape(group) for group in new["param_groups"]]:
         return False
@@ -83,5 +83,5 @@ def _merge_optimiser(wrapper: OptimWrapper, saved: dict[str, Any]) -> bool:
 
 
 def _shape(group: dict[str, Any]) -> tuple[set[str], int]:
-    """Settings and number of parameters of a group: what tells one kind of optimiser from another."""
+    """Names of settings and number of parameters of a group, by which kinds of optimisers differ."""
     return {name for name in group if not name.startswith("initial_")}, len(group["params"])

@@ -1,4 +1,4 @@
-"""What has changed between a run and its resume, and which of it needs to be accepted."""
+"""Changes between a run and its resume, and which of them need ``--accept-changes``."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ MAX_SHOWN = 8  # changes in a line
 
 
 class ChangedRunError(UserInputError):
-    """A run is resumed with settings or data other than its own."""
+    """Error of a run that is resumed with other settings or data."""
 
 
 class Change(NamedTuple):
-    """One difference between a run and its resume.
+    """Change: one difference between a run and its resume.
 
     Args:
         name (str): Key of the config, or what else differs.
@@ -46,7 +46,7 @@ class Change(NamedTuple):
 
 
 def is_record(record: Any) -> TypeGuard[dict[str, Any]]:
-    """Whether this is what :func:`~lt_plugins.runs.run_record.record_run` writes.
+    """Check whether a value has the form that :func:`~lt_plugins.runs.run_record.record_run` writes.
 
     Args:
         record (Any): From a checkpoint.
@@ -55,7 +55,7 @@ def is_record(record: Any) -> TypeGuard[dict[str, Any]]:
 
 
 def show_changes(changes: list[Change]) -> str:
-    """The first changes in one line, and how many more there are.
+    """Format the first changes as one line, with the number of others.
 
     Args:
         changes (list[Change]): All of them.
@@ -65,7 +65,7 @@ def show_changes(changes: list[Change]) -> str:
 
 
 def find_changes(before: dict[str, Any], now: dict[str, Any]) -> Iterator[Change]:
-    """What differs between two records.
+    """Compare two records.
 
     Args:
         before (dict): Of the checkpoint.
@@ -92,7 +92,7 @@ def find_changes(before: dict[str, Any], now: dict[str, Any]) -> Iterator[Change
 
 
 def check_finished_run(record: Any, cfg: Config, source: str) -> None:
-    """Refuse to build on a finished run whose config says something else now.
+    """Refuse a finished run whose config has changed.
 
     Args:
         record (Any): From its last checkpoint.

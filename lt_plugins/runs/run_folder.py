@@ -1,4 +1,4 @@
-"""What a run has written so far, read without running or unpickling anything."""
+"""Run folders: read logs, configs and predictions of a run without running or unpickling anything."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class RunLog:
-    """The scalars of a run, in order.
+    """Run log: the scalars of a run, in order.
 
     Args:
         train (list[Row]): Rows of training scalars; ``iter`` is the iteration they were logged at.
@@ -38,7 +38,7 @@ class RunLog:
 
 
 class RunFolder:
-    """A work dir of mmengine: one folder a start, named by its local time; a resumed run has several.
+    """Run folder: a work dir of mmengine with one folder a start, named by its local time.
 
     Their order is that of the numbers in their ``start.json``. Those without (of older runs) come first, by the
     iteration that their logs begin with, and by name where nothing else tells them apart.
@@ -57,7 +57,7 @@ class RunFolder:
         self.starts = sorted((path for path in self.path.iterdir() if (path / "vis_data").is_dir()), key=_place)
 
     def files(self) -> list[Path]:
-        """What the run has written, which no output may replace."""
+        """List the files of the run, which no output may replace."""
         own = [path for start in self.starts for path in start.rglob("*")]
         return [*own, *self.path.glob("*.pth"), *self.path.glob("*.py"), self.path / "last_checkpoint"]
 
@@ -163,7 +163,7 @@ _NO_METRICS = ("data_time", "time", "step", "epoch", "iter")
 
 
 def _newest(paths: list[Path], missing: str) -> Path:
-    """The last of the paths that exists; the starts are in order."""
+    """Find the last path that exists; the starts are in order."""
     for path in reversed(paths):
         if path.is_file():
             return path
@@ -183,7 +183,7 @@ def _read_rows(path: Path) -> tuple[list[Row], int]:
 
 
 def _parse_row(line: str) -> Row | None:
-    """Numbers by name, of which those that count steps are finite; None for anything else."""
+    """Parse a row of numbers by name, whose step counts are finite; None for anything else."""
     try:
         row = json.loads(line)
         if "step" not in row or any(type(value) not in (int, float) for value in row.values()):
@@ -195,7 +195,7 @@ def _parse_row(line: str) -> Row | None:
 
 
 def _place(start: Path) -> tuple[int, float, str]:
-    """Where a start belongs among those of its run."""
+    """Sort key of a start among those of its run."""
     number = start_number(start)
     if number is not None:
         return number, 0, start.name
@@ -203,7 +203,7 @@ def _place(start: Path) -> tuple[int, float, str]:
 
 
 def _first_iteration(scalars: Path) -> float:
-    """The iteration that a log begins with; infinite for a start that did not get that far."""
+    """First iteration of a log; infinite for a start that did not get that far."""
     if not scalars.is_file():
         return math.inf
     with scalars.open(encoding="utf-8", errors="replace") as lines:
@@ -212,7 +212,7 @@ def _first_iteration(scalars: Path) -> float:
 
 
 def _append(log: RunLog, rows: list[Row], num_damaged: int) -> RunLog:
-    """Let the rows of a later start take the place of those it repeats."""
+    """Append the rows of a later start in place of those that it repeats."""
     train = [row for row in rows if "iter" in row]
     by_epoch = not train or "epoch" in train[0]
     metrics: list[Row] = []

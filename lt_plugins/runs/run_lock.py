@@ -1,4 +1,4 @@
-"""Keeping two trainings out of one folder."""
+"""Run lock: keeps two trainings out of one folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOCK_FILE = ".train.lock"
 
 @contextmanager
 def lock_run(folder: str | Path) -> Iterator[None]:
-    """Hold a run folder for this process.
+    """Lock a run folder for this process.
 
     The system lets go of it when the process ends, however it ends. The file stays, which means nothing.
 

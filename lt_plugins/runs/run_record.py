@@ -1,4 +1,4 @@
-"""What a training run is: its config as data, its data, and where it computes; kept in each of its checkpoints."""
+"""Run record: config, data and machine of a training as plain data, stored in each checkpoint."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def record_run(runner: Runner) -> dict[str, Any]:
 
 
 def record_config(cfg: Config) -> dict[str, Any]:
-    """All values of a config that change what a run trains.
+    """Collect the values of a config that change the result of a training.
 
     Args:
         cfg (Config): The config, complete.
@@ -113,7 +113,7 @@ def record_config(cfg: Config) -> dict[str, Any]:
 
 
 def compare_configs(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Keys whose values differ.
+    """Compare two configs and list the keys whose values differ.
 
     Args:
         before (Mapping): Of a checkpoint, as :func:`record_config` gives it.
@@ -126,7 +126,7 @@ def compare_configs(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[s
 
 
 def _flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and plain values of a nested config."""
+    """Flatten a nested config to dotted keys and plain values."""
     if isinstance(node, dict) or (isinstance(node, (list, tuple)) and node):
         for key, value in node.items() if isinstance(node, dict) else enumerate(node):
             yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))

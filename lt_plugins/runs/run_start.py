@@ -1,4 +1,4 @@
-"""Which start of a run came when, whatever the clock said."""
+"""Starts of a run: numbers them in order, whatever the clock says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ START_FILE = "start.json"
 
 
 def next_start_number(log_dir: str | Path) -> int:
-    """The number of a start that begins now: one more than those that its run has had.
+    """Number of the start that begins now: one more than its run has had.
 
     Args:
         log_dir (str | Path): Folder of the start, inside the work dir.
@@ -23,7 +23,7 @@ def next_start_number(log_dir: str | Path) -> int:
 
 
 def record_start(log_dir: str | Path, number: int) -> None:
-    """Write the number of a start into its folder.
+    """Write the number of a start to its folder.
 
     Args:
         log_dir (str | Path): Folder of the start.
@@ -34,7 +34,7 @@ def record_start(log_dir: str | Path, number: int) -> None:
 
 
 def start_number(log_dir: str | Path) -> int | None:
-    """The number of a start.
+    """Read the number of a start.
 
     Args:
         log_dir (str | Path): Its folder.

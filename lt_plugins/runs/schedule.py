@@ -1,4 +1,4 @@
-"""Schedules follow the length of the training.
+"""Schedules: scales param schedulers and hooks to the length of the training.
 
 A config gives its length twice: in ``train_cfg`` and in what happens when, that is in ``param_scheduler`` and in the
 first epochs of hooks. Whoever changes the first, as by ``--cfg-options train_cfg.max_epochs=4``, means a shorter
@@ -31,7 +31,7 @@ MIN_SHORTENED = 10  # epochs that --shorten leaves
 
 @dataclass(frozen=True)
 class Length:
-    """How long a training is.
+    """Length of a training, in epochs or steps.
 
     Args:
         total (int): Its epochs; of a loop by iterations, its steps.
@@ -48,11 +48,11 @@ class Length:
 
     @property
     def unit(self) -> str:
-        """What the loop counts."""
+        """Unit of the loop: epochs or iterations."""
         return "epochs" if self.by_epoch else "iterations"
 
     def of(self, scheduler: dict) -> int:
-        """The length in what a scheduler counts.
+        """Length in the unit of a scheduler.
 
         Args:
             scheduler (dict): Its config.
@@ -61,7 +61,7 @@ class Length:
 
 
 def training_length(cfg: Config) -> int | None:
-    """Epochs or, of a loop by iterations, steps of a training; None if it has none.
+    """Read the length of a training in epochs or, of a loop by iterations, steps; None if it has none.
 
     Args:
         cfg (Config): The config of a run.
@@ -74,7 +74,7 @@ def training_length(cfg: Config) -> int | None:
 
 
 def follow_overrides(cfg: Config, written: int | None, given: Collection[str]) -> None:
-    """Let hooks that start in a certain epoch follow an override of the length, and note what the schedule is for.
+    """Scale the first epochs of hooks with an override of the length, and note the length of the written schedule.
 
     What is overridden itself stays as it is given.
 
@@ -99,7 +99,7 @@ def follow_overrides(cfg: Config, written: int | None, given: Collection[str]) -
 
 
 def shorten_training(cfg: Config, divisor: int) -> None:
-    """Make a training shorter, and all that happens in it in proportion.
+    """Shorten a training and everything in it in proportion.
 
     Scaled are the length and, with it, the schedule (:func:`fit_schedule`), the first epochs of hooks, and the
     intervals of ``custom_hooks``. At least :data:`MIN_SHORTENED` epochs (or iterations) stay, or as many as there are.
@@ -133,7 +133,7 @@ def shorten_training(cfg: Config, divisor: int) -> None:
 
 
 def is_short(cfg: Mapping[str, Any]) -> bool:
-    """Whether a training is shorter than the one that its config file describes.
+    """Check whether a training is shorter than that of its config file.
 
     Args:
         cfg (Mapping[str, Any]): The config of a run, as it is or as dumped.
@@ -144,7 +144,7 @@ def is_short(cfg: Mapping[str, Any]) -> bool:
 
 
 def fit_schedule(runner: Runner) -> None:
-    """Make the schedule of a runner, whose training has not begun, as long as the training.
+    """Scale the schedule of a runner to the length of its training, before it begins.
 
     The dump of the config shows the schedule that is used, and ``written_schedule`` the one that was written.
 
@@ -191,7 +191,7 @@ def fit_schedule(runner: Runner) -> None:
 
 
 def explicit_length(schedulers: Sequence[dict], length: Length) -> Fraction | None:
-    """When the schedulers say that they are done.
+    """Find the end that the schedulers state.
 
     Args:
         schedulers (Sequence[dict]): Their configs.
@@ -218,7 +218,7 @@ def explicit_length(schedulers: Sequence[dict], length: Length) -> Fraction | No
 
 
 def scale_scheduler(item: dict, ratio: Fraction, length: Length) -> dict | None:
-    """A scheduler whose times are multiplied.
+    """Scale the times of a scheduler.
 
     It keeps counting epochs where all times stay whole epochs, else it counts steps.
 
@@ -267,7 +267,7 @@ def scale_scheduler(item: dict, ratio: Fraction, length: Length) -> dict | None:
 
 
 def unreachable(cfg: Config, schedulers: Sequence[dict], length: Length) -> Iterator[tuple[str, str]]:
-    """What a config plans for a time after the end of the training.
+    """List the events that a config plans after the end of the training.
 
     Args:
         cfg (Config): The config of a run.
@@ -295,7 +295,7 @@ def unreachable(cfg: Config, schedulers: Sequence[dict], length: Length) -> Iter
 
 
 def is_warm_up(item: dict) -> bool:
-    """Whether a scheduler is of a kind that leads to the full value, and stays away from it if it is cut.
+    """Check whether a scheduler is a warm-up, which must reach its end.
 
     Args:
         item (dict): Its config.
@@ -304,7 +304,7 @@ def is_warm_up(item: dict) -> bool:
 
 
 def counts_epochs(item: dict) -> bool:
-    """Whether the times in a scheduler's config are epochs.
+    """Check whether the times in a scheduler's config are epochs.
 
     Args:
         item (dict): Its config.
@@ -313,12 +313,12 @@ def counts_epochs(item: dict) -> bool:
 
 
 def _is_same(written: Fraction, length: Length) -> bool:
-    """Ends that are given in steps may miss the last epoch's end by less than an epoch."""
+    """Compare two ends; one in steps may miss the last epoch's end by less than an epoch."""
     return written == length.total or (written.denominator > 1 and abs(written - length.total) < 1)
 
 
 def _hooks(cfg: Config) -> Iterator[tuple[str, dict]]:
-    """Dotted key and config of each hook."""
+    """Yield dotted key and config of each hook."""
     for index, hook in enumerate(cfg.get("custom_hooks") or ()):
         yield f"custom_hooks.{index}", hook
     for name, hook in (cfg.get("default_hooks") or {}).items():
@@ -355,13 +355,13 @@ def _scale_hooks(
 
 
 def _value(cfg: Config, key: str) -> Any:
-    """The value of a dotted key of :func:`_hooks`."""
+    """Read the value of a dotted key of :func:`_hooks`."""
     path, _, name = key.rpartition(".")
     return dict(_hooks(cfg))[path][name]
 
 
 def dotted_keys(overrides: Mapping[str, Any]) -> Iterator[str]:
-    """The dotted keys of nested overrides.
+    """Flatten nested overrides to dotted keys.
 
     Args:
         overrides (Mapping[str, Any]): The overrides, as ``--cfg-options`` gives them.

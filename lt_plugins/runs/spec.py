@@ -1,4 +1,4 @@
-"""Names of runs: ``CONFIG.py[:VARIANT[,VARIANT]]`` on the command line; of work dir, table row and results file."""
+"""Run names: parses ``CONFIG.py[:VARIANT[,VARIANT]]`` and names work dir, table row and results file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHORT = re.compile(rf"{SHORT}\d+")
 
 
 class ConfigSpec(NamedTuple):
-    """A config file and the variants of it that are wanted.
+    """Config spec: a config file and its variants.
 
     Args:
         path (str): The file.
@@ -57,7 +57,7 @@ def parse_spec(spec: str) -> ConfigSpec:
 
 
 def is_variant_name(name: str) -> bool:
-    """Whether a variant may be called so: letters, digits and ``._-``, but not ``stageN`` or ``shortN``.
+    """Check the name of a variant: letters, digits and ``._-``, but not ``stageN`` or ``shortN``.
 
     Args:
         name (str): The name.
@@ -66,7 +66,7 @@ def is_variant_name(name: str) -> bool:
 
 
 def run_name(spec: str, data: str | None = None, shorten: int = 1) -> str:
-    """The one name of a run: of its folder below ``work_dirs``, its row in tables and its file in ``results``.
+    """Name a run: its folder below ``work_dirs``, its row in tables and its file in ``results``.
 
     The path below the (innermost) folder ``configs`` without its ending, of a config elsewhere the name of the file;
     then ``+VARIANT`` for each variant, ``@NAME`` of a dataset that replaces the config's, and ``+shortN``.
@@ -97,7 +97,7 @@ def run_name(spec: str, data: str | None = None, shorten: int = 1) -> str:
 
 
 def stage_folder(work_dir: str | Path, number: int, total: int) -> Path:
-    """The folder of a stage in that of its run.
+    """Folder of a stage in that of its run.
 
     Args:
         work_dir (str | Path): The folder of the run.
@@ -108,7 +108,7 @@ def stage_folder(work_dir: str | Path, number: int, total: int) -> Path:
 
 
 def stage_source(source: str, stage: int | None) -> str:
-    """What a user means who gives a checkpoint, or the work dir of a run in stages and the number of one.
+    """Find the checkpoint or stage folder that a user means by a path and the number of a stage.
 
     Args:
         source (str): A checkpoint, or a work dir.

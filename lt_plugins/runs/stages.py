@@ -1,4 +1,4 @@
-"""Training in several stages, each of which starts from the weights of the one before.
+"""Stages: trains several runs in order, each from the weights of the one before.
 
 :func:`~lt_plugins.runs.config.read_stages` says what the stages of a config are.
 """
@@ -43,7 +43,7 @@ from lt_plugins.runs.spec import stage_folder
 
 @dataclass(frozen=True)
 class Stage:
-    """One training run of a chain.
+    """Stage: one training run of a chain.
 
     Args:
         cfg (Config): Its config, with a ``work_dir`` of its own.
@@ -57,7 +57,7 @@ class Stage:
 
     @property
     def name(self) -> str:
-        """The stage as shown to the user: its config file, and of several its number."""
+        """Name of the stage for the user: its config file, and of several its number."""
         shown = _shown(self.cfg.filename)
         return shown if self.total == 1 else f"stage {self.number} of {shown}"
 
@@ -66,7 +66,7 @@ class Stage:
 
 
 def place_stages(configs: Sequence[Config], work_dir: str | Path) -> list[Stage]:
-    """Give each stage its folder: ``work_dir/stage1``, ``work_dir/stage2``, ..., the last one ``work_dir`` itself.
+    """Assign each stage its folder: ``work_dir/stage1``, ``work_dir/stage2``, ..., the last one ``work_dir`` itself.
 
     Args:
         configs (Sequence[Config]): The configs of all stages, in order; their ``work_dir`` is set.
@@ -81,7 +81,7 @@ def place_stages(configs: Sequence[Config], work_dir: str | Path) -> list[Stage]
 
 
 def check_stages(stages: list[Stage]) -> None:
-    """Refuse stages that cannot hand their weights on, before the first one trains for days.
+    """Check before training that each stage can hand its weights on.
 
     Args:
         stages (list[Stage]): The stages in order.
@@ -109,7 +109,7 @@ def check_stages(stages: list[Stage]) -> None:
 
 
 def choose_start(stages: list[Stage], resume: str | None, allow_pickle: bool = False) -> tuple[int, str | None, str]:
-    """Where to begin.
+    """Choose the stage and checkpoint to begin with.
 
     Args:
         stages (list[Stage]): The stages in order.
@@ -150,7 +150,7 @@ def choose_start(stages: list[Stage], resume: str | None, allow_pickle: bool = F
 
 
 def train_stages(stages: list[Stage], resume: str | None, overwrite: bool = False, allow_pickle: bool = False) -> None:
-    """Train what is missing, in order, in this process.
+    """Train the missing stages, in order, in this process.
 
     Args:
         stages (list[Stage]): The stages in order, ready for mmengine's runner.
@@ -189,14 +189,14 @@ def train_stages(stages: list[Stage], resume: str | None, overwrite: bool = Fals
 
 
 def _backbone_shapes(cfg: Config) -> dict[str, tuple[int, ...]]:
-    """Build the whole model, so that no part of a later stage fails when the first one has been trained for days."""
+    """Build the whole model of a stage before the first one trains, and return the shapes of its backbone."""
     prefix = "backbone."
     state: dict[str, Tensor] = build_model(cfg).state_dict()
     return {key.removeprefix(prefix): tuple(value.shape) for key, value in state.items() if key.startswith(prefix)}
 
 
 def _last_checkpoints(stages: list[Stage], allow_pickle: bool) -> list[RunCheckpoint | None]:
-    """The last checkpoint of each stage; of one before a stage that has begun it need not be readable."""
+    """Find the last checkpoint of each stage; one before a stage that has begun need not be readable."""
     found: list[RunCheckpoint | None] = []
     for stage in reversed(stages):
         try:
@@ -221,7 +221,7 @@ def _is_finished(stage: Stage, checkpoint: RunCheckpoint) -> bool:
 
 
 def _result(stage: Stage, allow_pickle: bool) -> str:
-    """The checkpoint that a stage hands on."""
+    """Find the checkpoint that a stage hands on."""
     checkpoint = load_last_checkpoint(stage.cfg.work_dir, allow_pickle)
     if checkpoint is None:
         raise UserInputError(
@@ -262,7 +262,7 @@ def _train(cfg: Config, notes: list[str], overwrite: bool) -> None:
 
 
 def _release(runner: Runner) -> None:
-    """Take a runner out of mmengine's globals, so that the next one starts as it would in a process of its own."""
+    """Remove a runner from mmengine's globals, so that the next one starts as in a process of its own."""
     runner.visualizer.close()
     for handler in runner.logger.handlers:
         handler.close()
@@ -273,6 +273,6 @@ def _release(runner: Runner) -> None:
 
 
 def _shown(path: str | Path) -> str:
-    """A path relative to the current folder, if it lies below."""
+    """Shorten a path below the current folder to a relative one."""
     path = Path(path).resolve()
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -17,7 +17,7 @@ _end_import: Callable[[int], None] | None = None  # of the tool that is running
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal that asks this process to end.
+    """Exception of a signal that asks this process to end.
 
     Args:
         number (int): The signal.
@@ -58,7 +58,7 @@ def stop_signals(end_import: Callable[[int], None]) -> Iterator[None]:
 
 
 def stopping_signal(stop: KeyboardInterrupt) -> int:
-    """Which signal ended the command.
+    """Find the signal that ended the command.
 
     Args:
         stop (KeyboardInterrupt): What was raised.
@@ -85,13 +85,13 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _report_unless_disconnected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """The thread in which a worker hands out its tensors reports a main process that ended in the middle of one."""
+    """Report errors of a worker's threads, except that the main process has ended."""
     if not issubclass(kind, ConnectionError | EOFError):
         sys.__excepthook__(kind, error, trace)
 
 
 def _in_child() -> None:
-    """Workers end when their main process does, and have nothing to say about it."""
+    """End a worker with its main process, silently."""
     if _end_import is not None:
         sys.excepthook = _report_unless_disconnected
         signal.signal(signal.SIGINT, signal.SIG_IGN)

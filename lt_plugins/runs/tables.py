@@ -1,4 +1,4 @@
-"""Cells and tables in Markdown."""
+"""Markdown tables and their cells."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lt_plugins.errors import UserInputError
 
 
 def mean_and_spread(values: Sequence[float]) -> str:
-    """Mean of several runs and, of two or more, their standard deviation.
+    """Format the mean of several runs and, of two or more, their standard deviation.
 
     Args:
         values (Sequence[float]): One a run.
@@ -30,7 +30,7 @@ def mean_and_spread(values: Sequence[float]) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Collection[int]) -> str:
-    """A table in Markdown.
+    """Format a table in Markdown.
 
     Args:
         header (Sequence[str]): Names of the columns.

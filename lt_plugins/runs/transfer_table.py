@@ -1,4 +1,4 @@
-"""How well backbones transfer to detection, as a table: mean and spread over seeds, and the published numbers."""
+"""Transfer table: mean and spread of fine-tuned detectors by backbone, and the published numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALIASES = {"supcon": "scl", "cl": "scl"}
 
 
 class TransferRun(NamedTuple):
-    """Outcome of one fine-tuning.
+    """Transfer run: the outcome of one fine-tuning.
 
     Args:
         backbone (str): Name of the backbone that it started from.
@@ -30,7 +30,7 @@ class TransferRun(NamedTuple):
 
 
 def detection_metrics(row: Mapping[str, float]) -> dict[str, float]:
-    """Average precisions in percent under the names of the tables.
+    """Convert average precisions to percent under the names of the tables.
 
     Args:
         row (Mapping[str, float]): What mmdet's ``VOCMetric`` logged.
@@ -47,7 +47,7 @@ def detection_metrics(row: Mapping[str, float]) -> dict[str, float]:
 def transfer_rows(
     backbones: Sequence[str], runs: Collection[TransferRun], published: Mapping[str, Mapping[str, float]]
 ) -> list[tuple[str, ...]]:
-    """The cells under :data:`TRANSFER_HEADER`, a row a backbone.
+    """Format the cells under :data:`TRANSFER_HEADER`, a row a backbone.
 
     Args:
         backbones (Sequence[str]): Names in the order of the rows. That of a method may go on after ``_``, as in
@@ -69,7 +69,7 @@ def transfer_rows(
 
 
 def method_of(backbone: str) -> str:
-    """The method in the name of a backbone.
+    """Extract the method from the name of a backbone.
 
     Args:
         backbone (str): Like ``supcon`` or ``sbcl_r50_imagenet-lt_stage1``.

@@ -1,4 +1,4 @@
-"""How a command line tool ends: by itself, by an error that the user can fix, by a signal, or by a bug."""
+"""End of a command line tool: by itself, by a user error, by a signal, or by a bug."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LOST_CONNECTION = re.compile(
 
 @contextmanager
 def user_errors(continues: str = "") -> Iterator[None]:
-    """End a tool as a user can understand.
+    """Print user errors as one line and exit with 1.
 
     What the user can fix becomes one line ``error: ...`` on stderr and exit code 1. Ctrl-C and SIGTERM become one line
     and exit code 130 or 143, also during imports and with data-loader workers. If nobody reads the output any more
@@ -105,7 +105,7 @@ def _say_stopped(number: int, continues: str) -> None:
 
 
 def _end_by_lost_connection(error: BaseException, continues: str) -> NoReturn:
-    """Another process was killed, which cannot say so itself."""
+    """End after the connection to another process is lost, which was killed."""
     if LAUNCHER_VARIABLE in os.environ:
         raise SystemExit(LOST_CONNECTION_CODE) from error
     _end(
@@ -134,14 +134,14 @@ def _is_connected() -> bool:
 
 
 def _is_first_to_report() -> bool:
-    """Whether this process should print: the first of all that fail, or rank 0 before the processes are connected."""
+    """Check whether this process should print: the first that fails, or rank 0 before the processes are connected."""
     if _is_connected():
         return _count_reports(1) == 1
     return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
 
 
 def _count_reports(more: int) -> int:
-    """Add to the number of processes that have failed, and return it."""
+    """Count the processes that have failed."""
     import torch.distributed as dist
 
     try:

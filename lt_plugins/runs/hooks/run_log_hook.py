@@ -1,4 +1,4 @@
-"""The log of a run: which start it was, and that losing the log does not stop training."""
+"""Log of a run: numbers its starts, and survives the loss of its file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lt_plugins.runs.run_start import START_FILE, next_start_number, record_star
 
 
 class RunLogFile(logging.FileHandler):
-    """A log file that is made again if its folder is deleted; where it cannot be written, that is said once.
+    """Log file that is made again if its folder is deleted, and warns once if it cannot be written.
 
     Args:
         handler (FileHandler): The one whose place it takes, with its file, level, format and filters.
@@ -49,7 +49,7 @@ class RunLogFile(logging.FileHandler):
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 (the names of logging)
-        """Say once that the file cannot be written, instead of a traceback for each line.
+        """Warn once that the file cannot be written, instead of a traceback for each line.
 
         Args:
             record (LogRecord): The line that was lost.
@@ -59,14 +59,14 @@ class RunLogFile(logging.FileHandler):
             warn_of_lost_log(Path(self.baseFilename), sys.exc_info()[1])
 
     def close(self) -> None:
-        """Close the file, whether or not its last lines find room."""
+        """Close the file, also where its last lines find no room."""
         with suppress(OSError):
             super().close()
 
 
 @HOOKS.register_module()
 class RunLogHook(Hook):
-    """Number the starts of a run, and keep training when its log cannot be written.
+    """Run-log hook: numbers the starts of a run, and keeps training when its log cannot be written.
 
     The folders of starts are named by the local time, which goes back at the end of summer time and when a clock is
     set; the number in ``start.json`` tells their order. The text log is made again if its folder is deleted while the
@@ -113,7 +113,7 @@ class RunLogHook(Hook):
 
 
 def warn_of_lost_log(path: Path, error: BaseException | None) -> None:
-    """Say that a log cannot be written; not through a logger, whose file it may be.
+    """Warn that a log cannot be written, on stderr: a logger might write to that file.
 
     Args:
         path (Path): The file.

@@ -1,4 +1,4 @@
-"""What a run is goes into its checkpoints, and a resume is compared with it."""
+"""Run record in checkpoints: writes it, and compares it on resume."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lt_plugins.runs.run_record import record_run
 
 @HOOKS.register_module()
 class RunRecordHook(Hook):
-    """Writes ``meta['run_record']`` into each checkpoint, and compares it when a run is resumed.
+    """Run-record hook: writes ``meta['run_record']`` into each checkpoint, and compares it on resume.
 
     The record (:func:`~lt_plugins.runs.run_record.record_run`) holds the config as plain data, the class names and
     counts, a fingerprint of the list of images, and where the run computes. mmengine's resume restores the optimiser's
@@ -56,7 +56,7 @@ class RunRecordHook(Hook):
         checkpoint["meta"]["run_record"] = self._record
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Compare a checkpoint that is resumed with this run, and take over what has changed.
+        """Compare a checkpoint that is resumed with this run, and apply accepted changes.
 
         Args:
             runner (Runner): The runner.
@@ -86,7 +86,7 @@ class RunRecordHook(Hook):
         self._take_over(runner, checkpoint, before, {change.name for change in changes})
 
     def _describe(self, runner: Runner) -> dict[str, Any]:
-        """The record of this run, before the model knows its class counts."""
+        """Record this run, before the model knows its class counts."""
         record = record_run(runner)
         distribution = getattr(unwrap_model(runner.model), "class_distribution", None)
         if distribution is not None:
@@ -109,7 +109,7 @@ class RunRecordHook(Hook):
 
 
 def forget_images(model: nn.Module, state_dict: dict[str, Any]) -> None:
-    """Remove from a checkpoint what belongs to the images of another training set; a clustering and a queue fill anew.
+    """Remove clustering and queue of another training set from a checkpoint; they fill from scratch.
 
     Args:
         model (nn.Module): The model, without wrappers.

@@ -1,4 +1,4 @@
-"""Checkpoints that are either complete or not there."""
+"""Atomic checkpoints: complete, or not there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lt_plugins.registry import HOOKS
 
 
 class AtomicLocalBackend(LocalBackend):
-    """A local file backend whose ``put`` never leaves a cut-off file."""
+    """Local file backend whose ``put`` never leaves a truncated file."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes atomically.
@@ -36,7 +36,7 @@ register_backend("atomic_local", AtomicLocalBackend, force=True)
 
 
 class _DeferredRemoval(AtomicLocalBackend):
-    """Collects what is to be removed until :meth:`flush`, so that the old goes only after the new is complete."""
+    """Deferred removal: collects files until :meth:`flush`, so that old ones go only after the new one is complete."""
 
     def __init__(self) -> None:
         self.doomed: list[str] = []
@@ -55,7 +55,7 @@ class _DeferredRemoval(AtomicLocalBackend):
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """mmengine's ``CheckpointHook``, which a kill or a full disk cannot make lose the last good checkpoint.
+    """Checkpoint hook of mmengine with atomic writes: a kill or a full disk leaves the last good checkpoint.
 
     A checkpoint and the ``last_checkpoint`` file that names it are written beside their place, brought to disk and then
     renamed; older checkpoints are deleted only after that (mmengine deletes first). Files of interrupted saves are
@@ -88,7 +88,7 @@ class SafeCheckpointHook(CheckpointHook):
         self.overwrite = overwrite
 
     def before_train(self, runner: Runner) -> None:
-        """Find the folder of the checkpoints and remove what interrupted saves left there.
+        """Find the folder of the checkpoints and remove the leftovers of interrupted saves.
 
         Args:
             runner (Runner): The runner of the training process.
@@ -108,7 +108,7 @@ class SafeCheckpointHook(CheckpointHook):
                     path.unlink(missing_ok=True)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
-        """Refuse to write what is not finite, as the last hook that sees a checkpoint (moving averages included).
+        """Refuse values that are not finite, as the last hook that sees a checkpoint (moving averages included).
 
         Args:
             runner (Runner): The runner of the training process.
