@@ -139,7 +139,7 @@ def draw(runs: dict[str, Trained], out: Path) -> list[Path]:
 def draw_attributes(runner: Runner) -> Any:
     """The training images that show the most shared pseudo-attributes most clearly."""
     from lt_plugins.analysis.attribute_gallery import AttributeGallery
-    from lt_plugins.analysis.attributes import retrieve_attributes
+    from lt_plugins.analysis.attribute_retrieval import retrieve_attributes
     from lt_plugins.analysis.figures import draw_attribute_grid
     from lt_plugins.datasets.pipelines import replace_pipeline
 

@@ -221,7 +221,7 @@ def summarise(config: Mapping[str, Any]) -> list[tuple[str, str]]:
         "head": "model.head.type",
         "loss": "model.head.loss.type",
         "classes": "model.head.num_classes",
-        "data set": "train_dataloader.dataset",
+        "dataset": "train_dataloader.dataset",
         "batch size per process": "train_dataloader.batch_size",
         "epochs": "train_cfg.max_epochs",
         "iterations": "train_cfg.max_iters",

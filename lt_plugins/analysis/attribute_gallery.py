@@ -1,4 +1,4 @@
-"""Rows of marked images that show what the pseudo-attributes of a model are."""
+"""Attribute gallery: turns retrieved locations into rows of marked images."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Any
 
 from torch import Tensor
 
-from lt_plugins.analysis.attributes import AttributeRetrieval, ImageAttributes, require_attributes
+from lt_plugins.analysis.attribute_retrieval import AttributeRetrieval, ImageAttributes, require_attributes
 from lt_plugins.analysis.figures import AttributeRow, MarkedImage
-from lt_plugins.analysis.image_gallery import ImageGallery, to_picture
+from lt_plugins.analysis.gallery import ImageGallery, to_picture
 
 
 class AttributeGallery(ImageGallery):
-    """Turns retrieved places into rows for :func:`lt_plugins.analysis.figures.draw_attribute_grid`.
+    """Gallery of pseudo-attributes: rows for :func:`lt_plugins.analysis.figures.draw_attribute_grid`.
 
     Args:
         model (nn.Module): Classifier with an :class:`LPAHead`, whose class counts colour the frames if they are known.
-        dataset (Dataset): The data set that was searched, with the test pipeline.
-        retrieval (AttributeRetrieval): What was found in it.
+        dataset (Dataset): The dataset that was searched, with the test pipeline.
+        retrieval (AttributeRetrieval): The locations that were found in it.
 
     Raises:
         UserInputError: If the model has no attributes.
@@ -34,7 +34,7 @@ class AttributeGallery(ImageGallery):
         self.retrieval = retrieval
 
     def strongest_attributes(self, label: int) -> list[int]:
-        """The attributes that describe a class, strongest first.
+        """Attributes that describe a class, strongest first.
 
         Args:
             label (int): The class.
@@ -43,7 +43,7 @@ class AttributeGallery(ImageGallery):
         return sorted(described, key=lambda k: (-float(self.head.class_attributes[label, k]), k))
 
     def most_shared_attributes(self, number: int) -> list[int]:
-        """The attributes that describe most classes.
+        """Attributes that describe most classes.
 
         Args:
             number (int): How many at most.
@@ -54,17 +54,17 @@ class AttributeGallery(ImageGallery):
         ]
 
     def attribute_row(self, attribute: int, num_images: int | None = None) -> AttributeRow:
-        """The images that show an attribute most clearly.
+        """Row of the images that show an attribute most clearly.
 
         Args:
             attribute (int): The attribute ``k``.
             num_images (int | None): How many at most. Defaults to all that were retrieved.
         """
-        places = self.retrieval.attribute_places[attribute][:num_images]
-        return AttributeRow(self._attribute_title(attribute), [self.mark(place) for place in places])
+        locations = self.retrieval.attribute_locations[attribute][:num_images]
+        return self.row(self._attribute_title(attribute), locations)
 
     def class_rows(self, label: int, num_attributes: int, num_images: int) -> list[AttributeRow]:
-        """For each of a class's strongest attributes: its image that shows it best, and other images that do.
+        """Rows of a class's strongest attributes: its image that shows one best, and other images that do.
 
         Args:
             label (int): The class.
@@ -73,33 +73,28 @@ class AttributeGallery(ImageGallery):
         """
         rows = []
         for attribute in self.strongest_attributes(label)[:num_attributes]:
-            query = self.retrieval.class_places.get((label, attribute))
-            places = self.retrieval.attribute_places[attribute]
-            others = [place for place in places if query is None or place.sample != query.sample]
-            rows.append(
-                AttributeRow(
-                    self._attribute_title(attribute),
-                    [self.mark(place) for place in others[:num_images]],
-                    None if query is None else self.mark(query),
-                )
-            )
+            query = self.retrieval.class_locations.get((label, attribute))
+            locations = self.retrieval.attribute_locations[attribute]
+            others = [location for location in locations if query is None or location.sample != query.sample]
+            marked = None if query is None else self.mark(query)
+            rows.append(self.row(self._attribute_title(attribute), others[:num_images], marked))
         return rows
 
     def own_row(self, label: int) -> AttributeRow:
-        """A class's strongest attributes in its own images.
+        """Row of a class's strongest attributes in its own images.
 
         Args:
             label (int): The class.
         """
         keys = [(label, attribute) for attribute in self.strongest_attributes(label)]
-        places = {key: self.retrieval.class_places[key] for key in keys if key in self.retrieval.class_places}
-        images = [self.mark(place)._replace(title=f"attribute {key[1]}") for key, place in places.items()]
+        locations = {key: self.retrieval.class_locations[key] for key in keys if key in self.retrieval.class_locations}
+        images = [self.mark(location)._replace(title=f"attribute {key[1]}") for key, location in locations.items()]
         return AttributeRow(self.class_title(label), images)
 
     def image_rows(
         self, inputs: Tensor, located: ImageAttributes, title: str, num_attributes: int, num_images: int
     ) -> list[AttributeRow]:
-        """For each of an image's strongest attributes: where it shows it, and other images that do.
+        """Rows of an image's strongest attributes: its location of one, and other images that show it.
 
         The strongest are those that take up more of the image than is usual, so that what every image has, like plain
         background, does not come first.
@@ -114,9 +109,9 @@ class AttributeGallery(ImageGallery):
         excess = located.mean_scores[0].cpu() - self.retrieval.common_scores
         rows = []
         for attribute in excess.argsort(descending=True, stable=True)[:num_attributes].tolist():
-            place = divmod(int(located.best_places[0, attribute]), located.grid[1])
+            location = divmod(int(located.best_locations[0, attribute]), located.grid[1])
             score = float(located.best_scores[0, attribute])
-            query = MarkedImage(to_picture(inputs), place, located.grid, title, None, score)
+            query = MarkedImage(to_picture(inputs), location, located.grid, title, None, score)
             rows.append(self.attribute_row(attribute, num_images)._replace(query=query))
         return rows
 

@@ -1,152 +1,193 @@
-"""Where images show the pseudo-attributes of a model most clearly."""
+"""Page of the pseudo-attributes of an LPA model.
+
+For given images, classes or attributes: the images that show the same pseudo-attributes, with the patch marked (Fig. 3
+of the LPA paper); and for each class the attributes that describe it.
+"""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import Dataset
+from mmengine.config import Config
 
-from lt_plugins.analysis.best_places import BestPlaces, Place, add_batch
-from lt_plugins.clustering import ClassAttributeTable
-from lt_plugins.datasets.labels import get_labels
-from lt_plugins.engine.features import stream_features
+from lt_plugins.analysis.attribute_gallery import AttributeGallery
+from lt_plugins.analysis.attribute_retrieval import locate_attributes, retrieve_attributes
+from lt_plugins.analysis.figures import AttributeRow, draw_attribute_grid
+from lt_plugins.analysis.page import describe_origin, not_clustered_error
+from lt_plugins.analysis.queries import Queries, QueryPage, find_label
+from lt_plugins.analysis.trained_model import TrainedModel
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.heads import LPAHead
+from lt_plugins.visualization import FigurePage
+
+HOW_TO_READ = (
+    "A row belongs to one pseudo-attribute; below its name stands how many classes it describes. The yellow mark is "
+    "the cell of the feature map that shows the attribute most clearly (what the feature has seen is larger), "
+    "the number below an image the score there, from 0 to 1. Frames tell many-, medium- and few-shot classes apart."
+)
+CLASSES_NOTE = (
+    "Number of an attribute, and in brackets how much more of it the class shows than the mean of all classes. "
+    "Closest classes share most attributes; the number is the affinity with which the loss attracts their images."
+)
+# What is shown where nothing is asked for.
+DEFAULT_CLASSES = 3
+DEFAULT_ATTRIBUTES = 8
+# Classes in the picture of all classes, and in one of its parts.
+MAX_PICTURED_CLASSES = 100
+CLASSES_A_FIGURE = 20
+CLOSEST_CLASSES = 3
 
 
-class AttributeRetrieval(NamedTuple):
-    """Outcome of :func:`retrieve_attributes`.
+class AttributePage(QueryPage):
+    """Page of the pseudo-attributes of an :class:`LPAHead`."""
 
-    Args:
-        grid (tuple[int, int]): Height and width of the feature map.
-        attribute_places (list[list[Place]]): For each attribute its best places, best first.
-        class_places (dict[tuple[int, int], Place]): Best place of (class, attribute) pairs, for the attributes that
-            describe the class.
-        common_scores (Tensor): What is usual: mean score of each attribute over places, images and classes, ``(K,)``.
-        class_scores (Tensor): How much more than usual each class shows each attribute, ``(C, K)``; zeros for a class
-            without images.
-    """
+    name = "attributes"
+    title = "Pseudo-attributes"
+    needs = "LPAHead (configs/lpa)"
+    numbered = "attributes"
+    defaults = {"images": (), "classes": (), "attributes": (), "split": "train", "top": 6, "max_per_class": 2}
 
-    grid: tuple[int, int]
-    attribute_places: list[list[Place]]
-    class_places: dict[tuple[int, int], Place]
-    common_scores: Tensor
-    class_scores: Tensor
+    @staticmethod
+    def fits(model: Any) -> bool:
+        """Whether a model has an :class:`LPAHead`."""
+        return isinstance(getattr(model, "head", None), LPAHead)
 
+    def count(self, cfg: Config, trained: TrainedModel) -> int:
+        """Number of attributes."""
+        if not trained.model.head.has_attributes:
+            raise not_clustered_error(cfg, trained, "pseudo-attributes")
+        return int(trained.model.head.num_attributes)
 
-class ImageAttributes(NamedTuple):
-    """Outcome of :func:`locate_attributes`.
+    def find_class(self, query: str, names: Sequence[str], trained: TrainedModel, dataset: Any) -> int:  # noqa: ARG002
+        """Label of a class that an attribute describes."""
+        return find_class(query, names, trained.model.head)
 
-    Args:
-        mean_scores (Tensor): Score of each attribute, mean over the places of an image, ``(B, K)``.
-        best_scores (Tensor): The highest score of each attribute, ``(B, K)``.
-        best_places (Tensor): Where that is, index into the row-major feature map, int64 ``(B, K)``.
-        grid (tuple[int, int]): Height and width of the feature map.
-    """
-
-    mean_scores: Tensor
-    best_scores: Tensor
-    best_places: Tensor
-    grid: tuple[int, int]
-
-
-def require_attributes(model: Any) -> LPAHead:
-    """The head of a model that has pseudo-attributes.
-
-    Args:
-        model (nn.Module): The classifier.
-
-    Raises:
-        UserInputError: If its head is of another kind, or nothing has been clustered yet.
-    """
-    head = getattr(model, "head", None)
-    if not isinstance(head, LPAHead):
-        raise UserInputError(
-            f"the model has a {type(head).__name__} as head, which learns no pseudo-attributes; "
-            "use a config with an LPAHead, like those in configs/lpa."
+    def fill(
+        self, page: FigurePage, trained: TrainedModel, dataset: Any, queries: Queries, loader: dict[str, Any]
+    ) -> None:
+        """Retrieve the images and write all sections."""
+        model, options = trained.model, self.options
+        # One more than shown: a query may be among the retrieved and is left out.
+        retrieval = retrieve_attributes(model, dataset, options.top + 1, max_per_class=options.max_per_class, **loader)
+        gallery = AttributeGallery(model, dataset, retrieval)
+        used = int(model.head.attribute_labels.any(dim=0).sum())
+        page.add_text(
+            f"{describe_origin(trained)}. {model.head.num_attributes} attributes, {used} of them describe a class. "
+            f"Searched: the {len(dataset):,} images of the {options.split} set."
         )
-    if not head.has_attributes:
-        raise UserInputError("the model has no pseudo-attributes yet: ReclusterHook has not clustered local features.")
-    return head
+        page.add_text(HOW_TO_READ)
+        sections = AttributeSections(page, gallery, options.top)
+        sections.add_images(queries.images, model)
+        sections.add_classes(queries.classes if queries else smallest_classes(gallery, DEFAULT_CLASSES))
+        if queries.numbers:
+            sections.add_attributes("Attributes", queries.numbers)
+        else:
+            shared = gallery.most_shared_attributes(DEFAULT_ATTRIBUTES)
+            sections.add_attributes("Attributes that most classes share", shared)
+        sections.add_all_classes()
 
 
-@torch.inference_mode()
-def locate_attributes(model: Any, batch: dict[str, Any]) -> ImageAttributes:
-    """Find where each image of a batch shows each pseudo-attribute most clearly.
-
-    Args:
-        model (nn.Module): Classifier with an :class:`LPAHead` and ``extract_local_features``, in evaluation mode.
-        batch (dict): As collated by mmengine: ``inputs`` and, for images with labels, ``data_samples``.
-    """
-    images = model.data_preprocessor(batch, training=False)["inputs"]
-    scores = model.head.attribute_scores(model.extract_local_features(images))
-    best = scores.max(dim=1)
-    return ImageAttributes(scores.mean(dim=1), best.values, best.indices, model.local_grid(images))
-
-
-def retrieve_attributes(
-    model: Any,
-    dataset: Dataset,
-    top: int = 8,
-    *,
-    max_per_class: int | None = None,
-    batch_size: int = 256,
-    num_workers: int = 0,
-) -> AttributeRetrieval:
-    """Find, for each pseudo-attribute, the images that show it most clearly, and where (Fig. 3 of the LPA paper).
-
-    One pass over the data set, by one process, with a progress bar. Memory does not grow with the data set: only the
-    best places and a table of classes are kept, never the local features.
+class AttributeSections:
+    """Sections of the page.
 
     Args:
-        model (nn.Module): Classifier with an :class:`LPAHead` and ``extract_local_features``. Left in its mode.
-        dataset (Dataset): Data set with the test pipeline (see :func:`lt_plugins.datasets.pipelines.replace_pipeline`).
-        top (int): Places kept for each attribute, at most one an image. Defaults to 8.
-        max_per_class (int | None): How many of them may be of one class. Defaults to no limit.
-        batch_size (int): Images a batch. Defaults to 256.
-        num_workers (int): Data-loader workers. Defaults to 0.
-
-    Raises:
-        UserInputError: If the model has no attributes, or ``top`` or ``max_per_class`` is not positive.
+        page (FigurePage): Where the sections go.
+        gallery (AttributeGallery): The images that were retrieved.
+        top (int): Retrieved images a row.
     """
-    head = require_attributes(model)
-    if top <= 0 or (max_per_class is not None and max_per_class <= 0):
-        raise UserInputError(f"top={top} and max_per_class={max_per_class} must be positive.")
-    labels = torch.from_numpy(get_labels(dataset))
-    attributes_of = [row.nonzero().flatten().tolist() for row in head.attribute_labels]
-    table = ClassAttributeTable(head.num_classes, head.num_attributes)
-    attribute_best = [BestPlaces(top, max_per_class) for _ in range(head.num_attributes)]
-    class_best = {(label, k): BestPlaces(1) for label, attributes in enumerate(attributes_of) for k in attributes}
-    grid = (0, 0)
 
-    def extract(batch: dict[str, Any]) -> Tensor:
-        nonlocal grid
-        located = locate_attributes(model, batch)
-        grid = located.grid
-        return torch.stack([located.mean_scores, located.best_scores, located.best_places.float()], dim=1).cpu()
+    def __init__(self, page: FigurePage, gallery: AttributeGallery, top: int) -> None:
+        self.page = page
+        self.gallery = gallery
+        self.top = top
+        self.num_attributes = gallery.head.attributes_per_class
 
-    was_training = model.training
-    model.eval()
-    stream = stream_features(
-        extract, dataset, batch_size=batch_size, num_workers=num_workers, description="pseudo-attributes: retrieval"
-    )
-    for positions, found in stream:
-        mean_scores, scores, cells = found.unbind(dim=1)
-        batch_labels = labels[positions]
-        table.update(mean_scores, batch_labels)
-        add_batch(attribute_best, scores, cells, positions, batch_labels, grid[1])
-        for index, label in enumerate(batch_labels.tolist()):
-            for k in attributes_of[label]:
-                row, column = divmod(int(cells[index, k]), grid[1])
-                class_best[label, k].add(Place(float(scores[index, k]), int(positions[index]), row, column), label)
-    model.train(was_training)
-    present = table.counts > 0
-    return AttributeRetrieval(
-        grid=grid,
-        attribute_places=[best.places for best in attribute_best],
-        class_places={key: best.places[0] for key, best in class_best.items() if best.places},
-        common_scores=(table.sums[present] / table.counts[present, None]).mean(dim=0).float(),
-        class_scores=table.class_scores(),
-    )
+    def add_images(self, queries: Sequence[tuple[Path, torch.Tensor]], model: torch.nn.Module) -> None:
+        """Add one section for each query image."""
+        for number, (path, inputs) in enumerate(queries, start=1):
+            located = locate_attributes(model, {"inputs": [inputs]})
+            rows = self.gallery.image_rows(inputs, located, path.name, self.num_attributes, self.top)
+            self.page.add_heading(f"Image {path}")
+            self._figure(f"image_{number}_{path.stem}", rows, f"Strongest attributes of {path.name}")
+
+    def add_classes(self, labels: Sequence[int]) -> None:
+        """Add one section for each query class."""
+        for label in labels:
+            name = self.gallery.class_names[label]
+            rows = self.gallery.class_rows(label, self.num_attributes, self.top)
+            self.page.add_heading(f"Class {name}")
+            self._figure(f"class_{label}_{name}", rows, f"The attributes that describe class {name}, strongest first")
+
+    def add_attributes(self, heading: str, attributes: Sequence[int]) -> None:
+        """Add a section of query attributes."""
+        rows = [self.gallery.attribute_row(attribute, self.top) for attribute in attributes]
+        self.page.add_heading(heading)
+        self._figure("attributes", rows, "Where each attribute shows most clearly")
+
+    def add_all_classes(self) -> None:
+        """Add the table and the picture of the attributes of each class."""
+        gallery = self.gallery
+        distribution = gallery.class_distribution
+        largest_first = gallery.largest_first()
+        excess = 100 * gallery.retrieval.class_scores / gallery.retrieval.common_scores
+        self.page.add_heading("What describes each class")
+        self.page.add_text(CLASSES_NOTE)
+        rows = [
+            [
+                gallery.class_names[label],
+                None if distribution is None else int(distribution.counts[label]),
+                gallery.group(label) or "",
+                ", ".join(f"{k} ({float(excess[label, k]):+.0f} %)" for k in gallery.strongest_attributes(label)),
+                self._closest_classes(label),
+            ]
+            for label in largest_first
+        ]
+        self.page.add_table(["class", "training images", "group", "attributes", "closest classes"], rows)
+        spread = np.linspace(0, len(largest_first) - 1, min(len(largest_first), MAX_PICTURED_CLASSES)).astype(int)
+        pictured = [gallery.own_row(largest_first[rank]) for rank in spread]
+        pictured = [row for row in pictured if row.images]
+        if len(largest_first) > MAX_PICTURED_CLASSES:
+            self.page.add_text(
+                f"The picture shows {MAX_PICTURED_CLASSES} of the classes, evenly spread over their sizes."
+            )
+        for start in range(0, len(pictured), CLASSES_A_FIGURE):
+            part = pictured[start : start + CLASSES_A_FIGURE]
+            caption = (
+                f"Classes {start + 1} to {start + len(part)} of {len(pictured)}, each in those of its own images that "
+            )
+            self._figure(
+                f"all_classes_{start // CLASSES_A_FIGURE + 1}", part, f"{caption}show its attributes most clearly", ""
+            )
+
+    def _closest_classes(self, label: int) -> str:
+        head = self.gallery.head
+        device = head.attribute_labels.device
+        everyone = torch.arange(head.num_classes, device=device)
+        affinity = head.affinity(torch.tensor([label], device=device), everyone)[0].cpu()
+        affinity[label] = 0
+        closest = affinity.argsort(descending=True, stable=True)[:CLOSEST_CLASSES].tolist()
+        return ", ".join(
+            f"{self.gallery.class_names[other]} ({float(affinity[other]):.2f})"
+            for other in closest
+            if affinity[other] > 0
+        )
+
+    def _figure(self, name: str, rows: Sequence[AttributeRow], caption: str, heading: str = "retrieved images") -> None:
+        self.page.add_png(name, draw_attribute_grid(rows, heading=heading), caption)
+
+
+def find_class(query: str, names: Sequence[str], head: LPAHead) -> int:
+    """Label of a class that is given by name or number, if an attribute describes it."""
+    label = find_label(query, names)
+    if not head.attribute_labels[label].any():
+        raise UserInputError(f"class {names[label]} had no training image, so no attribute describes it.")
+    return label
+
+
+def smallest_classes(gallery: AttributeGallery, number: int) -> list[int]:
+    """Classes with the fewest images that have attributes."""
+    return [label for label in reversed(gallery.largest_first()) if gallery.strongest_attributes(label)][:number]

@@ -1,4 +1,4 @@
-"""Rows that show which latent categories images are rebuilt from."""
+"""Latent gallery: turns the usage of latent categories into rows of images."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from lt_plugins.analysis.figures import AttributeRow, LatentRow
-from lt_plugins.analysis.image_gallery import ImageGallery, to_picture
-from lt_plugins.analysis.latents import LatentUsage, require_latents, view_images
+from lt_plugins.analysis.gallery import ImageGallery, to_picture
+from lt_plugins.analysis.latent_usage import LatentUsage, require_latents, view_images
 
 
 class LatentGallery(ImageGallery):
-    """Turns what was measured into rows for ``draw_latent_rows`` and ``draw_attribute_grid``.
+    """Gallery of latent categories: rows for ``draw_latent_rows`` and ``draw_attribute_grid``.
 
     Args:
         model (nn.Module): Classifier with an :class:`LCRegHead`, in evaluation mode.
-        dataset (Dataset): The data set that was searched, with the test pipeline.
-        measured (LatentUsage): What was found in it.
+        dataset (Dataset): The dataset that was searched, with the test pipeline.
+        measured (LatentUsage): The usage that was measured in it.
 
     Raises:
         UserInputError: If the model has no latent categories.
@@ -40,13 +40,13 @@ class LatentGallery(ImageGallery):
 
     @property
     def spread(self) -> Tensor:
-        """How much classes differ: largest minus smallest relative usage of each latent category, ``(M,)``."""
+        """Spread over the classes: largest minus smallest relative usage of each latent category, ``(M,)``."""
         relative = torch.from_numpy(self.relative_class_usage)
         present = relative[~relative[:, 0].isnan()]
         return present.amax(dim=0) - present.amin(dim=0)
 
     def most_spread(self, number: int) -> list[int]:
-        """The latent categories by which classes differ most.
+        """Latent categories by which classes differ most.
 
         Args:
             number (int): How many at most.
@@ -54,7 +54,7 @@ class LatentGallery(ImageGallery):
         return self.spread.argsort(descending=True, stable=True)[:number].tolist()
 
     def class_samples(self, label: int, number: int) -> list[int]:
-        """The first images of a class.
+        """Positions of the first images of a class.
 
         Args:
             label (int): The class.
@@ -63,10 +63,10 @@ class LatentGallery(ImageGallery):
         return (self.labels == label).nonzero()[0][:number].tolist()
 
     def sample_row(self, sample: int, num_latents: int = 3) -> LatentRow:
-        """What an image of the data set is rebuilt from.
+        """Row of an image of the dataset and the latent categories that it is rebuilt from.
 
         Args:
-            sample (int): Its position in the data set.
+            sample (int): Its position in the dataset.
             num_latents (int): How many latent categories have their map shown, at most. Defaults to 3.
         """
         label = int(self.labels[sample])
@@ -74,7 +74,7 @@ class LatentGallery(ImageGallery):
         return row._replace(group=self.group(label))
 
     def image_row(self, inputs: Tensor, title: str, num_latents: int = 3) -> LatentRow:
-        """What an image is rebuilt from.
+        """Row of an image and the latent categories that it is rebuilt from.
 
         Maps are shown of the latent categories that it uses more than is usual, so that what every image uses does not
         come first.
@@ -96,12 +96,12 @@ class LatentGallery(ImageGallery):
         )
 
     def latent_row(self, latent: int, num_images: int | None = None) -> AttributeRow:
-        """The images that use a latent category most, each marked where it is most similar.
+        """Row of the images that use a latent category most, each marked where it is most similar.
 
         Args:
             latent (int): The latent category ``m``.
             num_images (int | None): How many at most. Defaults to all that were found.
         """
-        places = self.measured.places[latent][:num_images]
+        locations = self.measured.locations[latent][:num_images]
         title = f"latent {latent}\nmean {self.relative_usage[latent]:.2f}"
-        return AttributeRow(title, [self.mark(place) for place in places])
+        return self.row(title, locations)

@@ -1,185 +1,217 @@
-"""Which latent categories an LCReg model rebuilds images from: one image, and the classes of a data set."""
+"""Page of the latent categories of an LCReg model.
+
+For given images, or images of given classes: which latent categories rebuild them, and where they resemble these
+(Fig. 4 of the LCReg paper); for given latent categories: the images that use them most; and how much each class uses
+each latent category.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import Dataset
+from mmengine.config import Config
 
-from lt_plugins.analysis.best_places import BestPlaces, Place, add_batch
-from lt_plugins.clustering import ClassAttributeTable
+from lt_plugins.analysis.figures import draw_attribute_grid, draw_latent_rows, plot_latent_usage
+from lt_plugins.analysis.latent_gallery import LatentGallery
+from lt_plugins.analysis.latent_usage import effective_number, least_effective_number, measure_latents
+from lt_plugins.analysis.page import describe_origin
+from lt_plugins.analysis.queries import Queries, QueryPage, find_label
+from lt_plugins.analysis.trained_model import TrainedModel
 from lt_plugins.datasets.labels import get_labels
-from lt_plugins.engine.features import stream_features
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.heads import LCRegHead
+from lt_plugins.visualization import FigurePage
+
+WEIGHTS_NOTE = (
+    "An image is rebuilt from all {number} latent categories. The weights are the softmax of similarities from 0 to 1, "
+    "divided by sim_temperature={temperature:g}, so that none can be more than {ratio:.3g} times another: they are "
+    "nearly even. Therefore they are shown relative to even use, 1/{number}: 1 is even, 1.05 is five per cent more. "
+    "Where all are within one per cent, the figures show them as small as they are."
+)
+IMAGES_NOTE = (
+    "Bars are the weights in the image, mean over its locations; black marks are usual, the mean over all classes. "
+    "The latent categories that exceed it most are coloured, alike in all rows of a figure, and their similarity maps "
+    "are laid over the image: yellow is the highest similarity in the map, dark blue the lowest; both stand below it. "
+    "A cell belongs to one feature, which has seen more than the cell. Frames tell many-, medium- and few-shot classes "
+    "apart."
+)
+LATENTS_NOTE = (
+    "The images with the highest weight of a latent category; the number below is that weight. The yellow mark is the "
+    "cell that is most similar to it. The number below the name is the mean over all classes."
+)
+USAGE_NOTE = (
+    "Usage is the weight in per cent of even use, mean over locations, images and classes; each class counts the same. "
+    "Spread is the largest minus the smallest usage by a class."
+)
+# What is shown where nothing is asked for.
+DEFAULT_CLASSES = 3
+DEFAULT_LATENTS = 8
+# More images in one picture cannot be compared at a glance.
+ROWS_A_FIGURE = 8
+CLASSES_A_LATENT = 3
 
 
-class ImageLatents(NamedTuple):
-    """Outcome of :func:`view_images`.
+class LatentPage(QueryPage):
+    """Page of the latent categories of an :class:`LCRegHead`, of either stage."""
 
-    Args:
-        weights (Tensor): How much of each latent category rebuilds an image: its assignment, mean over the places,
-            ``(B, M)``; sums to 1.
-        similarity (Tensor): Similarity map of each latent category, from 0 to 1, ``(B, M, H', W')``.
-        local_number (Tensor): Effective number of latent categories at a place, mean over the places, ``(B,)``.
-    """
+    name = "latents"
+    title = "Latent categories"
+    needs = "LCRegHead (configs/lcreg)"
+    numbered = "latents"
+    defaults = {"images": (), "classes": (), "latents": (), "split": "train", "top": 6, "max_per_class": 2}
 
-    weights: Tensor
-    similarity: Tensor
-    local_number: Tensor
+    @staticmethod
+    def fits(model: Any) -> bool:
+        """Whether a model has an :class:`LCRegHead`."""
+        return isinstance(getattr(model, "head", None), LCRegHead)
 
+    def count(self, cfg: Config, trained: TrainedModel) -> int:  # noqa: ARG002
+        """Number of latent categories."""
+        return len(trained.model.head.latent_pool.latents)
 
-class LatentUsage(NamedTuple):
-    """Outcome of :func:`measure_latents`.
+    def find_class(self, query: str, names: Sequence[str], trained: TrainedModel, dataset: Any) -> int:  # noqa: ARG002
+        """Label of a class that has images in the searched set."""
+        return find_class(query, names, get_labels(dataset))
 
-    Args:
-        grid (tuple[int, int]): Height and width of the feature map.
-        usage (Tensor): Usage of each latent category: its weight, mean over places, images and classes, so that each
-            class counts the same, ``(M,)``; sums to 1.
-        class_usage (Tensor): The same for each class, ``(C, M)``; NaN for a class without images.
-        local_number (float): Effective number of latent categories at a place, mean over places and images.
-        similarity_range (tuple[float, float]): Lowest and highest similarity of any place to any latent category.
-        places (list[list[Place]]): For each latent category the images that use it most, best first, at the place that
-            is most similar to it; the score is the weight in the image times ``M``, 1 for even use.
-    """
-
-    grid: tuple[int, int]
-    usage: Tensor
-    class_usage: Tensor
-    local_number: float
-    similarity_range: tuple[float, float]
-    places: list[list[Place]]
-
-
-def require_latents(model: Any) -> LCRegHead:
-    """The head of a model that has latent categories.
-
-    Args:
-        model (nn.Module): The classifier.
-
-    Raises:
-        UserInputError: If its head is of another kind.
-    """
-    head = getattr(model, "head", None)
-    if not isinstance(head, LCRegHead):
-        raise UserInputError(
-            f"the model has a {type(head).__name__} as head, which learns no latent categories; "
-            "use a config with an LCRegHead, like those in configs/lcreg."
+    def fill(
+        self, page: FigurePage, trained: TrainedModel, dataset: Any, queries: Queries, loader: dict[str, Any]
+    ) -> None:
+        """Measure the usage and write all sections."""
+        model, options = trained.model, self.options
+        temperature = model.head.latent_pool.sim_temperature
+        measured = measure_latents(model, dataset, options.top, max_per_class=options.max_per_class, **loader)
+        gallery = LatentGallery(model, dataset, measured)
+        sections = LatentSections(page, gallery, options.top)
+        page.add_text(f"{describe_origin(trained)}. Searched: the {len(dataset):,} images of the {options.split} set.")
+        page.add_text(sections.describe(temperature))
+        page.add_text(
+            WEIGHTS_NOTE.format(number=gallery.num_latents, temperature=temperature, ratio=math.exp(1 / temperature))
         )
-    return head
+        page.add_text(IMAGES_NOTE)
+        if queries.images:
+            sections.add_images(queries.images)
+        sections.add_classes(queries.classes)
+        if not queries:
+            sections.add_frequent_and_rare(DEFAULT_CLASSES)
+        if queries.numbers:
+            sections.add_latents("Latent categories", queries.numbers)
+        else:
+            spread = gallery.most_spread(DEFAULT_LATENTS)
+            sections.add_latents("Latent categories by which classes differ most", spread)
+        sections.add_usage()
 
 
-@torch.inference_mode()
-def view_images(model: Any, batch: dict[str, Any]) -> ImageLatents:
-    """Find what each image of a batch is rebuilt from, and where it resembles each latent category.
-
-    Args:
-        model (nn.Module): Classifier with an :class:`LCRegHead`, of either stage, in evaluation mode.
-        batch (dict): As collated by mmengine: ``inputs`` and, for images with labels, ``data_samples``.
-    """
-    images = model.data_preprocessor(batch, training=False)["inputs"]
-    feats = model.extract_feat(images, stage="backbone")
-    view = model.head.view_latents(feats)
-    similarity = model.head.latent_pool.similarity(view.features, view.latents)  # (B, P, M)
-    return ImageLatents(
-        view.assignment.mean(dim=1),
-        similarity.mT.unflatten(2, feats[-1].shape[2:]),
-        effective_number(view.assignment).mean(dim=1),
-    )
-
-
-def measure_latents(
-    model: Any,
-    dataset: Dataset,
-    top: int = 8,
-    *,
-    max_per_class: int | None = None,
-    batch_size: int = 256,
-    num_workers: int = 0,
-) -> LatentUsage:
-    """Measure how much each class uses each latent category, and find the images that use it most.
-
-    One pass over the data set, by one process, with a progress bar. Memory does not grow with the data set: only the
-    best places and a table of classes are kept, never the features.
+class LatentSections:
+    """Sections of the page.
 
     Args:
-        model (nn.Module): Classifier with an :class:`LCRegHead`, of either stage. Left in its mode.
-        dataset (Dataset): Data set with the test pipeline (see :func:`lt_plugins.datasets.pipelines.replace_pipeline`).
-        top (int): Images kept for each latent category. Defaults to 8.
-        max_per_class (int | None): How many of them may be of one class. Defaults to no limit.
-        batch_size (int): Images a batch. Defaults to 256.
-        num_workers (int): Data-loader workers. Defaults to 0.
-
-    Raises:
-        UserInputError: If the model has no latent categories, or ``top`` or ``max_per_class`` is not positive.
+        page (FigurePage): Where the sections go.
+        gallery (LatentGallery): The measured usage and its images.
+        top (int): Images of a class or latent category.
     """
-    head = require_latents(model)
-    if top <= 0 or (max_per_class is not None and max_per_class <= 0):
-        raise UserInputError(f"top={top} and max_per_class={max_per_class} must be positive.")
-    labels = torch.from_numpy(get_labels(dataset))
-    num_latents = len(head.latent_pool.latents)
-    # Latent categories take the place of attributes.
-    table = ClassAttributeTable(head.num_classes, num_latents)
-    bests = [BestPlaces(top, max_per_class) for _ in range(num_latents)]
-    lowest, highest, sum_of_numbers = 1.0, 0.0, 0.0
-    grid = (0, 0)
 
-    def extract(batch: dict[str, Any]) -> Tensor:
-        nonlocal grid
-        weights, similarity, local_number = view_images(model, batch)
-        grid = (similarity.shape[2], similarity.shape[3])
-        best = similarity.flatten(2).max(dim=2)
-        scalars = torch.stack([similarity.amin(dim=(1, 2, 3)), best.values.amax(dim=1), local_number], dim=1)
-        return torch.cat([weights, best.indices.float(), scalars], dim=1).cpu()  # (B, 2 M + 3)
+    def __init__(self, page: FigurePage, gallery: LatentGallery, top: int) -> None:
+        self.page = page
+        self.gallery = gallery
+        self.top = top
 
-    was_training = model.training
-    model.eval()
-    stream = stream_features(
-        extract, dataset, batch_size=batch_size, num_workers=num_workers, description="latent categories: usage"
-    )
-    for positions, found in stream:
-        weights, cells, scalars = found.split([num_latents, num_latents, 3], dim=1)
-        table.update(weights, labels[positions])
-        add_batch(bests, num_latents * weights, cells, positions, labels[positions], grid[1])
-        lowest, highest = min(lowest, float(scalars[:, 0].min())), max(highest, float(scalars[:, 1].max()))
-        sum_of_numbers += float(scalars[:, 2].sum())
-    model.train(was_training)
-    class_usage = table.sums / table.counts[:, None]  # 0 / 0 is NaN
-    return LatentUsage(
-        grid=grid,
-        usage=class_usage[table.counts > 0].mean(dim=0).float(),
-        class_usage=class_usage.float(),
-        local_number=sum_of_numbers / len(labels),
-        similarity_range=(lowest, highest),
-        places=[best.places for best in bests],
-    )
+    def describe(self, sim_temperature: float) -> str:
+        """Sentence on how unevenly the latent categories are used, and could be."""
+        # The similarities bound the weights: where all are saturated on one side, nothing is chosen.
+        measured, number = self.gallery.measured, self.gallery.num_latents
+        lowest, highest = measured.similarity_range
+        return (
+            f"Effective number of latent categories used: {float(effective_number(measured.usage)):.2f} of {number}; "
+            f"at a single location, {measured.local_number:.2f} on average (neither can be less than "
+            f"{least_effective_number(number, sim_temperature):.2f} at this temperature). All similarities lie between "
+            f"{lowest:.3f} and {highest:.3f}, so that at no location a weight is more than "
+            f"{math.exp((highest - lowest) / sim_temperature):.3g} times another."
+        )
+
+    def add_images(self, queries: Sequence[tuple[Path, torch.Tensor]]) -> None:
+        """Add the query images."""
+        rows = [self.gallery.image_row(inputs, path.name) for path, inputs in queries]
+        self.page.add_heading("Images")
+        for start in range(0, len(rows), ROWS_A_FIGURE):
+            part = rows[start : start + ROWS_A_FIGURE]
+            figure = draw_latent_rows(part, self.gallery.relative_usage)
+            paths = ", ".join(str(path) for path, _ in queries[start : start + ROWS_A_FIGURE])
+            self.page.add_png(f"images_{start // ROWS_A_FIGURE + 1}", figure, f"What rebuilds {paths}")
+
+    def add_classes(self, labels: Sequence[int]) -> None:
+        """Add images of each query class."""
+        for label in labels:
+            name = self.gallery.class_names[label]
+            self.page.add_heading(f"Class {name}")
+            samples = self.gallery.class_samples(label, self.top)
+            self._add_samples(f"class_{label}_{name}", samples, f"What rebuilds the first images of class {name}")
+
+    def add_frequent_and_rare(self, number: int) -> None:
+        """Add an image each of the largest and the smallest classes.
+
+        Args:
+            number (int): How many classes of either.
+        """
+        present = [label for label in self.gallery.largest_first() if self.gallery.class_samples(label, 1)]
+        labels = dict.fromkeys([*present[:number], *present[-number:]])  # each once, where there are few classes
+        self.page.add_heading("Images of frequent and rare classes")
+        samples = [self.gallery.class_samples(label, 1)[0] for label in labels]
+        self._add_samples(
+            "frequent_and_rare", samples, "What rebuilds an image of the largest and of the smallest classes"
+        )
+
+    def add_latents(self, heading: str, latents: Sequence[int]) -> None:
+        """Add the images that use latent categories most."""
+        rows = [self.gallery.latent_row(latent, self.top) for latent in latents]
+        self.page.add_heading(heading)
+        self.page.add_text(LATENTS_NOTE)
+        self.page.add_png(
+            "latents",
+            draw_attribute_grid(rows, heading="images that use it most"),
+            "Where each latent category is used most",
+        )
+
+    def add_usage(self) -> None:
+        """Add the picture and the table of all latent categories."""
+        gallery = self.gallery
+        groups = None if gallery.groups is None else np.array(gallery.groups)
+        self.page.add_heading("Usage by the classes")
+        self.page.add_png(
+            "usage",
+            plot_latent_usage(gallery.relative_class_usage, gallery.class_sizes, gallery.class_names, groups),
+            "Usage of each latent category by each class; neighbours are used by the same classes",
+        )
+        if gallery.class_distribution is None:
+            self.page.add_text("The checkpoint has no class counts; the sizes are those of the searched set.")
+        self.page.add_text(USAGE_NOTE)
+        spread = gallery.spread
+        rows = []
+        for latent in np.argsort(-gallery.relative_usage, kind="stable").tolist():
+            percents = [100 * float(gallery.relative_usage[latent]), 100 * float(spread[latent])]
+            rows.append([latent, *percents, self._describe_users(latent)])
+        header = ["usage (%)", "spread (%)", "classes that use it most"]
+        self.page.add_table(["latent category", *header], rows)
+
+    def _describe_users(self, latent: int) -> str:
+        usage = self.gallery.relative_class_usage[:, latent]
+        most = np.argsort(-usage, kind="stable")[:CLASSES_A_LATENT]  # NaN comes last
+        return ", ".join(
+            f"{self.gallery.class_names[label]} ({100 * usage[label]:.2f})" for label in most if usage[label] > 0
+        )
+
+    def _add_samples(self, name: str, samples: Sequence[int], caption: str) -> None:
+        rows = [self.gallery.sample_row(sample) for sample in samples]
+        self.page.add_png(name, draw_latent_rows(rows, self.gallery.relative_usage), caption)
 
 
-def effective_number(usage: Tensor) -> Tensor:
-    r"""How many latent categories are used, :math:`\exp(-\sum_m u_m \log u_m)`: ``M`` if evenly, 1 if only one is.
-
-    Args:
-        usage (Tensor): Usage of each latent category, ``(..., M)``; sums to 1.
-
-    Returns:
-        Tensor: Shape ``(...)``.
-    """
-    return torch.special.entr(usage).sum(dim=-1).exp()
-
-
-def least_effective_number(num_latents: int, sim_temperature: float) -> float:
-    r"""What :func:`effective_number` cannot fall below, however unlike the latent categories are.
-
-    The similarities lie between 0 and 1, so the weights lie between 1 and :math:`r = e^{1/T}` of each other. The
-    entropy is least where some have the largest and all others the smallest weight, by the best number of them; if
-    that need not be whole, the effective number is :math:`M s e^{1-s}` with :math:`s = r \log r / (r - 1)`.
-
-    Args:
-        num_latents (int): Number of latent categories ``M``.
-        sim_temperature (float): Divides the similarities, ``T``.
-    """
-    s = 1 / (sim_temperature * -math.expm1(-1 / sim_temperature))
-    return max(1.0, num_latents * s * math.exp(1 - s))
+def find_class(query: str, names: Sequence[str], labels: np.ndarray) -> int:
+    """Label of a class that is given by name or number, if the searched set has images of it."""
+    label = find_label(query, names)
+    if not (labels == label).any():
+        raise UserInputError(f"class {names[label]} has no image in the searched set; try the other --split.")
+    return label

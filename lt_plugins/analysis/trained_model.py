@@ -1,4 +1,4 @@
-"""The model of a config with the weights of a checkpoint, and the data it is looked at with, outside of a runner."""
+"""Trained model: the model of a config with the weights of a checkpoint, and its data, outside of a runner."""
 
 from __future__ import annotations
 
@@ -39,10 +39,28 @@ class TrainedModel(NamedTuple):
 def load_trained_model(
     cfg: Config, source: str | Path, device: str = "cpu", allow_pickle: bool = False
 ) -> TrainedModel:
-    """Build the model of a config and load a checkpoint into it, with the class counts of its training set.
+    """Build the model of a config and load a checkpoint into it, see :func:`load_weights`.
 
     Args:
         cfg (Config): The config.
+        source (str | Path): As for :func:`load_weights`.
+        device (str): As for :func:`load_weights`. Defaults to ``"cpu"``.
+        allow_pickle (bool): As for :func:`load_weights`. Defaults to False.
+
+    Raises:
+        UserInputError: If there is no (readable) checkpoint, or it does not fit the model.
+    """
+    return load_weights(cfg, build_model(cfg), source, device, allow_pickle)
+
+
+def load_weights(
+    cfg: Config, model: Any, source: str | Path, device: str = "cpu", allow_pickle: bool = False
+) -> TrainedModel:
+    """Load a checkpoint into a model, with the class counts of its training set.
+
+    Args:
+        cfg (Config): The config, whose metric says which classes are many-, medium- and few-shot.
+        model (nn.Module): The model. Changed in place.
         source (str | Path): A checkpoint file, or the work dir of a run, whose last checkpoint is taken; the run may
             be going on.
         device (str): Where the model goes. Defaults to ``"cpu"``.
@@ -51,7 +69,6 @@ def load_trained_model(
     Raises:
         UserInputError: If there is no (readable) checkpoint, or it does not fit the model.
     """
-    model = build_model(cfg)
     found = open_checkpoint(source, allow_pickle)
     warn_fallback(found)
     checkpoint = found.content
@@ -69,7 +86,7 @@ def load_trained_model(
 
 
 def build_plain_dataset(cfg: Config, split: str, trained: TrainedModel | None = None) -> Any:
-    """Build the training or test set of a config, either with the transforms of the test set.
+    """Build the training or test set of a config with the transforms of the test set.
 
     Args:
         cfg (Config): The config.
@@ -77,7 +94,7 @@ def build_plain_dataset(cfg: Config, split: str, trained: TrainedModel | None = 
         trained (TrainedModel, optional): The model that will look at it; its classes must be the same.
 
     Raises:
-        UserInputError: If the config has no such data set or no test pipeline, or the class names differ from those of
+        UserInputError: If the config has no such dataset or no test pipeline, or the class names differ from those of
             the model (unless ``PreflightHook`` has ``allow_renamed_classes``).
     """
     init_default_scope(cfg.get("default_scope", "mmpretrain"))
@@ -90,6 +107,6 @@ def build_plain_dataset(cfg: Config, split: str, trained: TrainedModel | None = 
         )
     dataset = DATASETS.build(loader["dataset"])
     if trained is not None and not Allowed.by_config(cfg).renamed_classes:
-        named = {str(trained.checkpoint): trained.classes, **leaf_classes(f"the {split} data set", dataset)}
+        named = {str(trained.checkpoint): trained.classes, **leaf_classes(f"the {split} dataset", dataset)}
         check_same_classes(named)
     return replace_pipeline(dataset, pipeline)

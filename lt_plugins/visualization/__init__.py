@@ -1,4 +1,4 @@
-"""Figures from plain arrays, and the HTML page that holds them."""
+"""Visualization: figures from plain arrays, and the HTML page that holds them."""
 
 from .class_accuracy import plot_class_accuracy
 from .class_histogram import plot_class_histogram

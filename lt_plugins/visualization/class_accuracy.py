@@ -1,4 +1,4 @@
-"""Per-class accuracy against class size."""
+"""Class accuracy: draws the accuracy of each class over class size."""
 
 from __future__ import annotations
 

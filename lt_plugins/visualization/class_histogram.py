@@ -1,4 +1,4 @@
-"""How many training images each class has."""
+"""Class histogram: draws the training images of each class."""
 
 from __future__ import annotations
 

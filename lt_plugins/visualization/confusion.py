@@ -1,4 +1,4 @@
-"""Confusion matrix ordered by class size."""
+"""Confusion matrix: draws the predictions of each class, classes ordered by size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def plot_confusion_matrix(
     names: Sequence[str],
     groups: NDArray[np.str_] | None = None,
 ) -> Figure:
-    """Draw where the images of each class went, in percent of that class, largest class first.
+    """Draw the predictions for the images of each class, in percent of that class, largest class first.
 
     More than 200 classes are drawn in blocks of neighbouring size: a cell is the share of images of the row's classes
     (each class weighs the same) that were taken for any of the column's.

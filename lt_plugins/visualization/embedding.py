@@ -1,4 +1,4 @@
-"""Scatter plot of features in two dimensions."""
+"""Embedding: draws features in two dimensions as a scatter plot."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def plot_embedding(points: NDArray[np.float32], groups: NDArray[np.int64], names
     than have room in a legend are told apart by lines that tie each point to the mean of its group.
 
     Args:
-        points (NDArray): Places of the points, ``(N, 2)``.
+        points (NDArray): Coordinates of the points, ``(N, 2)``.
         groups (NDArray): Group of each point, ``(N,)`` in ``[0, G)``.
         names (Sequence[str]): Names of the groups, ``G`` of them.
         title (str): Title of the figure.

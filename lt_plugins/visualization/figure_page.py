@@ -1,4 +1,4 @@
-"""A page whose figures also lie beside it as PNG files."""
+"""Figure page: writes an HTML page and its figures as PNG files beside it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lt_plugins.visualization.html import HtmlReport
 
 
 class FigurePage(HtmlReport):
-    """A page in a folder: ``index.html``, which holds all figures, and each figure as a PNG file.
+    """Page in a folder: ``index.html``, which holds all figures, and each figure as a PNG file.
 
     Args:
         title (str): Title of the page.
@@ -57,7 +57,7 @@ class FigurePage(HtmlReport):
         """Write the page.
 
         Returns:
-            str: What was written, for the user.
+            str: The files that were written, for the user.
         """
         path = self.out_dir / "index.html"
         self.save(path)

@@ -1,4 +1,4 @@
-"""Reports as one HTML file that needs nothing else, neither from the network nor from the disk."""
+"""HTML report: writes text, tables and figures as one file that needs no other, and no network."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NUMBER = ' class="number"'
 
 
 class HtmlReport:
-    """A page that is built from top to bottom and saved as one self-contained file.
+    """Page that is built from top to bottom and saved as one self-contained file.
 
     Everything that is added is escaped, so class names and paths may hold any character.
 

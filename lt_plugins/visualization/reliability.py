@@ -1,4 +1,4 @@
-"""Reliability diagram."""
+"""Reliability diagram: draws accuracy against confidence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accuracy on many-, medium- and few-shot classes, runs side by side."""
+"""Shot bars: draws the accuracy on many-, medium- and few-shot classes, runs side by side."""
 
 from __future__ import annotations
 

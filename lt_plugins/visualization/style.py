@@ -1,4 +1,4 @@
-"""What the figures have in common: colours, group shading, ticks for few or many classes."""
+"""Style of the figures: colours, group shading, ticks for few or many classes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def size_bars(
 
     Args:
         axes (Axes): Where.
-        ranks (NDArray): Neighbouring places on the x axis, ``(R,)``.
+        ranks (NDArray): Neighbouring positions on the x axis, ``(R,)``.
         train_counts (NDArray): Training images of the classes there, ``(R,)``.
         color (str): Colour of the bars.
         label (str | None): Name in the legend. Defaults to None.

@@ -1,4 +1,4 @@
-"""Losses, learning rate and test metrics over a run."""
+"""Training curves: draws losses, learning rate and test metrics over a run."""
 
 from __future__ import annotations
 

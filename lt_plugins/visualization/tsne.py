@@ -1,4 +1,4 @@
-"""Features in two dimensions."""
+"""t-SNE: lays features out in two dimensions."""
 
 from __future__ import annotations
 

@@ -8,16 +8,9 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from lt_plugins.analysis.page import (
-    check_device,
-    check_numbers,
-    describe_origin,
-    find_label,
-    load_image,
-    not_clustered_error,
-    open_page,
-    require_head,
-)
+from lt_plugins.analysis.page import check_device, describe_origin, not_clustered_error
+from lt_plugins.analysis.queries import check_numbers, find_label, load_image
+from lt_plugins.analysis.subclasses import SubclassPage
 from lt_plugins.analysis.trained_model import TrainedModel, build_plain_dataset
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.config import load_config
@@ -27,9 +20,9 @@ from tests.tool_process import ROOT
 def test_classes_by_name_and_number() -> None:
     names = ["maple_tree", "1", "oak_tree", "3", "0"]
     assert [find_label(query, names) for query in ("oak_tree", "1", "0", "2")] == [2, 1, 4, 2]
-    with pytest.raises(UserInputError, match="'mapel_tree' is no class of the data set; did you mean maple_tree"):
+    with pytest.raises(UserInputError, match="'mapel_tree' is no class of the dataset; did you mean maple_tree"):
         find_label("mapel_tree", names)
-    with pytest.raises(UserInputError, match="'zebra' is no class of the data set; there are maple_tree, 1, oak_tree"):
+    with pytest.raises(UserInputError, match="'zebra' is no class of the dataset; there are maple_tree, 1, oak_tree"):
         find_label("zebra", names)
     for query in ("-1", "5"):
         with pytest.raises(UserInputError, match=f"--classes {query} is out of range; the model has classes 0 to 4"):
@@ -38,8 +31,8 @@ def test_classes_by_name_and_number() -> None:
 
 def test_page_beside_the_checkpoint(tmp_path: Path) -> None:
     trained = TrainedModel(None, tmp_path / "epoch_3.pth", 3)
-    assert open_page("t", "subclasses", trained, None).out_dir == tmp_path / "subclasses_epoch_3"
-    assert open_page("t", "subclasses", trained, tmp_path / "x/y").out_dir == tmp_path / "x/y"
+    assert SubclassPage().open(trained, "t", None).out_dir == tmp_path / "subclasses_epoch_3"
+    assert SubclassPage().open(trained, "t", tmp_path / "x/y").out_dir == tmp_path / "x/y"
     assert describe_origin(trained).startswith(f"{tmp_path / 'epoch_3.pth'}, after epoch 3, read on 20")
     assert describe_origin(trained._replace(epoch=None)).startswith(f"{tmp_path / 'epoch_3.pth'}, read on 20")
 
@@ -62,11 +55,7 @@ def test_device(monkeypatch: pytest.MonkeyPatch) -> None:
         check_device("cuda")
 
 
-def test_head_and_numbers() -> None:
-    cfg = Config({"model": {"head": {"type": "PaCoHead"}}})
-    require_head(cfg, "PaCoHead", "x", "y")
-    with pytest.raises(UserInputError, match=r"is PaCoHead, which learns no latent categories; use one with LCRegHead"):
-        require_head(cfg, "LCRegHead", "latent categories", "configs/lcreg")
+def test_numbers() -> None:
     check_numbers("--latents", [0, 4], 5)
     for number in (-1, 5):
         with pytest.raises(UserInputError, match=f"--latents {number} is out of range; the model has 0 to 4"):
@@ -74,7 +63,7 @@ def test_head_and_numbers() -> None:
 
 
 def test_image_of_another_size(tmp_path: Path) -> None:
-    """It gets the size of those in the data set, as the mean of what falls together; one of that size stays."""
+    """It gets the size of those in the dataset, as the mean of what falls together; one of that size stays."""
     dataset = build_plain_dataset(load_config(str(ROOT / "configs/ce/ce_r32_digits.py")), "test")
     assert dataset[0]["inputs"].shape == (3, 32, 32)
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)

@@ -40,7 +40,7 @@ def test_weights_and_epoch(cfg: Config, tmp_path: Path) -> None:
 
 
 def test_class_counts_that_the_hook_added(cfg: Config, tmp_path: Path) -> None:
-    """The model itself has no place for them."""
+    """The model itself has no location for them."""
     counts = torch.tensor([9, 8, 7, 6, 5, 4, 3, 2, 1, 0])
     torch.save({**build_model(cfg).state_dict(), "class_distribution.counts": counts}, tmp_path / "weights.pth")
     assert load_trained_model(cfg, tmp_path / "weights.pth").model.class_distribution.counts.equal(counts)
@@ -85,7 +85,7 @@ def test_data_of_other_classes_is_not_looked_at(cfg: Config, tmp_path: Path) -> 
     assert trained.classes == tuple(names)
     assert len(build_plain_dataset(cfg, "test", trained)) == 500
     cfg.test_dataloader.dataset.classes = ["1", "0", *names[2:]]
-    with pytest.raises(UserInputError, match=r"label 0 is '0' in .*epoch_1.pth and '1' in the test data set"):
+    with pytest.raises(UserInputError, match=r"label 0 is '0' in .*epoch_1.pth and '1' in the test dataset"):
         build_plain_dataset(cfg, "test", trained)
     cfg.default_hooks.preflight.allow_renamed_classes = True
     assert len(build_plain_dataset(cfg, "test", trained)) == 500

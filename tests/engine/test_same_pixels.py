@@ -14,7 +14,7 @@ from mmpretrain.apis import FeatureExtractor, ImageClassificationInferencer, get
 from PIL import Image
 from torch import Tensor
 
-from lt_plugins.analysis.page import load_image
+from lt_plugins.analysis.queries import load_image
 from lt_plugins.analysis.trained_model import build_plain_dataset, load_trained_model
 from lt_plugins.checkpoints.backbone import read_backbone
 from lt_plugins.engine.features import gather_features

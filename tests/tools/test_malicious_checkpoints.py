@@ -15,8 +15,6 @@ CONFIG = str(ROOT / "configs/lpa/lpa_r32_digits.py")
 EVIL = "EVIL"  # stands for the path of the checkpoint
 # What goes before the arguments, if not CONFIG.
 CONFIGS = {
-    "analysis/latents.py": str(ROOT / "configs/lcreg/lcreg_r32_digits.py"),
-    "analysis/subclasses.py": str(ROOT / "configs/sbcl/sbcl_r32_digits.py:stage1"),
     "detection/transfer.py": "--backbones",
     "export.py": EVIL,
 }
@@ -30,9 +28,7 @@ COMMANDS = {
         ["--cfg-options", "model.backbone.init_cfg.type=Pretrained", f"model.backbone.init_cfg.checkpoint={EVIL}"],
     ],
     "test.py": [[EVIL]],
-    "analysis/attributes.py": [[EVIL]],
-    "analysis/latents.py": [[EVIL]],
-    "analysis/subclasses.py": [[EVIL]],
+    "inspect_model.py": [[EVIL]],
     "detection/predict.py": [[EVIL, str(ROOT / "docs/images/pseudo_attributes_digits.png"), "-o", "out"]],
     "detection/transfer.py": [[EVIL]],
     "export.py": [["out.pth"]],
@@ -54,7 +50,7 @@ def test_every_tool_that_reads_checkpoints_is_covered() -> None:
     for path in (ROOT / "tools").rglob("*.py"):
         name, text = str(path.relative_to(ROOT / "tools")), path.read_text()
         assert not re.search(r"torch\.load|pickle\.load|_load_checkpoint", text), f"{name} loads by itself"
-        if re.search(r"load_checkpoint|load_trained_model|\.load_from|guard_pickles", text):
+        if re.search(r"load_checkpoint|load_trained_model|load_weights|\.load_from|guard_pickles", text):
             assert "guard_pickles(" in text, f"{name} reads checkpoints without guard_pickles"
             assert name in COMMANDS
 

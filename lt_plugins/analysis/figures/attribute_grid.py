@@ -1,4 +1,4 @@
-"""Images that show the same pseudo-attribute or latent category, each with the patch that shows it."""
+"""Attribute grid: draws rows of images, each with a marked location of its feature map."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _MARK_PAD = 0.01
 
 
 class MarkedImage(NamedTuple):
-    """An image and the place of its feature map that is marked.
+    """Image with a marked location of its feature map.
 
     Args:
         image (NDArray): RGB ``(H, W, 3)`` or grey ``(H, W)``, uint8.
-        place (tuple[int, int]): Row and column in the feature map.
+        location (tuple[int, int]): Row and column in the feature map.
         grid (tuple[int, int]): Height and width of the feature map.
         title (str): Written above, as a rule the class. Defaults to none.
         group (str | None): ``'many'``, ``'medium'`` or ``'few'``; the colour of the frame. Defaults to None.
@@ -42,7 +42,7 @@ class MarkedImage(NamedTuple):
     """
 
     image: NDArray[np.uint8]
-    place: tuple[int, int]
+    location: tuple[int, int]
     grid: tuple[int, int]
     title: str = ""
     group: str | None = None
@@ -50,7 +50,7 @@ class MarkedImage(NamedTuple):
 
 
 class AttributeRow(NamedTuple):
-    """A row of the grid.
+    """Row of the attribute grid.
 
     Args:
         title (str): Written to the left; may have several lines.
@@ -105,7 +105,7 @@ def _draw_marked_image(axes: Axes, marked: MarkedImage, left: float, upper: floa
     box = draw_picture(axes, marked.image, left, upper, _IMAGE, marked.group)
     # The line runs just outside of the cell, so that it hides nothing of it.
     cell_width, cell_height = box.width / marked.grid[1], box.height / marked.grid[0]
-    row, column = marked.place
+    row, column = marked.location
     cell = Bbox.from_bounds(box.x0 + column * cell_width, box.y0 + row * cell_height, cell_width, cell_height)
     mark = outline(cell, pad=_MARK_PAD)
     # A dark rim keeps the mark visible on a bright image.

@@ -1,4 +1,4 @@
-"""Which latent categories images are rebuilt from, and where the images resemble them."""
+"""Latent rows: draws images with the weights and similarity maps of their latent categories."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LEAST_MAP_SPAN = 0.05
 
 
 class LatentRow(NamedTuple):
-    """An image and what it is rebuilt from.
+    """Image with the weights and similarity maps of its latent categories.
 
     Args:
         image (NDArray): RGB ``(H, W, 3)`` or grey ``(H, W)``, uint8.

@@ -1,4 +1,4 @@
-"""How much each class uses each latent category."""
+"""Latent usage: draws the weight of each latent category in each class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture in axes whose unit is the inch, framed in the colour of its class's group."""
+"""Picture: draws an image in axes whose unit is the inch, framed in the colour of its class's group."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def draw_picture(
 
 
 def outline(box: Bbox, pad: float) -> Rectangle:
-    """A rectangle around a box.
+    """Rectangle around a box.
 
     Args:
         box (Bbox): The box.

@@ -1,4 +1,4 @@
-"""Distances of images to their own class and to their own subclass."""
+"""Subclass distances: draws how far images are from their own class and from their own subclass."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SUBCLASS_COLOR = RUN_COLORS[1]
 def plot_subclass_distances(
     to_class: NDArray[np.float64], to_subclass: NDArray[np.float64], groups: NDArray[np.str_]
 ) -> Figure:
-    """Draw, for many-, medium- and few-shot classes, how the two distances are distributed (Fig. 2 of the SBCL paper).
+    """Draw the distribution of both distances for many-, medium- and few-shot classes (Fig. 2 of the SBCL paper).
 
     A violin is the distribution over the images, the box inside holds the middle half, the dot and the number beside it
     are the mean.

@@ -1,4 +1,4 @@
-"""How many images the subclasses have."""
+"""Subclass sizes: draws histograms of the images of subclasses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_LABELLED_BARS = 20
 
 
 def plot_subclass_sizes(sizes: NDArray[np.int64], is_part: NDArray[np.bool_], groups: NDArray[np.str_]) -> Figure:
-    """Draw a histogram of the sizes for many-, medium- and few-shot classes each.
+    """Draw a histogram of the sizes of subclasses, for many-, medium- and few-shot classes each.
 
     Args:
         sizes (NDArray): Images of each subclass, ``(S,)``.
@@ -36,9 +36,9 @@ def plot_subclass_sizes(sizes: NDArray[np.int64], is_part: NDArray[np.bool_], gr
         whole, _ = np.histogram(sizes[members & ~is_part], edges)
         common = {"width": 0.9 * width, "edgecolor": color, "linewidth": 0.8}
         filled = parts + whole > 0
-        places, parts, whole = (edges[:-1] + width / 2)[filled], parts[filled], whole[filled]
-        axes.bar(places, parts, color=color, **common)
-        bars = axes.bar(places, whole, bottom=parts, color="white", hatch=_WHOLE_HATCH, **common)
+        centres, parts, whole = (edges[:-1] + width / 2)[filled], parts[filled], whole[filled]
+        axes.bar(centres, parts, color=color, **common)
+        bars = axes.bar(centres, whole, bottom=parts, color="white", hatch=_WHOLE_HATCH, **common)
         if len(edges) <= _MAX_LABELLED_BARS:
             axes.bar_label(bars, [f"{total:,}" for total in parts + whole], padding=2, fontsize=8)
         axes.set_ylim(0, 1.2 * (parts + whole).max())

@@ -15,9 +15,9 @@ from lt_plugins.visualization.style import GROUP_COLORS
 from tests.visualization.layout import assert_apart
 
 
-def _marked(size: int = 32, place: tuple[int, int] = (0, 0), grid: int = 8, **settings: object) -> MarkedImage:
+def _marked(size: int = 32, location: tuple[int, int] = (0, 0), grid: int = 8, **settings: object) -> MarkedImage:
     image = np.random.default_rng(size).integers(0, 256, (size, size, 3), dtype=np.uint8)
-    return MarkedImage(image, place, (grid, grid), **settings)  # type: ignore[arg-type]
+    return MarkedImage(image, location, (grid, grid), **settings)  # type: ignore[arg-type]
 
 
 def _boxes(figure: Figure, gid: str) -> list[Bbox]:
@@ -50,10 +50,10 @@ def _pixels(figure: Figure) -> np.ndarray:
 
 @pytest.mark.parametrize(("size", "grid"), [(32, 8), (224, 7), (224, 14)])
 def test_mark_is_the_cell_of_the_map(size: int, grid: int) -> None:
-    places = [(0, 0), (grid - 1, 2), (3, grid - 1)]
-    images = [_marked(size, place, grid) for place in places]
+    locations = [(0, 0), (grid - 1, 2), (3, grid - 1)]
+    images = [_marked(size, location, grid) for location in locations]
     figure = draw_attribute_grid([AttributeRow("attribute 3", images)])
-    assert _cells(figure, (grid, grid)) == places
+    assert _cells(figure, (grid, grid)) == locations
 
 
 def test_mark_on_an_image_that_is_not_square() -> None:
@@ -74,7 +74,7 @@ def test_pixels_and_mark_are_drawn_where_they_belong() -> None:
     (box,) = _images(figure)
 
     def shown(row: float, column: float) -> str:
-        """Colour at a relative place of the image."""
+        """Colour at a relative position in the image."""
         y, x = box.y0 + row * box.height, box.x0 + column * box.width
         return to_hex(pixels[int(100 * y), int(100 * x)] / 255)
 

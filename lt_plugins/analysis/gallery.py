@@ -1,15 +1,16 @@
-"""What the galleries share that show images of a data set: their classes, and the pictures themselves."""
+"""Base class of the galleries: pictures of a dataset with the names, sizes and groups of their classes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lt_plugins.analysis.best_places import Place
-from lt_plugins.analysis.figures import MarkedImage
+from lt_plugins.analysis.best_locations import Location
+from lt_plugins.analysis.figures import AttributeRow, MarkedImage
 from lt_plugins.analysis.page import all_class_names
 from lt_plugins.datasets.labels import get_class_counts, get_labels
 from lt_plugins.engine.hooks.class_distribution_hook import class_distributions
@@ -17,11 +18,11 @@ from lt_plugins.errors import UserInputError
 
 
 class ImageGallery:
-    """Images of a data set with the names, sizes and groups of their classes.
+    """Gallery of images of a dataset with the names, sizes and groups of their classes.
 
     Args:
         model (nn.Module): Classifier with ``head.num_classes``, whose class counts give the groups if they are known.
-        dataset (Dataset): The data set that was searched, with the test pipeline.
+        dataset (Dataset): The dataset that was searched, with the test pipeline.
         grid (tuple[int, int]): Height and width of the feature map.
     """
 
@@ -37,17 +38,17 @@ class ImageGallery:
 
     @property
     def class_sizes(self) -> NDArray[np.int64]:
-        """Training images of each class or, if unknown, its images in the data set, ``(C,)``."""
+        """Training images of each class or, if unknown, its images in the dataset, ``(C,)``."""
         if self.class_distribution is not None:
             return self.class_distribution.counts.cpu().numpy()
         return get_class_counts(self.dataset, self.num_classes).numpy()
 
     def largest_first(self) -> list[int]:
-        """The classes, largest first: by their training images or, if unknown, by their images in the data set."""
+        """Classes, largest first: by their training images or, if unknown, by their images in the dataset."""
         return np.argsort(-self.class_sizes, kind="stable").tolist()
 
     def group(self, label: int) -> str | None:
-        """``'many'``, ``'medium'`` or ``'few'``; None if the class counts are not known.
+        """Group of a class: ``'many'``, ``'medium'`` or ``'few'``; None if the class counts are not known.
 
         Args:
             label (int): The class.
@@ -63,25 +64,35 @@ class ImageGallery:
         name = self.class_names[label]
         return name if self.class_distribution is None else f"{name}\n{self.class_distribution.counts[label]:,} images"
 
-    def mark(self, place: Place) -> MarkedImage:
-        """The image of a place, with the place marked.
+    def row(self, title: str, locations: Sequence[Location], query: MarkedImage | None = None) -> AttributeRow:
+        """Row of the images of locations, each marked.
 
         Args:
-            place (Place): What was found.
+            title (str): Written to the left.
+            locations (Sequence[Location]): The locations, from left to right.
+            query (MarkedImage | None): Shown first and set apart. Defaults to None.
         """
-        label = int(self.labels[place.sample])
+        return AttributeRow(title, [self.mark(location) for location in locations], query)
+
+    def mark(self, location: Location) -> MarkedImage:
+        """Image of a location, with the location marked.
+
+        Args:
+            location (Location): The location.
+        """
+        label = int(self.labels[location.sample])
         return MarkedImage(
-            to_picture(self.dataset[place.sample]["inputs"]),
-            (place.row, place.column),
+            to_picture(self.dataset[location.sample]["inputs"]),
+            (location.row, location.column),
             self.grid,
             self.class_title(label),
             self.group(label),
-            place.score,
+            location.score,
         )
 
 
 def to_picture(inputs: Tensor) -> NDArray[np.uint8]:
-    """The picture behind the output of a pipeline: after resizing, before normalisation, in RGB.
+    """Picture behind the output of a pipeline: after resizing, before normalisation, in RGB.
 
     Args:
         inputs (Tensor): BGR uint8 ``(3, H, W)``, as ``LoadImage`` and ``PackInputs`` leave it.

@@ -1,4 +1,4 @@
-"""Show the subclasses of an SBCL model, as pictures and as one self-contained HTML page.
+"""Page of the subclasses of an SBCL model.
 
 How close images are to their subclass and to their class (Fig. 2 of the SBCL paper); how large the subclasses are; a
 head class coloured by subclass, and the head classes (Fig. 3), by t-SNE; and all classes in a table.
@@ -6,8 +6,8 @@ head class coloured by subclass, and the head classes (Fig. 3), by t-SNE; and al
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,24 +17,21 @@ from torch import Tensor
 
 from lt_plugins.analysis.figures import plot_subclass_distances, plot_subclass_sizes
 from lt_plugins.analysis.page import (
-    add_analysis_arguments,
+    AnalysisPage,
     all_class_names,
-    check_device,
-    choose_stage,
     describe_origin,
-    find_label,
+    loader_settings,
     not_clustered_error,
-    open_page,
 )
-from lt_plugins.analysis.trained_model import build_plain_dataset, load_trained_model
-from lt_plugins.checkpoints.checkpoint import guard_pickles
+from lt_plugins.analysis.queries import find_label
+from lt_plugins.analysis.trained_model import TrainedModel, build_plain_dataset
 from lt_plugins.clustering import subclass_distances, subclass_sizes, tail_sizes
 from lt_plugins.datasets.labels import get_labels
 from lt_plugins.engine.features import gather_features
 from lt_plugins.errors import UserInputError
+from lt_plugins.evaluation.shot_thresholds import ShotThresholds, shot_thresholds
+from lt_plugins.models.losses import SBCLLoss
 from lt_plugins.models.structures import ClassDistribution
-from lt_plugins.runs.cli import ToolParser, user_errors
-from lt_plugins.runs.spec import run_name
 from lt_plugins.visualization import FigurePage, plot_embedding, tsne_points
 
 DISTANCE_NOTE = (
@@ -51,8 +48,73 @@ TSNE_NOTE = (
 GROUPS = ("many", "medium", "few")
 
 
-class SubclassPage:
-    """The page, section by section.
+class SubclassPage(AnalysisPage):
+    """Page of the subclasses of an :class:`SBCLLoss`."""
+
+    name = "subclasses"
+    title = "Subclasses"
+    needs = "SBCLLoss (configs/sbcl)"
+    defaults = {"classes": (), "num_classes": 10, "max_points": 2000, "seed": 0}
+
+    @staticmethod
+    def fits(model: Any) -> bool:
+        """Whether a model has an :class:`SBCLLoss`."""
+        return isinstance(getattr(getattr(model, "head", None), "loss_module", None), SBCLLoss)
+
+    def check_options(self) -> None:
+        """Refuse numbers of classes and images that are not positive, and seeds that are out of range.
+
+        Raises:
+            UserInputError: If there is one.
+        """
+        options = self.options
+        if min(options.num_classes, options.max_points) < 1:
+            raise UserInputError(
+                f"--num-classes {options.num_classes} and --max-points {options.max_points} must be 1 or more."
+            )
+        if not 0 <= options.seed < 2**32:
+            raise UserInputError(f"--seed {options.seed} must be from 0 to {2**32 - 1}.")
+
+    def write(self, cfg: Config, trained: TrainedModel, run: str, out_dir: Path | None = None) -> str:
+        """Write the page, see :meth:`AnalysisPage.write`."""
+        options, model = self.options, trained.model
+        loss = model.head.loss_module
+        if not loss.is_ready:
+            raise not_clustered_error(cfg, trained, "subclasses")
+        dataset = build_plain_dataset(cfg, "train", trained)
+        labels, subclass = torch.from_numpy(get_labels(dataset)), loss.subclass.cpu()
+        names = all_class_names(dataset, model.head.num_classes)
+        counts = subclass_sizes(subclass, labels, len(names)).num_parts  # refuses other training data before the pass
+        classes = list(dict.fromkeys(find_label(query, names) for query in options.classes))
+        if empty := [names[label] for label in classes if not counts[label]]:
+            raise UserInputError(f"class {empty[0]} has no training image to show.")
+        page = self.open(trained, run, out_dir)
+
+        def extract(batch: dict[str, Any]) -> Tensor:
+            projections: Tensor = model.extract_projections(model.data_preprocessor(batch, training=False)["inputs"])
+            return projections
+
+        features = gather_features(extract, dataset, description="projections", **loader_settings(cfg, "train"))
+        sections = SubclassSections(
+            page, features, labels, subclass, names, options.max_points, options.seed, shot_thresholds(cfg)
+        )
+        page.add_text(
+            f"{describe_origin(trained)}. {len(sections.sizes.sizes):,} subclasses of {int((counts > 0).sum()):,} "
+            f"classes, {int((counts > 1).sum()):,} of which are split; {len(dataset):,} training images."
+        )
+        sections.add_distances()
+        sections.add_sizes()
+        page.add_heading("Subclasses and classes by t-SNE")
+        page.add_text(TSNE_NOTE)
+        sections.add_split_classes(classes or sections.largest_first()[:1])
+        sections.add_head_classes(options.num_classes)
+        tau2 = loss.tau2.cpu() if len(loss.tau2) else torch.full((len(names),), loss.class_temperature)
+        sections.add_all_classes(tau2)
+        return page.finish()
+
+
+class SubclassSections:
+    """Sections of the page.
 
     Args:
         page (FigurePage): Where the sections go.
@@ -61,7 +123,8 @@ class SubclassPage:
         subclass (Tensor): Their subclasses, int64 ``(N,)``.
         names (list[str]): Class names, ``C`` of them.
         max_points (int): Images in a picture at most.
-        seed (int): Seed of what is drawn and of t-SNE.
+        seed (int): Seed of the drawn images and of t-SNE.
+        thresholds (ShotThresholds): Limits of many-, medium- and few-shot classes. Defaults to 100 and 20 images.
     """
 
     def __init__(
@@ -73,6 +136,7 @@ class SubclassPage:
         names: list[str],
         max_points: int,
         seed: int,
+        thresholds: ShotThresholds = ShotThresholds(),  # noqa: B008 (it cannot be changed)
     ) -> None:
         self.page = page
         self.features = features
@@ -81,18 +145,18 @@ class SubclassPage:
         self.names = names
         self.max_points = max_points
         self.seed = seed
-        self.distribution = ClassDistribution(len(names))
+        self.distribution = ClassDistribution(len(names), *thresholds)
         self.distribution.set_counts(labels.bincount(minlength=len(names)))
         self.groups = np.array(self.distribution.groups)
         self.sizes = subclass_sizes(subclass, labels, len(names))
 
     def largest_first(self) -> list[int]:
-        """The classes that have images, largest first."""
+        """Classes that have images, largest first."""
         counts = self.distribution.counts
         return counts.argsort(descending=True, stable=True)[: int((counts > 0).sum())].tolist()
 
     def add_distances(self) -> None:
-        """How close images are to their subclass and to their class."""
+        """Add the distances of images to their subclass and to their class."""
         counts, few = self.distribution.counts, self.distribution.few
         num_drawn = tail_sizes(counts, few)
         found = subclass_distances(self.features, self.labels, self.subclass, num_drawn, self.seed)
@@ -122,7 +186,7 @@ class SubclassPage:
         self.page.add_table(["group", "images", *header], rows)
 
     def add_sizes(self) -> None:
-        """How large the subclasses are."""
+        """Add the sizes of the subclasses."""
         sizes, is_part = self.sizes.sizes, self.sizes.is_part
         groups = self.groups[self.sizes.labels]
         self.page.add_heading("Sizes of the subclasses")
@@ -144,7 +208,7 @@ class SubclassPage:
         self.page.add_table(["group", *header], rows)
 
     def add_split_classes(self, labels: Sequence[int]) -> None:
-        """Classes coloured by subclass."""
+        """Add classes coloured by subclass."""
         for label in labels:
             members = (self.labels == label).nonzero().flatten()
             own, part, sizes = self.subclass[members].unique(return_inverse=True, return_counts=True)
@@ -158,7 +222,7 @@ class SubclassPage:
             )
 
     def add_head_classes(self, num_classes: int) -> None:
-        """The largest classes coloured by class."""
+        """Add the largest classes coloured by class."""
         head = self.largest_first()[:num_classes]
         rank = torch.full((len(self.names),), -1)
         rank[head] = torch.arange(len(head))
@@ -167,7 +231,7 @@ class SubclassPage:
         self._embed("head_classes", members, rank[self.labels[members]], names, f"The {len(head)} largest classes")
 
     def add_all_classes(self, tau2: Tensor) -> None:
-        """The table of classes.
+        """Add the table of classes.
 
         Args:
             tau2 (Tensor): Temperature of each class, ``(C,)``.
@@ -187,114 +251,6 @@ class SubclassPage:
             drawn = torch.randperm(len(members), generator=generator)[: self.max_points].sort().values
             title = f"{title}, {self.max_points:,} of {len(members):,} images"
             members, groups = members[drawn], groups[drawn]
-        print(f"t-SNE of {len(members):,} images for {name}", flush=True)
+        print(f"t-SNE of {len(members):,} images for {name}", flush=True)  # noqa: T201 (it takes a while)
         points = tsne_points(self.features[members].numpy(), self.seed)
         self.page.add_png(name, plot_embedding(points, groups.numpy(), names, title), title)
-
-
-def learns_subclasses(cfg: Config) -> bool:
-    """Whether the model of a config learns subclasses."""
-    return cfg.get("model", {}).get("head", {}).get("loss", {}).get("type") == "SBCLLoss"
-
-
-def require_subclasses(cfg: Config) -> None:
-    """Refuse a config that learns no subclasses, before anything is built."""
-    if not learns_subclasses(cfg):
-        head = cfg.get("model", {}).get("head", {})
-        loss = head.get("loss", {}).get("type")
-        raise UserInputError(
-            f"the config's model.head is {head.get('type')} with the loss {loss}, which has no subclasses; use one "
-            "with SBCLLoss (configs/sbcl), and of its stages the first."
-        )
-
-
-def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_analysis_arguments(parser, "subclasses")
-    parser.add_argument(
-        "--classes",
-        nargs="+",
-        default=[],
-        metavar="CLASS",
-        help="classes to colour by subclass, by name or number (default: the largest)",
-    )
-    parser.add_argument(
-        "--num-classes",
-        type=int,
-        default=10,
-        metavar="N",
-        help="how many head classes to colour by class (default: 10)",
-    )
-    parser.add_argument(
-        "--max-points",
-        type=int,
-        default=2000,
-        metavar="N",
-        help="images in a t-SNE picture at most; of more a sample is drawn (default: 2000)",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of the images that are drawn and of t-SNE (default: 0)"
-    )
-    return parser.parse_args(argv)
-
-
-def write_page(args: argparse.Namespace) -> None:
-    """Do what the command line asks for."""
-    check_device(args.device)
-    if min(args.num_classes, args.max_points) < 1:
-        raise UserInputError(f"--num-classes {args.num_classes} and --max-points {args.max_points} must be 1 or more.")
-    if not 0 <= args.seed < 2**32:
-        raise UserInputError(f"--seed {args.seed} must be from 0 to {2**32 - 1}.")
-    cfg = choose_stage(args, learns_subclasses)
-    require_subclasses(cfg)
-    trained = load_trained_model(cfg, args.checkpoint, args.device, args.allow_pickle)
-    model = trained.model
-    loss = model.head.loss_module
-    if not loss.is_ready:
-        raise not_clustered_error(cfg, trained, "subclasses")
-    dataset = build_plain_dataset(cfg, "train", trained)
-    labels, subclass = torch.from_numpy(get_labels(dataset)), loss.subclass.cpu()
-    names = all_class_names(dataset, model.head.num_classes)
-    counts = subclass_sizes(subclass, labels, len(names)).num_parts  # refuses other training data before the pass
-    classes = list(dict.fromkeys(find_label(query, names) for query in args.classes))
-    if empty := [names[label] for label in classes if not counts[label]]:
-        raise UserInputError(f"class {empty[0]} has no training image to show.")
-    page = open_page(f"Subclasses: {run_name(args.config)}", "subclasses", trained, args.out)
-
-    def extract(batch: dict[str, Any]) -> Tensor:
-        return model.extract_projections(model.data_preprocessor(batch, training=False)["inputs"])
-
-    loader = cfg.train_dataloader
-    features = gather_features(
-        extract,
-        dataset,
-        batch_size=loader.get("batch_size", 64),
-        num_workers=loader.get("num_workers", 0),
-        description="projections",
-    )
-    sections = SubclassPage(page, features, labels, subclass, names, args.max_points, args.seed)
-    page.add_text(
-        f"{describe_origin(trained)}. {len(sections.sizes.sizes):,} subclasses of {int((counts > 0).sum()):,} classes, "
-        f"{int((counts > 1).sum()):,} of which are split; {len(dataset):,} training images."
-    )
-    sections.add_distances()
-    sections.add_sizes()
-    page.add_heading("Subclasses and classes by t-SNE")
-    page.add_text(TSNE_NOTE)
-    sections.add_split_classes(classes or sections.largest_first()[:1])
-    sections.add_head_classes(args.num_classes)
-    sections.add_all_classes(loss.tau2.cpu() if len(loss.tau2) else torch.full((len(names),), loss.class_temperature))
-    print(page.finish())
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Write the page."""
-    with user_errors():
-        args = parse_args(argv)
-        guard_pickles(args.allow_pickle)
-        write_page(args)
-
-
-if __name__ == "__main__":
-    main()

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lt_plugins.analysis.attribute_gallery import AttributeGallery
-from lt_plugins.analysis.attributes import AttributeRetrieval, locate_attributes, retrieve_attributes
-from lt_plugins.analysis.best_places import BestPlaces, Place
-from lt_plugins.analysis.image_gallery import to_picture
+from lt_plugins.analysis.attribute_retrieval import AttributeRetrieval, locate_attributes, retrieve_attributes
+from lt_plugins.analysis.best_locations import BestLocations, Location
+from lt_plugins.analysis.gallery import to_picture
 from lt_plugins.analysis.trained_model import build_plain_dataset
 from lt_plugins.datasets.labels import get_labels
 from lt_plugins.datasets.long_tail_dataset import LongTailDataset
@@ -55,7 +55,7 @@ def model(dataset: LongTailDataset) -> Any:
 
 @pytest.fixture(scope="module")
 def all_scores(model: Any, dataset: LongTailDataset) -> torch.Tensor:
-    """Scores of all places of all images ``(N, 64, K)``: what the retrieval must do without."""
+    """Scores of all locations of all images ``(N, 64, K)``: what the retrieval must do without."""
     model.eval()
 
     def extract(batch: dict) -> torch.Tensor:
@@ -67,18 +67,18 @@ def all_scores(model: Any, dataset: LongTailDataset) -> torch.Tensor:
 
 def _reference(
     all_scores: torch.Tensor, labels: np.ndarray, attribute: int, top: int, max_per_class: int
-) -> list[Place]:
+) -> list[Location]:
     """Sort everything and take it if its image and class are not used up."""
     everything = [
-        (-score, sample, place)
+        (-score, sample, location)
         for sample, image_scores in enumerate(all_scores[:, :, attribute].tolist())
-        for place, score in enumerate(image_scores)
+        for location, score in enumerate(image_scores)
     ]
-    taken: list[Place] = []
-    for score, sample, place in sorted(everything):
+    taken: list[Location] = []
+    for score, sample, location in sorted(everything):
         of_class = sum(labels[other.sample] == labels[sample] for other in taken)
         if len(taken) < top and of_class < max_per_class and sample not in {other.sample for other in taken}:
-            taken.append(Place(-score, sample, place // 8, place % 8))
+            taken.append(Location(-score, sample, location // 8, location % 8))
     return taken
 
 
@@ -89,24 +89,26 @@ def test_retrieval_equals_a_search_in_all_features(
     retrieval = retrieve_attributes(model, dataset, 6, max_per_class=max_per_class, batch_size=16)
     labels = get_labels(dataset)
     assert retrieval.grid == (8, 8)
-    assert len(retrieval.attribute_places) == K
-    for attribute, places in enumerate(retrieval.attribute_places):
-        assert places == _reference(all_scores, labels, attribute, 6, max_per_class or 6)
+    assert len(retrieval.attribute_locations) == K
+    for attribute, locations in enumerate(retrieval.attribute_locations):
+        assert locations == _reference(all_scores, labels, attribute, 6, max_per_class or 6)
     by_class = torch.stack([all_scores[labels == label].mean(dim=(0, 1)) for label in range(10)])
     torch.testing.assert_close(retrieval.common_scores, by_class.mean(dim=0))
     torch.testing.assert_close(retrieval.class_scores, by_class - by_class.mean(dim=0), atol=1e-6, rtol=1e-4)
 
 
-def test_class_places_are_the_best_of_the_class(model: Any, dataset: LongTailDataset, all_scores: torch.Tensor) -> None:
+def test_class_locations_are_the_best_of_the_class(
+    model: Any, dataset: LongTailDataset, all_scores: torch.Tensor
+) -> None:
     retrieval = retrieve_attributes(model, dataset, 1, batch_size=16)
     labels = get_labels(dataset)
     described = {(label, k) for label, k in model.head.attribute_labels.nonzero().tolist()}
-    assert retrieval.class_places.keys() == described
+    assert retrieval.class_locations.keys() == described
     assert len(described) == 9 * model.head.attributes_per_class
-    for (label, attribute), place in retrieval.class_places.items():
-        assert labels[place.sample] == label
+    for (label, attribute), location in retrieval.class_locations.items():
+        assert labels[location.sample] == label
         best = all_scores[labels == label][:, :, attribute].max()
-        assert place.score == best == all_scores[place.sample, place.row * 8 + place.column, attribute]
+        assert location.score == best == all_scores[location.sample, location.row * 8 + location.column, attribute]
 
 
 def test_retrieval_is_deterministic_and_leaves_model_and_random_state_alone(
@@ -120,8 +122,8 @@ def test_retrieval_is_deterministic_and_leaves_model_and_random_state_alone(
     again = retrieve_attributes(model, dataset, 4, batch_size=16)
     assert model.training
     model.eval()
-    assert first.attribute_places == again.attribute_places
-    assert first.class_places == again.class_places
+    assert first.attribute_locations == again.attribute_locations
+    assert first.class_locations == again.class_locations
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
     torch.manual_seed(5)
     assert torch.equal(drawn, torch.rand(1))
@@ -129,9 +131,11 @@ def test_retrieval_is_deterministic_and_leaves_model_and_random_state_alone(
 
 def test_more_asked_for_than_there_is(model: Any, dataset: LongTailDataset) -> None:
     retrieval = retrieve_attributes(model, dataset, 1000, batch_size=64)
-    for places in retrieval.attribute_places:
-        assert sorted(place.sample for place in places) == list(range(len(dataset)))
-        assert [place.score for place in places] == sorted((place.score for place in places), reverse=True)
+    for locations in retrieval.attribute_locations:
+        assert sorted(location.sample for location in locations) == list(range(len(dataset)))
+        assert [location.score for location in locations] == sorted(
+            (location.score for location in locations), reverse=True
+        )
 
 
 @given(
@@ -140,21 +144,21 @@ def test_more_asked_for_than_there_is(model: Any, dataset: LongTailDataset) -> N
     size=st.integers(1, 6),
     max_per_class=st.none() | st.integers(1, 3),
 )
-def test_best_places_are_the_greedy_choice_in_any_order(
+def test_best_locations_are_the_greedy_choice_in_any_order(
     entries: list[tuple[float, int]], order: Any, size: int, max_per_class: int | None
 ) -> None:
-    places = [(Place(score, sample, 0, 0), label) for sample, (score, label) in enumerate(entries)]
-    expected: list[tuple[Place, int]] = []
-    for place, label in sorted(places, key=lambda entry: (-entry[0].score, entry[0].sample)):
+    locations = [(Location(score, sample, 0, 0), label) for sample, (score, label) in enumerate(entries)]
+    expected: list[tuple[Location, int]] = []
+    for location, label in sorted(locations, key=lambda entry: (-entry[0].score, entry[0].sample)):
         of_class = sum(other == label for _, other in expected)
         if len(expected) < size and of_class < (max_per_class or size):
-            expected.append((place, label))
-    best = BestPlaces(size, max_per_class)
-    order.shuffle(places)
-    for place, label in places:
-        if place.score >= best.bar:
-            best.add(place, label)
-    assert best.places == [place for place, _ in expected]
+            expected.append((location, label))
+    best = BestLocations(size, max_per_class)
+    order.shuffle(locations)
+    for location, label in locations:
+        if location.score >= best.bar:
+            best.add(location, label)
+    assert best.locations == [location for location, _ in expected]
 
 
 @pytest.mark.parametrize(
@@ -184,16 +188,16 @@ def gallery(model: Any, dataset: LongTailDataset) -> AttributeGallery:
     return AttributeGallery(model, dataset, retrieve_attributes(model, dataset, 4, max_per_class=1, batch_size=16))
 
 
-def test_gallery_rows_show_the_retrieved_places(gallery: AttributeGallery, dataset: LongTailDataset) -> None:
+def test_gallery_rows_show_the_retrieved_locations(gallery: AttributeGallery, dataset: LongTailDataset) -> None:
     labels = get_labels(dataset)
     row = gallery.attribute_row(3, num_images=2)
-    places = gallery.retrieval.attribute_places[3][:2]
+    locations = gallery.retrieval.attribute_locations[3][:2]
     shared = int(gallery.head.attribute_labels[:, 3].sum())
     assert row.title == f"attribute 3\n{shared} classes" and row.query is None and len(row.images) == 2
-    for marked, place in zip(row.images, places, strict=True):
-        assert (marked.place, marked.score, marked.grid) == ((place.row, place.column), place.score, (8, 8))
-        assert marked.title.startswith(f"{labels[place.sample]}\n")
-        np.testing.assert_array_equal(marked.image, dataset[place.sample]["inputs"].numpy().transpose(1, 2, 0))
+    for marked, location in zip(row.images, locations, strict=True):
+        assert (marked.location, marked.score, marked.grid) == ((location.row, location.column), location.score, (8, 8))
+        assert marked.title.startswith(f"{labels[location.sample]}\n")
+        np.testing.assert_array_equal(marked.image, dataset[location.sample]["inputs"].numpy().transpose(1, 2, 0))
 
 
 def test_gallery_groups_and_titles(gallery: AttributeGallery) -> None:
@@ -209,8 +213,8 @@ def test_gallery_class_rows(gallery: AttributeGallery) -> None:
     rows = gallery.class_rows(9, num_attributes=3, num_images=3)
     assert [row.title.splitlines()[0] for row in rows] == [f"attribute {k}" for k in strongest[:3]]
     for attribute, row in zip(strongest, rows, strict=False):
-        query = gallery.retrieval.class_places[9, attribute]
-        assert row.query is not None and row.query.place == (query.row, query.column) and row.query.group == "few"
+        query = gallery.retrieval.class_locations[9, attribute]
+        assert row.query is not None and row.query.location == (query.row, query.column) and row.query.group == "few"
         assert len(row.images) == 3
         assert not any(np.array_equal(marked.image, row.query.image) for marked in row.images)
     own = gallery.own_row(9)
@@ -238,7 +242,7 @@ def test_gallery_image_rows_leave_out_what_is_common(
     assert [row.title.splitlines()[0] for row in rows] == [f"attribute {k}" for k in strongest]
     for attribute, row in zip(strongest, rows, strict=True):
         assert row.query is not None and row.query.title == "seven.png" and len(row.images) == 3
-        cell = row.query.place[0] * 8 + row.query.place[1]
+        cell = row.query.location[0] * 8 + row.query.location[1]
         assert row.query.score == pytest.approx(float(all_scores[7, cell, attribute]), abs=1e-5)
         assert row.query.score == pytest.approx(float(all_scores[7, :, attribute].max()), abs=1e-5)
 

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lt_plugins.analysis.best_places import Place
+from lt_plugins.analysis.best_locations import Location
 from lt_plugins.analysis.latent_gallery import LatentGallery
-from lt_plugins.analysis.latents import (
+from lt_plugins.analysis.latent_usage import (
     effective_number,
     least_effective_number,
     measure_latents,
@@ -57,7 +57,7 @@ def model() -> Any:
 
 
 class Reference(NamedTuple):
-    """Similarities and weights of all places of all images, ``(N, 64, M)``: what the pass must do without."""
+    """Similarities and weights of all locations of all images, ``(N, 64, M)``: what the pass must do without."""
 
     similarity: np.ndarray
     weights: np.ndarray
@@ -66,7 +66,7 @@ class Reference(NamedTuple):
 
 @pytest.fixture(scope="module")
 def reference(model: Any, dataset: LongTailDataset) -> Reference:
-    """Eq. 1 and 2 place by place, in float64."""
+    """Eq. 1 and 2 location by location, in float64."""
     model.eval()
     pool = model.head.latent_pool
     with torch.no_grad():
@@ -91,7 +91,7 @@ def test_similarities_are_spread(reference: Reference) -> None:
     assert np.ptp(M * reference.weights.mean(axis=1), axis=0).min() > 0.02
 
 
-def test_usage_equals_loops_over_all_places(model: Any, dataset: LongTailDataset, reference: Reference) -> None:
+def test_usage_equals_loops_over_all_locations(model: Any, dataset: LongTailDataset, reference: Reference) -> None:
     measured = measure_latents(model, dataset, 3, batch_size=16)
     by_class = []
     for label in range(10):
@@ -101,7 +101,7 @@ def test_usage_equals_loops_over_all_places(model: Any, dataset: LongTailDataset
     np.testing.assert_allclose(measured.class_usage, np.array(by_class), rtol=1e-5)
     assert measured.class_usage[5].isnan().all()
     np.testing.assert_allclose(measured.usage, np.nanmean(by_class, axis=0), rtol=1e-5)
-    numbers = [math.exp(-sum(w * math.log(w) for w in place)) for image in reference.weights for place in image]
+    numbers = [math.exp(-sum(w * math.log(w) for w in location)) for image in reference.weights for location in image]
     assert measured.local_number == pytest.approx(sum(numbers) / len(numbers), rel=1e-5)
     assert measured.similarity_range == pytest.approx(
         (reference.similarity.min(), reference.similarity.max()), rel=1e-4
@@ -109,23 +109,23 @@ def test_usage_equals_loops_over_all_places(model: Any, dataset: LongTailDataset
 
 
 @pytest.mark.parametrize("max_per_class", [1, None])
-def test_places_are_the_images_that_use_it_most(
+def test_locations_are_the_images_that_use_it_most(
     model: Any, dataset: LongTailDataset, reference: Reference, max_per_class: int | None
 ) -> None:
     measured = measure_latents(model, dataset, 4, max_per_class=max_per_class, batch_size=16)
-    assert len(measured.places) == M
-    for latent, places in enumerate(measured.places):
+    assert len(measured.locations) == M
+    for latent, locations in enumerate(measured.locations):
         weights = M * reference.weights[:, :, latent].mean(axis=1)
         taken: list[int] = []
         for image in np.argsort(-weights):
             of_class = sum(reference.labels[other] == reference.labels[image] for other in taken)
             if len(taken) < 4 and of_class < (max_per_class or 4):
                 taken.append(int(image))
-        assert [place.sample for place in places] == taken
-        for place in places:
-            assert place.score == pytest.approx(weights[place.sample], rel=1e-5)
-            similarity = reference.similarity[place.sample, :, latent]
-            assert similarity[8 * place.row + place.column] == pytest.approx(similarity.max(), rel=1e-5)
+        assert [location.sample for location in locations] == taken
+        for location in locations:
+            assert location.score == pytest.approx(weights[location.sample], rel=1e-5)
+            similarity = reference.similarity[location.sample, :, latent]
+            assert similarity[8 * location.row + location.column] == pytest.approx(similarity.max(), rel=1e-5)
 
 
 def test_a_single_image(model: Any, dataset: LongTailDataset, reference: Reference) -> None:
@@ -142,7 +142,7 @@ def test_both_stages_see_the_same(model: Any, dataset: LongTailDataset) -> None:
     second.backbone.load_state_dict(model.backbone.state_dict())
     second.head.latent_pool.load_state_dict(model.head.latent_pool.state_dict())
     first, again = (measure_latents(stage, dataset, 2, batch_size=32) for stage in (model, second))
-    assert first.places == again.places
+    assert first.locations == again.locations
     torch.testing.assert_close(first.class_usage, again.class_usage, rtol=0, atol=0, equal_nan=True)
 
 
@@ -213,11 +213,11 @@ def test_gallery_row_of_a_sample(gallery: LatentGallery, dataset: LongTailDatase
 
 def test_gallery_row_of_a_latent_category(gallery: LatentGallery, reference: Reference) -> None:
     row = gallery.latent_row(3, num_images=2)
-    places: list[Place] = gallery.measured.places[3][:2]
+    locations: list[Location] = gallery.measured.locations[3][:2]
     assert row.title == f"latent 3\nmean {gallery.relative_usage[3]:.2f}" and len(row.images) == 2
-    for marked, place in zip(row.images, places, strict=True):
-        assert (marked.place, marked.score, marked.grid) == ((place.row, place.column), place.score, (8, 8))
-        assert marked.title == str(reference.labels[place.sample])
+    for marked, location in zip(row.images, locations, strict=True):
+        assert (marked.location, marked.score, marked.grid) == ((location.row, location.column), location.score, (8, 8))
+        assert marked.title == str(reference.labels[location.sample])
 
 
 def test_gallery_spread_and_samples(gallery: LatentGallery, reference: Reference) -> None:
