@@ -362,7 +362,6 @@ HOOKS: dict[str, Entry] = {
     "RunLogHook": Entry(),
     "RunRecordHook": Entry(),
     "SafeCheckpointHook": Entry(),
-    "SyncBatchNormHook": Entry(),
     "TemperatureHook": Entry(),
 }
 TASKS: dict[str, Entry] = {"AttributeClustering": Entry(), "SubclassClustering": Entry()}

@@ -17,7 +17,6 @@ default_hooks = dict(
     class_distribution=dict(type="ClassDistributionHook"),
     checkpoint_fit=dict(type="CheckpointFitHook"),
     preflight=dict(type="PreflightHook"),
-    sync_batch_norm=dict(type="SyncBatchNormHook", enabled=False),
     epoch_seed=dict(type="EpochSeedHook"),
 )
 custom_hooks = []  # those of the method

@@ -37,7 +37,10 @@ def update_run_config(config: dict[str, Any]) -> dict[str, Any]:
     """
     updated = {}
     for key, value in config.items():
-        if key in INVERTED:
+        if key.startswith("hooks.SyncBatchNormHook."):
+            if key.endswith(".enabled") and value:
+                updated["sync_bn"] = "torch"
+        elif key in INVERTED:
             updated[INVERTED[key]] = not value
         elif isinstance(value, str) and re.search(r"(^|\.)type$", key):
             updated[key] = TYPES.get(value, value)

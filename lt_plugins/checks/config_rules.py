@@ -30,6 +30,7 @@ RUNNER_KEYS = ({*inspect.signature(Runner).parameters} - {"cfg"}) | {
     "model_wrapper_cfg",
     "scale_schedule",
     "split",
+    "sync_bn",
     "written_schedule",
 }
 # Of these, what holds nothing that is built.
@@ -251,6 +252,7 @@ RULES: dict[str, Rule] = {
     "default_scope": TEXT,
     "launcher": Rule("text", choices=("none", "pytorch", "slurm", "mpi")),
     "find_unused_parameters": FLAG,
+    "sync_bn": Rule("text", choices=("torch", "mmcv", None)),
     "split": DICT,
     "split.val_fraction": Rule("number", above=0, high=0.9),
     "split.seed": NATURAL,

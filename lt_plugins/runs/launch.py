@@ -57,7 +57,7 @@ def prepare_launch(cfg: Config, launcher: str) -> None:
         launcher (str): ``none``, ``pytorch`` (torchrun) or ``slurm``.
 
     Raises:
-        UserInputError: If mixed precision or a launcher needs GPUs that are not there.
+        UserInputError: If mixed precision, synchronised batch norm or a launcher needs GPUs that are not there.
     """
     import torch
     import torch.distributed as dist
@@ -81,6 +81,11 @@ def prepare_launch(cfg: Config, launcher: str) -> None:
         return
     if launcher != "pytorch":
         raise UserInputError(f"--launcher {launcher} needs GPUs; without them use tools/dist_train.sh (torchrun).")
+    if cfg.get("sync_bn"):
+        raise UserInputError(
+            f"sync_bn={cfg.sync_bn!r} (batch norm over all processes) needs GPUs, and none is here; "
+            "use one process, or set --cfg-options sync_bn=None."
+        )
     cfg.setdefault("env_cfg", {}).setdefault("dist_cfg", {})["backend"] = "gloo"
     wrapper = cfg.get("model_wrapper_cfg") or {"type": "MMDistributedDataParallel", "broadcast_buffers": False}
     wrapper.setdefault("find_unused_parameters", cfg.get("find_unused_parameters", False))

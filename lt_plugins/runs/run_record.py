@@ -52,7 +52,7 @@ PARTS = (
     "train_cfg",
     "randomness",
 )
-SWITCHES = ("compile", "activation_checkpointing", "efficient_conv_bn_eval")
+SWITCHES = ("compile", "activation_checkpointing", "efficient_conv_bn_eval", "sync_bn")
 
 
 def record_run(runner: Runner) -> dict[str, Any]:

@@ -28,7 +28,6 @@ INFRASTRUCTURE = {
     "class_distribution": "ClassDistributionHook",
     "checkpoint_fit": "CheckpointFitHook",
     "preflight": "PreflightHook",
-    "sync_batch_norm": "SyncBatchNormHook",
     "epoch_seed": "EpochSeedHook",
 }
 """They moved from ``custom_hooks`` to ``default_hooks``, so that ``custom_hooks`` is the method alone."""

@@ -49,7 +49,7 @@ def test_recipe(path: Path) -> None:
     assert backbone.zero_init_residual is False, "as detectron2, if it is trained from scratch"
     if cfg.num_processes:  # a recipe; the shortest schedule takes any batch
         assert cfg.num_processes * cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == 16
-    assert cfg.default_hooks.sync_batch_norm == {"type": "mmpretrain.SyncBatchNormHook", "enabled": True}
+    assert cfg.sync_bn == "torch"
     assert cfg.val_evaluator.eval_mode == "11points"
     assert [round(100 * iou) for iou in cfg.val_evaluator.iou_thrs] == list(range(50, 100, 5))
     assert cfg.test_evaluator == cfg.val_evaluator

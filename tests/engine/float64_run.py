@@ -14,21 +14,24 @@ from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.backbones import CIFARResNet
+from tests.engine.cpu_sync_batch_norm import convert_sync_batch_norm
 
 torch.set_default_dtype(torch.float64)
 
 
 @HOOKS.register_module()
 class Float64Hook(Hook):
-    """Feeds the backbones float64 images; one line ``{"loss": ...}`` a step in ``losses_<rank>.json``.
+    """Feeds the backbones float64 images, synchronises batch norms over processes and writes the losses of each rank.
 
-    mmengine logs the losses of the first rank only.
+    One line ``{"loss": ...}`` a step in ``losses_<rank>.json``: mmengine logs the losses of the first rank only.
     """
 
     def __init__(self, fail_on_rank: int | None = None) -> None:
         self.fail_on_rank = fail_on_rank
 
     def before_run(self, runner: Runner) -> None:
+        if runner.world_size > 1:
+            convert_sync_batch_norm(runner.model)
         for module in runner.model.modules():
             if isinstance(module, CIFARResNet):
                 module.register_forward_pre_hook(self._to_double)

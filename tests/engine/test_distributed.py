@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 
 from lt_plugins.checkpoints.checkpoint import load_checkpoint
+from lt_plugins.runs.config import read_stages
 from tests.tool_process import ROOT, run_ranks, run_tool
 
 BATCH = 12
@@ -24,7 +24,7 @@ STEPS = 2
 
 def write_config(base: str, folder: Path, world_size: int) -> Path:
     """A config that takes two steps in float64 on fixed views, with synchronised batch statistics."""
-    cfg = Config.fromfile(ROOT / "configs" / base)
+    cfg = read_stages(str(ROOT / "configs" / base))[0]
     train = cfg.train_dataloader
     views: list[dict[str, Any]] = [{"type": "LoadImage"}, {"type": "PackInputs"}]
     if cfg.model.type != "ImageClassifier":
@@ -43,7 +43,6 @@ def write_config(base: str, folder: Path, world_size: int) -> Path:
         cfg.model.head.aug_loss = {"source": "assigned"}
     cfg.train_cfg.max_epochs = 1
     cfg.merge_from_dict(dict.fromkeys(["val_cfg", "val_dataloader", "val_evaluator"]))
-    cfg.default_hooks.sync_batch_norm.enabled = True
     cfg.default_hooks.preflight.allow_empty_classes = True
     if cfg.model.head.loss.type == "SBCLLoss":
         cfg.custom_hooks[0].update(start=0, num_workers=0, clustering={"min_size": 4})

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from lt_plugins.engine.sync_batch_norm import CPUSyncBatchNorm, convert_sync_batch_norm
+from tests.engine.cpu_sync_batch_norm import CPUSyncBatchNorm, convert_sync_batch_norm
 from tests.gloo import run_gloo
 
 
@@ -44,7 +44,7 @@ def _train(model: nn.Module, images: list[Tensor]) -> dict[str, Tensor]:
 
 
 def _train_shard(momentum: float | None) -> dict[str, Tensor]:
-    model = convert_sync_batch_norm(_norm(momentum), on_cuda=False)
+    model = convert_sync_batch_norm(_norm(momentum))
     own = slice(0, 7) if dist.get_rank() == 0 else slice(7, 9)  # uneven shards
     return _train(model, [batch[own] for batch in _batches()])
 
@@ -69,16 +69,15 @@ def test_conversion_keeps_parameters_names_and_mode() -> None:
     inner = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3, eps=0.1))
     model = nn.Sequential(inner, nn.BatchNorm2d(4, affine=False).eval())
     parameters, buffers, names = list(model.parameters()), list(model.buffers()), list(model.state_dict())
-    assert convert_sync_batch_norm(model, on_cuda=False) is model
+    assert convert_sync_batch_norm(model) is model
     assert all(new is old for new, old in zip(model.parameters(), parameters, strict=True))
     assert all(new is old for new, old in zip(model.buffers(), buffers, strict=True))
     assert list(model.state_dict()) == names
     converted = inner[1]
     assert isinstance(converted, CPUSyncBatchNorm)
     assert (converted.eps, converted.training, model[1].training) == (0.1, True, False)
-    convert_sync_batch_norm(model, on_cuda=False)
+    convert_sync_batch_norm(model)
     assert inner[1] is converted
-    assert isinstance(convert_sync_batch_norm(nn.BatchNorm1d(2), on_cuda=True), nn.SyncBatchNorm)
 
 
 def test_without_processes_it_is_ordinary() -> None:

@@ -2,7 +2,7 @@
 # after it (mmpretrain's ResLayerExtraNorm).
 _base_ = "mmdet::_base_/models/faster-rcnn_r50-caffe-c4.py"
 
-# All layers learn, batch normalisations with their own statistics over all processes (SyncBatchNormHook).
+# All layers learn, batch normalisations with their own statistics over all processes (`sync_bn`).
 norm = dict(norm_cfg=dict(type="BN", requires_grad=True), norm_eval=False)
 model = dict(
     # RGB as in the pre-training, and torchvision's ResNet: the 3x3 convolution of a block has the stride.

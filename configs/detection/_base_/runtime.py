@@ -15,9 +15,9 @@ default_hooks = dict(
     run_record=dict(type="mmpretrain.RunRecordHook"),
     checkpoint_fit=dict(type="mmpretrain.CheckpointFitHook"),
     preflight=dict(type="DetectionPreflightHook"),
-    sync_batch_norm=dict(type="mmpretrain.SyncBatchNormHook", enabled=True),
     iteration_seed=dict(type="IterationSeedHook"),
 )
+sync_bn = "torch"  # of several processes; needs GPUs
 custom_hooks = [dict(type="LoadBackboneHook")]  # the checkpoint comes by --backbone
 
 log_processor = dict(by_epoch=False)

@@ -11,7 +11,6 @@ from .finite_training_hook import FiniteTrainingHook
 from .peak_memory_hook import PeakMemoryHook
 from .preflight_hook import PreflightHook
 from .recluster_hook import ReclusterHook
-from .sync_batch_norm_hook import SyncBatchNormHook
 from .temperature_hook import TemperatureHook
 
 __all__ = [
@@ -26,6 +25,5 @@ __all__ = [
     "PeakMemoryHook",
     "PreflightHook",
     "ReclusterHook",
-    "SyncBatchNormHook",
     "TemperatureHook",
 ]

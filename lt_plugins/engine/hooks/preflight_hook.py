@@ -29,7 +29,6 @@ EVERY_RUN = (
     "RunLogHook",
     "RunRecordHook",
     "SafeCheckpointHook",
-    "SyncBatchNormHook",
 )
 
 

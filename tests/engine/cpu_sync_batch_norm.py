@@ -1,4 +1,4 @@
-"""Batch normalisation over the batches of all processes, on the CPU too."""
+"""Synchronised batch normalisation for processes on the CPU, which torch has on CUDA only."""
 
 from __future__ import annotations
 
@@ -67,29 +67,28 @@ class CPUSyncBatchNorm(_BatchNorm):
         self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var.dtype), weight)
 
 
-def convert_sync_batch_norm(module: nn.Module, on_cuda: bool) -> nn.Module:
-    """Replace every batch normalisation by a synchronised one.
+def convert_sync_batch_norm(module: nn.Module) -> nn.Module:
+    """Replace every batch normalisation by a :class:`CPUSyncBatchNorm`, as ``sync_bn`` of mmengine does on CUDA.
 
     Parameters and buffers are kept as the same objects, so an optimiser or a distributed wrapper that holds them stays
     valid, and the names in the ``state_dict`` do not change.
 
     Args:
         module (nn.Module): Changed in place below its root.
-        on_cuda (bool): Whether the model runs on CUDA: :class:`torch.nn.SyncBatchNorm` there, :class:`CPUSyncBatchNorm`
-            elsewhere.
 
     Returns:
         nn.Module: ``module``, or its replacement if it is itself a batch normalisation.
     """
-    if isinstance(module, _BatchNorm) and not isinstance(module, (nn.SyncBatchNorm, CPUSyncBatchNorm)):
-        kind = nn.SyncBatchNorm if on_cuda else CPUSyncBatchNorm
-        new = kind(module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats)
+    if isinstance(module, _BatchNorm) and not isinstance(module, CPUSyncBatchNorm):
+        new = CPUSyncBatchNorm(
+            module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats
+        )
         for name, value in [*module._parameters.items(), *module._buffers.items()]:
             setattr(new, name, value)
         new.training = module.training
         return new
     for name, child in module.named_children():
-        converted = convert_sync_batch_norm(child, on_cuda)
+        converted = convert_sync_batch_norm(child)
         if converted is not child:
             setattr(module, name, converted)
     return module
