@@ -115,7 +115,8 @@ def train(args: argparse.Namespace) -> None:
         merge_args(stage.cfg, args)
         prepare_launch(stage.cfg, args.launcher)
         check_global_batch(stage.cfg, launch_size(args.launcher))
-    in_config = (cfg.get("load_from") or "auto") if cfg.get("resume") else None
+    asked = [stage.get("resume", False) for stage in configs]
+    in_config = (cfg.get("load_from") or "auto") if asked[-1] else "auto" if any(asked) else None
     with lock_run(cfg.work_dir) if launch_rank(args.launcher) == 0 else nullcontext():
         train_stages(stages, args.resume or in_config, args.overwrite, args.allow_pickle)
 

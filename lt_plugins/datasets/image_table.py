@@ -60,7 +60,7 @@ def read_image_table(path: str) -> ImageTable:
         ImageTable: Its rows and classes.
 
     Raises:
-        UserInputError: If the file cannot be read, a column is missing, or a row lacks a path, a label or a split.
+        UserInputError: If the file cannot be read, a column is missing, or a row lacks path, label or split.
     """
     lines = read_lines(path, "CSV file", "give a file whose first line is path,label or path,label,split")
     header = lines[0] if lines else ""

@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 
 from lt_plugins.datasets.indexed_dataset import IndexedDataset
 from lt_plugins.datasets.labels import get_class_names, get_labels
-from lt_plugins.datasets.splits import DEFAULT_FRACTION, describe_split, split_validation
+from lt_plugins.datasets.splits import DEFAULT_FRACTION, describe_split, hash_names, split_validation
 from lt_plugins.datasets.text_file import show_path
 from lt_plugins.errors import UserInputError
 from lt_plugins.registry import DATASETS
@@ -25,7 +25,8 @@ class SplitDataset(IndexedDataset):
     Each class gives ``val_fraction`` of its images to validation, at least one and never its last; a class with one
     image keeps it in training. Which ones follows from the seed and the paths below the root of the dataset
     (:func:`~lt_plugins.datasets.splits.split_validation`), so that training, resuming and testing find the same parts.
-    The training part logs one line about them.
+    The training part logs one line about them. Either part has fraction and seed as ``split`` and a hash of the
+    names of the training images as ``training_names``.
 
     Args:
         dataset (Any): Dataset, or its config.
@@ -54,7 +55,8 @@ class SplitDataset(IndexedDataset):
             raise UserInputError(f"part={part!r} of SplitDataset must be 'train' or 'val'.")
         super().__init__(dataset)
         labels = get_labels(self.dataset)
-        chosen = split_validation(labels, _names(self), val_fraction, seed)
+        names = _names(self)
+        chosen = split_validation(labels, names, val_fraction, seed)
         if not chosen.any():
             raise UserInputError(
                 f"{_place(self.dataset)}: no class has two images, so none can be split off for validation; add "
@@ -63,6 +65,8 @@ class SplitDataset(IndexedDataset):
         if part == "train":
             line = describe_split(labels, chosen, get_class_names(self.dataset), val_fraction, seed)
             print_log(f"{_place(self.dataset)}: {line}", logger="current")
+        self.split = (val_fraction, seed)
+        self.training_names = hash_names([name for name, is_val in zip(names, chosen, strict=True) if not is_val])
         super().__init__(self.dataset, np.flatnonzero(chosen if part == "val" else ~chosen), pipeline)
 
 

@@ -63,6 +63,19 @@ def split_validation(labels: np.ndarray, keys: Sequence[str], val_fraction: floa
     return chosen
 
 
+def hash_names(names: Sequence[str]) -> str:
+    """Hash of a set of images, by their names, in any order.
+
+    Args:
+        names (Sequence[str]): The names.
+
+    Returns:
+        str: 32 hexadecimal digits.
+    """
+    text = "\0".join(sorted(names))
+    return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
 def describe_split(labels: np.ndarray, chosen: np.ndarray, names: Sequence[str], val_fraction: float, seed: int) -> str:
     """One line on a split: its sizes, and the classes that no validation image measures.
 
@@ -74,7 +87,7 @@ def describe_split(labels: np.ndarray, chosen: np.ndarray, names: Sequence[str],
         seed (int): Which images were chosen.
     """
     counts = np.bincount(labels, minlength=len(names))
-    single = [names[label] for label in np.flatnonzero(counts == 1)]
+    single = [names[label] for label in np.flatnonzero(counts == 1).tolist()]
     text = (
         f"no validation part is given, so {100 * val_fraction:g} % of each class is split off (seed {seed}): "
         f"{int((~chosen).sum()):,} training and {int(chosen.sum()):,} validation images"

@@ -13,7 +13,9 @@ from lt_plugins.runs.run_record import compare_configs, record_config
 
 LENGTH = re.compile(r"train_cfg\.(max_epochs|max_iters)$")
 # What moves with the length, and is taken over with it.
-SCHEDULE = re.compile(r"param_scheduler\b|hooks\..*\.(start|begin_epoch|begin_iter|interval)$")
+SCHEDULE = re.compile(
+    r"param_scheduler\b|hooks\..*\.(start|begin_epoch|begin_iter|interval)$|model\..*\.reweight_from$"
+)
 # Where the data lie; whether they are the same is for the fingerprint to say.
 PLACES = re.compile(r"train_dataloader\.dataset\..*?(data_root|data_prefix|ann_file|img_prefix|img_path)\b")
 # What the classes are called; PreflightHook compares the names themselves, wherever they come from.

@@ -63,8 +63,9 @@ def record_run(runner: Runner) -> dict[str, Any]:
 
     Returns:
         dict: ``config`` (:func:`record_config`), ``class_names``, ``data`` (number of images, their counts by class, a
-        fingerprint of the list in its order, steps an epoch), ``environment`` (processes, workers, threads, device,
-        torch) and ``schedule`` (``"full"``, or ``"short"`` of a training that was shortened).
+        fingerprint of the list in its order, of a split also one of the names, steps an epoch), ``environment``
+        (processes, workers, threads, device, torch) and ``schedule`` (``"full"``, or ``"short"`` of a training that was
+        shortened).
     """
     loader = runner.train_dataloader
     dataset = loader.dataset
@@ -77,6 +78,7 @@ def record_run(runner: Runner) -> dict[str, Any]:
             "images": len(dataset),
             "class_counts": counts,
             "list": fingerprint_dataset(dataset),
+            "training_names": getattr(dataset, "training_names", None),
             "steps_per_epoch": len(loader),
         },
         "schedule": "short" if is_short(runner.cfg) else "full",

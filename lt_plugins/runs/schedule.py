@@ -1,9 +1,10 @@
 """Schedules: scales param schedulers and hooks to the length of the training.
 
 A config gives its length twice: in ``train_cfg`` and in what happens when, that is in ``param_scheduler`` and in the
-first epochs of hooks. Whoever changes the first, as by ``--cfg-options train_cfg.max_epochs=4``, means a shorter
-training of the same shape, so the second is scaled with it. ``scale_schedule = False`` in the config leaves it alone.
-``--shorten N`` is the same for all stages of a run at once, and scales how often hooks come, too.
+first epochs of hooks and of deferred class weights. Whoever changes the first, as by
+``--cfg-options train_cfg.max_epochs=4``, means a shorter training of the same shape, so the second is scaled with it.
+``scale_schedule = False`` in the config leaves it alone. ``--shorten N`` is the same for all stages of a run at once,
+and scales how often hooks come, too.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from mmengine.runner import Runner
 from lt_plugins.errors import UserInputError
 
 SWITCH = "--cfg-options scale_schedule=False"
-# Arguments of hooks that name a first epoch, or a first step.
-HOOK_STARTS = ("start", "begin_epoch", "begin_iter")
+# Arguments of hooks, and of losses, that name a first epoch, or a first step.
+LOSS_START = "reweight_from"
+STARTS = ("start", "begin_epoch", "begin_iter", LOSS_START)
 # Arguments of schedulers that count epochs or steps.
 TIMES = ("begin", "end", "T_max", "total_steps", "step_size", "milestones", "periods", "cool_down_time")
 WARM_UPS = ("LinearLR", "LinearParamScheduler", "LinearMomentum", "ConstantLR", "ConstantParamScheduler")
@@ -93,7 +95,7 @@ def follow_overrides(cfg: Config, written: int | None, given: Collection[str]) -
         noted["is_given"] = True
     length = training_length(cfg)
     if written is not None and length is not None and written != length and cfg.get("scale_schedule", True):
-        noted |= {"length": written, "hooks": _scale_hooks(cfg, Fraction(length, written), length, given)}
+        noted |= {"length": written, "hooks": _scale_starts(cfg, Fraction(length, written), length, given)}
     if noted:
         cfg.written_schedule = noted
 
@@ -126,7 +128,7 @@ def shorten_training(cfg: Config, divisor: int) -> None:
     if "val_interval" in train_cfg:
         train_cfg.val_interval = min(train_cfg.val_interval, shorter)
     noted = cfg.get("written_schedule") or {}
-    hooks = _scale_hooks(cfg, Fraction(shorter, length), shorter, (), intervals=True)
+    hooks = _scale_starts(cfg, Fraction(shorter, length), shorter, (), intervals=True)
     noted = {"length": length, **noted, "hooks": {**hooks, **noted.get("hooks", {})}}
     noted.pop("is_given", None)  # a schedule of the command line is scaled as well
     cfg.written_schedule = noted
@@ -285,13 +287,13 @@ def unreachable(cfg: Config, schedulers: Sequence[dict], length: Length) -> Iter
         elif item.get("begin", 0) >= last:
             key = f"param_scheduler.{index}.begin"
             yield key, f"{key}={item['begin']} ({item['type']})"
-    for path, hook in _hooks(cfg):
-        for name in HOOK_STARTS:
-            value = hook.get(name)
+    for path, part in _timed(cfg):
+        for name in STARTS:
+            value = part.get(name)
             last = length.total * length.steps if name == "begin_iter" else length.total
             # A start counts from 0, mmengine's begin_* from 1.
-            if isinstance(value, int) and value >= last + (name != "start"):
-                yield f"{path}.{name}", f"{path}.{name}={value} ({hook['type']})"
+            if isinstance(value, int) and value >= last + name.startswith("begin"):
+                yield f"{path}.{name}", f"{path}.{name}={value} ({part['type']})"
 
 
 def is_warm_up(item: dict) -> bool:
@@ -317,37 +319,47 @@ def _is_same(written: Fraction, length: Length) -> bool:
     return written == length.total or (written.denominator > 1 and abs(written - length.total) < 1)
 
 
-def _hooks(cfg: Config) -> Iterator[tuple[str, dict]]:
-    """Yield dotted key and config of each hook."""
+def _timed(cfg: Config) -> Iterator[tuple[str, dict]]:
+    """Yield dotted key and config of each hook, and of each loss that begins at some time."""
     for index, hook in enumerate(cfg.get("custom_hooks") or ()):
         yield f"custom_hooks.{index}", hook
     for name, hook in (cfg.get("default_hooks") or {}).items():
         yield f"default_hooks.{name}", hook or {}
+    yield from _find_losses(cfg.get("model"), "model")
 
 
-def _scale_hooks(
+def _find_losses(node: Any, path: str) -> Iterator[tuple[str, dict]]:
+    """Yield dotted key and config of each part of a model that has a start."""
+    if isinstance(node, dict) and LOSS_START in node:
+        yield path, node
+    if isinstance(node, (dict, list, tuple)):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _find_losses(value, f"{path}.{key}")
+
+
+def _scale_starts(
     cfg: Config, ratio: Fraction, length: int, given: Collection[str], intervals: bool = False
 ) -> dict[str, int]:
-    """Scale the first epochs of hooks, but for overridden ones, and return the old ones by dotted key.
+    """Scale the first epochs of hooks and losses, but for overridden ones, and return the old ones by dotted key.
 
     Intervals of ``custom_hooks`` are scaled if asked for, others if they are the whole length.
     """
     before: dict[str, int] = {}
-    for path, hook in _hooks(cfg):
-        for name in (*HOOK_STARTS, "interval"):
-            key, value = f"{path}.{name}", hook.get(name)
+    for path, part in _timed(cfg):
+        for name in (*STARTS, "interval"):
+            key, value = f"{path}.{name}", part.get(name)
             if (
                 not isinstance(value, int)
                 or value < 1
-                or any(part in given for part in (key, path, path.split(".")[0]))
+                or any(above in given for above in (key, path, path.split(".")[0]))
             ):
                 continue
             if name != "interval":
-                hook[name] = min(max(round(value * ratio), 1), max(length - 1, 1))
+                part[name] = min(max(round(value * ratio), 1), max(length - 1, 1))
             elif intervals and path.startswith("custom_hooks"):
-                hook[name] = max(round(value * ratio), 1)
+                part[name] = max(round(value * ratio), 1)
             elif value * ratio == length:  # once, at the end
-                hook[name] = length
+                part[name] = length
             else:
                 continue
             before[key] = value
@@ -355,9 +367,9 @@ def _scale_hooks(
 
 
 def _value(cfg: Config, key: str) -> Any:
-    """Read the value of a dotted key of :func:`_hooks`."""
+    """Read the value of a dotted key of :func:`_timed`."""
     path, _, name = key.rpartition(".")
-    return dict(_hooks(cfg))[path][name]
+    return dict(_timed(cfg))[path][name]
 
 
 def dotted_keys(overrides: Mapping[str, Any]) -> Iterator[str]:

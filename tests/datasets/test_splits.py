@@ -87,7 +87,7 @@ def test_one_line_says_what_came_out() -> None:
 
 
 def test_parts_of_a_dataset() -> None:
-    whole = ArrayDataset(LABELS, num_classes=6)
+    whole = ArrayDataset(LABELS.tolist(), num_classes=6)
     train, val = (SplitDataset(whole, part) for part in ("train", "val"))
     images = [sorted(identity(part[k]) for k in range(len(part))) for part in (train, val)]
     assert sorted(images[0] + images[1]) == list(range(len(LABELS)))

@@ -284,7 +284,7 @@ def test_what_an_override_reaches(name: str, tmp_path: Path) -> None:
     assert [value(stage, key) for stage in read_stages(staged(tmp_path), overrides)] == expected
 
 
-WRONG = {
+WRONG: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "no such variant": (":wode", "", {}, r"config .*staged.py has no variant 'wode'; did you mean 'wide'\?"),
     "far from any": (":x", "", {}, "has no variant 'x'; it has adam, crt, wide"),
     "variants that are none": (":wide", "variants = 3", {}, "has variants=3, expected variants = dict"),

@@ -40,7 +40,7 @@ def part(name: str, dataset: dict[str, Any], fraction: float = 0.2, seed: int = 
     return {"type": "SplitDataset", "part": name, "val_fraction": fraction, "seed": seed, "dataset": dataset}
 
 
-LAYOUTS = {
+LAYOUTS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "classes alone": ([""], {"train": ("train", ""), "val": ("val", ""), "test": ("val", "")}),
     "train alone": (["train"], {"train": ("train", "train"), "val": ("val", "train"), "test": ("val", "train")}),
     "train and val": (["train", "val"], {"train": "train", "val": "val", "test": "val"}),

@@ -340,3 +340,21 @@ def test_shorten_mistakes() -> None:
             shortened("ce/ce_r32_digits.py", divisor, overrides)
     with pytest.raises(UserInputError, match="train_cfg has neither max_epochs nor max_iters"):
         shorten_training(Config({"train_cfg": {"type": "MyLoop"}}), 2)
+
+
+def test_deferred_class_weights_follow_too() -> None:
+    loss = {"type": "L", "reweight_from": 160}
+    cfg = Config(
+        {
+            "train_cfg": {"max_epochs": 20},
+            "model": {"head": {"losses": [{"type": "M"}, loss]}, "loss": {"type": "N", "reweight_from": 0}},
+        }
+    )
+    follow_overrides(cfg, 200, {"train_cfg.max_epochs"})
+    assert cfg.model.head.losses[1].reweight_from == 16
+    assert cfg.written_schedule.hooks == {"model.head.losses.1.reweight_from": 160}
+    cfg.train_cfg.max_epochs = 16
+    cfg.param_scheduler = []
+    cfg.written_schedule = {}
+    with pytest.raises(UserInputError, match=r"before model\.head\.losses\.1\.reweight_from=16 \(L\)"):
+        fitted(cfg)

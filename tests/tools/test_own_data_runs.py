@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -52,13 +53,23 @@ def test_a_method_in_one_stage(animals: Path, tmp_path: Path) -> None:
     trained = RunFolder(run).predictions()[1]
     assert np.bincount(trained.label, minlength=4).tolist() == [2, 2, 1, 0]
     tested = tmp_path / "tested.json"
-    for number, spec in enumerate(([config, run, "--data", animals, *overrides], [run / config.name, run])):
+    calls: list[list[str | Path]] = [[config, run, "--data", animals, *overrides], [run / config.name, run]]
+    for number, spec in enumerate(calls):
         done = run_tool("test.py", *spec, "--out", tested, "--work-dir", tmp_path / f"test{number}", logs=tmp_path)
         assert done.exit_code == 0, done.output
-        assert "dog" not in done.output
+        assert "dog" not in done.output and "may have been trained on" not in done.output
         again = RunFolder(tmp_path / f"test{number}").predictions()[1]
         for name in ("label", "predicted", "confidence"):
             np.testing.assert_array_equal(getattr(again, name), getattr(trained, name))
+    done = run_tool("test.py", *calls[0], "split.seed=3", "--work-dir", tmp_path / "other", logs=tmp_path)
+    assert done.exit_code == 1
+    assert "give the same, as by --cfg-options split.val_fraction=0.2 split.seed=0." in done.error_lines[0]
+    shutil.copytree(animals, tmp_path / "more")
+    shutil.copy(animals / "ant/0.png", tmp_path / "more/ant/new.png")
+    calls[0][3] = tmp_path / "more"
+    done = run_tool("test.py", *calls[0], "--work-dir", tmp_path / "other", logs=tmp_path)
+    assert done.exit_code == 0, done.output
+    assert done.output.count("warning: The images of this dataset have changed since the training") == 1
     assert (
         json.loads(tested.read_text())["shot/accuracy_top1"] == RunFolder(run).log().metrics[-1]["shot/accuracy_top1"]
     )

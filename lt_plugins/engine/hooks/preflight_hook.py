@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
@@ -13,6 +13,8 @@ from lt_plugins.checks.global_batch import check_global_batch
 from lt_plugins.checks.preflight import Allowed, check_data, check_setup, describe_device, preflight_summary
 from lt_plugins.checks.training_settings import check_work_left
 from lt_plugins.datasets.class_names import checkpoint_classes
+from lt_plugins.datasets.split_dataset import SplitDataset
+from lt_plugins.datasets.splits import DEFAULT_FRACTION
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import HOOKS
@@ -49,8 +51,9 @@ class PreflightHook(Hook):
 
     Raises:
         UserInputError: If a class has no image, the classes of a data set do not fit the head, the checkpoint or the
-            other data set, the first or last image cannot be read or is much larger than what the model sees of it, the
-            images of a step are not the recipe's, or ClassDistributionHook is missing.
+            other data set, the validation part is of another split than the training part, the first or last image
+            cannot be read or is much larger than what the model sees of it, the images of a step are not the recipe's,
+            or ClassDistributionHook is missing.
     """
 
     # After ClassDistributionHook (counts), before the hooks that start to compute.
@@ -64,9 +67,10 @@ class PreflightHook(Hook):
     ) -> None:
         self.allowed = Allowed(allow_empty_classes, allow_renamed_classes, allow_small_crops)
         self._trained_classes: Sequence[str] | None = None
+        self._trained_split: _TrainedSplit | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Note the class names of a checkpoint whose classifier is used: all but those of a fresh head.
+        """Note the split of a checkpoint, and the class names of one whose classifier is used: all but of a fresh head.
 
         Args:
             runner (Runner): The runner.
@@ -76,6 +80,7 @@ class PreflightHook(Hook):
         parts = getattr(unwrap_model(runner.model), "initialised_parts", ())
         if not initialises or any(part.startswith("head") for part in parts):
             self._trained_classes = checkpoint_classes(checkpoint)
+        self._trained_split = _split_of(checkpoint)
 
     def before_train(self, runner: Runner) -> None:
         """Check, then print.
@@ -125,6 +130,48 @@ class PreflightHook(Hook):
         distribution = getattr(unwrap_model(runner.model), "class_distribution", None)
         num_classes = None if distribution is None else distribution.num_classes
         check_data({split: loader}, num_classes, self.allowed, self._trained_classes)
+        if isinstance(loader.dataset, SplitDataset) and self._trained_split is not None:
+            self._check_split(runner, loader.dataset, self._trained_split)
+
+    @staticmethod
+    def _check_split(runner: Runner, dataset: SplitDataset, trained: _TrainedSplit) -> None:
+        """Refuse a validation part of another split than that of the training; warn if the images have changed."""
+        if dataset.split != (trained.val_fraction, trained.seed):
+            raise UserInputError(
+                f"the model was trained with val_fraction={trained.val_fraction} and seed={trained.seed} of the split, "
+                f"and this validation part has {dataset.split[0]} and {dataset.split[1]}, so that some of its images "
+                f"were trained on; give the same, as by --cfg-options split.val_fraction={trained.val_fraction} "
+                f"split.seed={trained.seed}."
+            )
+        if dataset.training_names != trained.names:
+            runner.logger.warning(
+                "The images of this dataset have changed since the training, so a few of its validation part may have "
+                "been trained on."
+            )
+
+
+class _TrainedSplit(NamedTuple):
+    """The split that a checkpoint was trained on."""
+
+    val_fraction: float
+    seed: int
+    names: str | None
+
+
+def _split_of(checkpoint: dict[str, Any]) -> _TrainedSplit | None:
+    """The split that a checkpoint was trained on; None if it had none, or does not say."""
+    record = checkpoint.get("meta", {}).get("run_record")
+    config, data = (record.get(key) if isinstance(record, dict) else None for key in ("config", "data"))
+    path = "train_dataloader.dataset"
+    if not isinstance(config, dict) or _last_name(config.get(f"{path}.type")) != "SplitDataset":
+        return None
+    names = data.get("training_names") if isinstance(data, dict) else None
+    return _TrainedSplit(config.get(f"{path}.val_fraction", DEFAULT_FRACTION), config.get(f"{path}.seed", 0), names)
+
+
+def _last_name(component: Any) -> str:
+    """Name of a type in a config without its scope."""
+    return str(component).rpartition(".")[2]
 
 
 def _belongs_to_method(hook: Hook) -> bool:
