@@ -18,7 +18,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config
 from mmpretrain.models import ImageClassifier
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
@@ -27,6 +26,7 @@ from lt_plugins.models.classifiers import MomentumClassifier, TwoViewClassifier
 from lt_plugins.models.losses import SBCLLoss
 from lt_plugins.models.structures import ClassDistribution
 from lt_plugins.models.structures.contrast_batch import compare_views
+from lt_plugins.runs.config import read_stages
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = {
@@ -53,7 +53,7 @@ def build(config: str, device: torch.device) -> ImageClassifier:
         device (torch.device): Where it runs.
     """
     torch.manual_seed(0)
-    model = MODELS.build(Config.fromfile(ROOT / config).model).to(device).train()
+    model = MODELS.build(read_stages(str(ROOT / config))[0].model).to(device).train()
     for module in model.modules():
         if isinstance(module, ClassDistribution):
             module.set_counts(torch.logspace(2.7, 0.7, NUM_CLASSES).long())
