@@ -3,19 +3,8 @@ model = dict(neck=[], head=dict(type="LCRegHead", num_latents=100))
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys={"latent_pool.latents": dict(decay_mult=0.0)}))
 custom_hooks = [dict(type="CovarianceHook")]
 # Latent categories are frozen; the classifier goes on.
-stage2 = dict(
-    model=dict(neck=[], head=dict(type="LCRegHead", num_latents=100, recon_weight=0, aug_weight=0, learn_scale=True))
-)
-
-
-def latents(number, **head):
-    """Another number of latent categories, in both stages."""
-    return dict(
-        model=dict(head=dict(num_latents=number, **head)), stage2=dict(model=dict(head=dict(num_latents=number)))
-    )
-
-
+stage2 = dict(model=dict(neck=[], head=dict(type="LCRegHead", recon_weight=0, aug_weight=0, learn_scale=True)))
 variants = dict(
     # Table 3
-    **{f"m{number}": latents(number) for number in (20, 60, 200)},
+    **{f"m{number}": dict(model=dict(head=dict(num_latents=number))) for number in (20, 60, 200)},
 )

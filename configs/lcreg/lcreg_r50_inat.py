@@ -3,23 +3,12 @@ model = dict(neck=[], head=dict(type="LCRegHead", num_latents=200))
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys={"latent_pool.latents": dict(decay_mult=0.0)}))
 custom_hooks = [dict(type="CovarianceHook")]
 # Latent categories are frozen; the classifier goes on.
-stage2 = dict(
-    model=dict(neck=[], head=dict(type="LCRegHead", num_latents=200, recon_weight=0, aug_weight=0, learn_scale=True))
-)
-
-
-def latents(number, **head):
-    """Another number of latent categories, in both stages."""
-    return dict(
-        model=dict(head=dict(num_latents=number, **head)), stage2=dict(model=dict(head=dict(num_latents=number)))
-    )
-
-
+stage2 = dict(model=dict(neck=[], head=dict(type="LCRegHead", recon_weight=0, aug_weight=0, learn_scale=True)))
 variants = dict(
     # Table 4: latent categories alone, with their augmentation, with reconstruction
-    latent=dict(latents(100, recon_weight=0, aug_weight=0), custom_hooks=[]),
-    aug=latents(100, recon_weight=0),
-    recon=dict(latents(100, aug_weight=0), custom_hooks=[]),
+    latent=dict(model=dict(head=dict(num_latents=100, recon_weight=0, aug_weight=0)), custom_hooks=[]),
+    aug=dict(model=dict(head=dict(num_latents=100, recon_weight=0))),
+    recon=dict(model=dict(head=dict(num_latents=100, aug_weight=0)), custom_hooks=[]),
     # Table 3
-    **{f"m{number}": latents(number) for number in (60, 100)},
+    **{f"m{number}": dict(model=dict(head=dict(num_latents=number))) for number in (60, 100)},
 )

@@ -29,7 +29,7 @@ from lt_plugins.runs.spec import STAGE, is_variant_name, parse_spec
 MAX_FILES = 100  # of a config and all its bases; ours have at most nine
 # Settings of a dataset, but for its transforms.
 _DATASET = re.compile(r"(train|val|test)_dataloader\.dataset\b(?!.*\bpipeline\b)")
-# What the head of a stage takes from that of the stage before.
+# What the head of a stage takes from that of the stage before; one of the same type takes all num_... of it.
 TAKEN_OVER = ("num_classes", "in_channels")
 
 # What mmengine reads each config and each base of it with; either calls itself for the bases.
@@ -57,7 +57,8 @@ def read_stages(
 
     A stage is the config of the stage before with the file's ``stage2`` (``stage3``, ...) merged over it, as a child
     config would be. A ``model`` there replaces the one before, of which it takes ``backbone`` (without ``init_cfg``),
-    ``head.num_classes`` and ``head.in_channels`` where it does not say them.
+    ``head.num_classes`` and ``head.in_channels`` where it does not say them; a head of the same type takes all
+    ``num_...`` of the head before.
 
     Args:
         spec (str): ``CONFIG.py[:VARIANT[,VARIANT]]``; variants are merged over the file in this order, and ``stage1``
@@ -311,9 +312,10 @@ def _take_over_model(model: dict[str, Any], before: dict[str, Any]) -> dict[str,
     if isinstance(backbone, dict):
         model.setdefault("backbone", {**copy.deepcopy(backbone), "init_cfg": None})
     if isinstance(model.get("head"), dict) and isinstance(head, dict):
-        for key in TAKEN_OVER:
-            if key in head:
-                model["head"].setdefault(key, head[key])
+        is_same = model["head"].get("type") == head.get("type")
+        for key, value in head.items():
+            if key in TAKEN_OVER or (is_same and key.startswith("num_")):
+                model["head"].setdefault(key, value)
     return model
 
 

@@ -208,6 +208,17 @@ def test_a_stage_is_the_stage_before_with_its_own_values_over_it(tmp_path: Path)
         assert stage.filename == staged(tmp_path)
 
 
+def test_a_head_of_the_same_type_takes_all_its_numbers_over() -> None:
+    """So that an override of one reaches all stages."""
+    path = str(ROOT / "configs/lcreg/lcreg_r32_digits.py")
+    heads = [stage.model.head for stage in read_stages(path, {"model.head.num_latents": 9})]
+    assert [head.num_latents for head in heads] == [9, 9]
+    assert heads[1].recon_weight == 0 and "recon_weight" not in heads[0]
+    other = dict(type="LWSClsHead", loss=dict(type="LabelAwareSmoothLoss"))
+    _, second = read_stages(path, {"model.head.num_latents": 9, "stage2.model.head": {"_delete_": True, **other}})
+    assert "num_latents" not in second.model.head and second.model.head.num_classes == 10
+
+
 def test_a_stage_shares_nothing_with_another(tmp_path: Path) -> None:
     first, second, third = read_stages(staged(tmp_path))
     third.param_scheduler[0].end = 7
