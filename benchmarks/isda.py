@@ -103,7 +103,7 @@ def ours(case: Case, inputs: Inputs) -> Tensor:
     loss.strength = inputs.features.new_tensor(STRENGTH)
     if case.form == "low_rank":
         loss.form = low_rank_form(case, inputs.weight.dtype)
-    value = loss.augmented_loss(inputs.features, inputs.labels, inputs.weight, None)
+    value = loss.augmented_losses(inputs.features, inputs.labels, inputs.weight, None).mean()
     value.backward()
     return value
 

@@ -1,11 +1,13 @@
 """How the common battery (test_common.py) builds and feeds each class that the package registers.
 
-A new class needs one entry in the table of its kind: the constructor's required arguments, optional ones that make it
-small, and for modules one step from labels to a scalar loss.
+A loss that derives from ``LongTailLoss`` needs none. Any other new class needs one entry in the table of its kind: the
+constructor's required arguments, optional ones that make it small, and for modules one step from labels to a scalar
+loss.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
+from lt_plugins.models.losses import LongTailLoss
 from lt_plugins.models.structures import ClassDistribution, ContrastBatch
 
 NUM_CLASSES = 4
@@ -277,13 +280,13 @@ MODULES: dict[str, ModuleEntry] = {
     "CosineClsHead": ModuleEntry(
         cls_head_step,
         _HEAD,
-        small={"loss": {"type": "LDAMLoss", "num_classes": NUM_CLASSES}},
+        small={"loss": {"type": "LDAMLoss"}},
         prepare=set_counts,
     ),
     "LWSClsHead": ModuleEntry(
         cls_head_step,
         _HEAD,
-        small={"loss": {"type": "LabelAwareSmoothLoss", "num_classes": NUM_CLASSES}},
+        small={"loss": {"type": "LabelAwareSmoothLoss"}},
         prepare=set_counts,
     ),
     "LCRegHead": ModuleEntry(
@@ -303,14 +306,24 @@ MODULES: dict[str, ModuleEntry] = {
         prepare=set_covariances,
     ),
     "ReconstructionLoss": ModuleEntry(reconstruction_loss_step),
-    "LabelAwareSmoothLoss": ModuleEntry(logits_loss_step, {"num_classes": NUM_CLASSES}, prepare=set_counts),
-    "LDAMLoss": ModuleEntry(logits_loss_step, {"num_classes": NUM_CLASSES}, prepare=set_counts),
     "SupConHead": ModuleEntry(supcon_head_step, {**_HEAD, "loss": {"type": "SupConLoss"}}, prepare=set_full_counts),
     "KCLLoss": ModuleEntry(contrast_loss_step, small={"num_positives": 2}),
     "SBCLLoss": ModuleEntry(contrast_loss_step, prepare=set_subclasses),
-    "PaCoLoss": ModuleEntry(paco_loss_step, {"num_classes": NUM_CLASSES}, prepare=set_counts),
+    "PaCoLoss": ModuleEntry(paco_loss_step, prepare=set_counts),
     "SupConLoss": ModuleEntry(contrast_loss_step),
 }
+
+
+def is_logits_loss(cls: Any) -> bool:
+    """Whether a class is a loss of logits and labels by its base alone, and so needs no entry of its own."""
+    return inspect.isclass(cls) and issubclass(cls, LongTailLoss) and cls.forward is LongTailLoss.forward
+
+
+MODULES = {
+    name: ModuleEntry(logits_loss_step, prepare=set_counts)
+    for name, cls in registered("MODELS").items()
+    if is_logits_loss(cls)
+} | MODULES
 
 
 def image_folder(folder: Path) -> Path:
@@ -353,12 +366,12 @@ HOOKS: dict[str, Entry] = {
     "CheckpointFitHook": Entry(),
     "ClassDistributionHook": Entry(),
     "CovarianceHook": Entry(),
-    "DeferredReweightHook": Entry(lambda folder: {"start": 160}),
+    "EpochHook": Entry(),
     "EpochSeedHook": Entry(),
     "FiniteTrainingHook": Entry(),
     "PeakMemoryHook": Entry(),
     "PreflightHook": Entry(),
-    "ReclusterHook": Entry(),
+    "ReclusterHook": Entry(lambda folder: {"task": {"type": "SubclassClustering"}}),
     "RunLogHook": Entry(),
     "RunRecordHook": Entry(),
     "SafeCheckpointHook": Entry(),

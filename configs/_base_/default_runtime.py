@@ -18,6 +18,7 @@ default_hooks = dict(
     checkpoint_fit=dict(type="CheckpointFitHook"),
     preflight=dict(type="PreflightHook"),
     epoch_seed=dict(type="EpochSeedHook"),
+    epoch=dict(type="EpochHook"),
 )
 custom_hooks = []  # those of the method
 

@@ -17,6 +17,6 @@ param_scheduler = [dict(type="CosineAnnealingLR", by_epoch=True, T_max=90)]
 train_cfg = dict(max_epochs=90)
 train_dataloader = dict(batch_size=32)
 stage2 = dict(
-    model=dict(head=dict(loss=dict(num_classes=365, smooth_head=0.4, smooth_tail=0.1))),
+    model=dict(head=dict(loss=dict(smooth_head=0.4, smooth_tail=0.1))),
     optim_wrapper=dict(paramwise_cfg=dict(custom_keys={"head.fc": dict(lr_mult=0.05)})),
 )

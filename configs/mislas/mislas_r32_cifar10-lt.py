@@ -15,7 +15,7 @@ def smoothing(head, tail, lr_mult):
     """Stage 2: smoothing of the most and the least frequent class, learning rate of the classifier over the base's."""
     # On CIFAR-10 the statistics of batch norms stay.
     return dict(
-        model=dict(norm_eval=True, head=dict(loss=dict(num_classes=10, smooth_head=head, smooth_tail=tail))),
+        model=dict(norm_eval=True, head=dict(loss=dict(smooth_head=head, smooth_tail=tail))),
         optim_wrapper=dict(paramwise_cfg=dict(custom_keys={"head.fc": dict(lr_mult=lr_mult)})),
     )
 

@@ -10,6 +10,5 @@ model = dict(
 )
 # As on CIFAR-LT.
 stage2 = dict(
-    model=dict(head=dict(loss=dict(num_classes=10))),
     optim_wrapper=dict(optimizer=dict(lr=0.1, weight_decay=2e-4)),
 )

@@ -8,6 +8,5 @@ _base_ = [
 model = dict(head=dict(loss=dict(use_soft=True)), train_cfg=dict(augments=dict(type="Mixup", alpha=0.2)))
 train_dataloader = dict(batch_size=32)
 stage2 = dict(
-    model=dict(head=dict(loss=dict(num_classes=1000))),
     optim_wrapper=dict(paramwise_cfg=dict(custom_keys={"head.fc": dict(lr_mult=0.05)})),
 )

@@ -17,6 +17,5 @@ train_dataloader = dict(
     batch_size=32, dataset=dict(pipeline=[*_base_.train_pipeline[:-1], jitter, _base_.train_pipeline[-1]])
 )
 stage2 = dict(
-    model=dict(head=dict(loss=dict(num_classes=8142))),
     optim_wrapper=dict(paramwise_cfg=dict(custom_keys={"head.fc": dict(lr_mult=0.05)})),
 )

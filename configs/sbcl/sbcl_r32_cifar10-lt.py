@@ -7,7 +7,7 @@ model = dict(
     )
 )
 custom_hooks = [
-    dict(type="ReclusterHook", start=10, interval=50, clustering=dict(min_size=10)),
+    dict(type="ReclusterHook", start=10, interval=50, task=dict(type="SubclassClustering", min_size=10)),
     dict(type="TemperatureHook"),
 ]
 # The settings of the released code, where they differ from the paper: see docs/sbcl.md.
@@ -19,7 +19,14 @@ variants = dict(
                 type="ReclusterHook",
                 start=10,
                 interval=50,
-                clustering=dict(min_size=10, max_iters=35, balanced=False, rounding="down", start="random"),
+                task=dict(
+                    type="SubclassClustering",
+                    min_size=10,
+                    max_iters=35,
+                    balanced=False,
+                    rounding="down",
+                    start="random",
+                ),
             ),
             dict(type="TemperatureHook", mode="linear"),
         ],

@@ -5,14 +5,16 @@ model = dict(
         warmup_loss=dict(type="SupConLoss", temperature=0.1),
     )
 )
-recluster = dict(type="ReclusterHook", start=10, interval=10, clustering=dict(min_size=10))
+recluster = dict(type="ReclusterHook", start=10, interval=10, task=dict(type="SubclassClustering", min_size=10))
 temperature = dict(type="TemperatureHook")
 custom_hooks = [recluster, temperature]
 variants = {
     # Table 5: without warm-up; k-means with as many clusters of any size; e * tau1 for every class, what Eq. 5 gives to
     # an average one
     "no-warmup": dict(custom_hooks=[dict(recluster, start=0), temperature]),
-    "kmeans": dict(custom_hooks=[dict(recluster, clustering=dict(min_size=10, balanced=False)), temperature]),
+    "kmeans": dict(
+        custom_hooks=[dict(recluster, task=dict(type="SubclassClustering", min_size=10, balanced=False)), temperature]
+    ),
     "fixed-temperature": dict(custom_hooks=[recluster]),
     # The settings of the released code, where they differ from the paper: see docs/sbcl.md.
     "released": dict(
@@ -22,7 +24,14 @@ variants = {
                 type="ReclusterHook",
                 start=10,
                 interval=10,
-                clustering=dict(min_size=10, max_iters=35, balanced=False, rounding="down", start="random"),
+                task=dict(
+                    type="SubclassClustering",
+                    min_size=10,
+                    max_iters=35,
+                    balanced=False,
+                    rounding="down",
+                    start="random",
+                ),
             ),
             dict(type="TemperatureHook", mode="linear"),
         ],

@@ -15,12 +15,11 @@ model = dict(
 )
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.paco_train_pipeline)))
 custom_hooks = [
-    dict(type="ReclusterHook", start=5, interval=5, clustering=dict(min_size=10)),
+    dict(type="ReclusterHook", start=5, interval=5, task=dict(type="SubclassClustering", min_size=10)),
     dict(type="TemperatureHook"),
 ]
 # An epoch has six steps.
 stage2 = dict(
-    model=dict(head=dict(loss=dict(num_classes=10))),
     param_scheduler=[dict(type="CosineAnnealingLR", by_epoch=True, T_max=60, convert_to_iter_based=True)],
     train_cfg=dict(max_epochs=60, val_interval=20),
     train_dataloader=dict(batch_size=64, dataset=dict(dataset=dict(pipeline=_base_.train_pipeline))),

@@ -19,7 +19,7 @@ param_scheduler = [
 ]
 train_cfg = dict(max_epochs=400)
 custom_hooks = [
-    dict(type="ReclusterHook", start=200, interval=5, clustering=dict(min_size=20)),
+    dict(type="ReclusterHook", start=200, interval=5, task=dict(type="SubclassClustering", min_size=20)),
     dict(type="TemperatureHook"),
 ]
 # SBCL's own linear stage: whole batches only, and each drop an epoch before those of TSC.

@@ -9,6 +9,5 @@ _base_ = [
 train_dataloader = dict(batch_size=1024, dataset=dict(dataset=dict(pipeline=_base_.simclr_train_pipeline)))
 model = dict(head=dict(num_classes=10))
 stage2 = dict(
-    model=dict(head=dict(loss=dict(num_classes=10))),
     train_dataloader=dict(dataset=dict(dataset=dict(pipeline=_base_.train_pipeline))),
 )

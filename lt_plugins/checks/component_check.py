@@ -31,6 +31,7 @@ REGISTRIES: dict[str, Registry] = {
     "test_evaluator": roots.METRICS,
     "default_hooks": roots.HOOKS,
     "custom_hooks": roots.HOOKS,
+    "task": roots.TASK_UTILS,
     "optim_wrapper": roots.OPTIM_WRAPPERS,
     "optimizer": roots.OPTIMIZERS,
     "param_scheduler": roots.PARAM_SCHEDULERS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -74,7 +74,7 @@ def check_setup(runner: Runner, allowed: Allowed, trained_classes: Sequence[str]
     model = unwrap_model(runner.model)
     distribution: ClassDistribution = model.class_distribution
     check_classes(distribution.counts, allowed.empty_classes)
-    hook_names = [type(hook).__name__ for hook in runner.hooks]
+    hook_names = {cls.__name__ for hook in runner.hooks for cls in type(hook).__mro__}
     check_hooks(model, hook_names)
     if accumulating_wrappers(runner.optim_wrapper) and step_followers(model) and "AccumulationHook" not in hook_names:
         raise UserInputError(
@@ -163,23 +163,34 @@ def check_batches(split: str, loader: DataLoader[Any]) -> None:
         )
 
 
-def check_hooks(model: nn.Module, hook_names: Sequence[str]) -> None:
+def check_hooks(model: nn.Module, hook_names: Collection[str]) -> None:
     """Refuse a model whose buffers nobody would fill: the method would silently be another one.
 
     Args:
-        model (nn.Module): The model; a module of it may name a hook in ``needs_hook``.
-        hook_names (Sequence[str]): Names of the hooks of the run.
+        model (nn.Module): The model; a module of it may have the config of a hook in ``needs_hook``.
+        hook_names (Collection[str]): Names of the hooks of the run, and of their base classes.
 
     Raises:
         UserInputError: If a hook is missing.
     """
     for module in model.modules():
         needed = getattr(module, "needs_hook", None)
-        if needed is not None and needed not in hook_names:
+        if needed is not None and needed["type"] not in hook_names:
             raise UserInputError(
-                f"{type(module).__name__} needs {needed}: add dict(type={needed!r}) to custom_hooks, like "
-                f"custom_hooks = [*_base_.custom_hooks, dict(type={needed!r})]."
+                f"{type(module).__name__} needs {needed['type']}: add {as_source(needed)} to custom_hooks, like "
+                f"custom_hooks = [*_base_.custom_hooks, {as_source(needed)}]."
             )
+
+
+def as_source(value: Any) -> str:
+    """A value as it is written in a config file, with ``dict(key=...)``.
+
+    Args:
+        value (Any): A dict with string keys, or any value with a short ``repr``.
+    """
+    if not isinstance(value, Mapping):
+        return repr(value)
+    return f"dict({', '.join(f'{key}={as_source(inner)}' for key, inner in value.items())})"
 
 
 def check_classes(counts: Tensor, allow_empty_classes: bool) -> None:

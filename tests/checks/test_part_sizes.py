@@ -165,16 +165,19 @@ def test_mixed_images() -> None:
     for num_classes in (None, 7):
         with pytest.raises(UserInputError, match=f"data_preprocessor.num_classes={num_classes}.*num_classes=10"):
             check_mixed_labels(build(CE, train_cfg=MIXUP, data_preprocessor__num_classes=num_classes))
-    for head in (
-        {"type": "CosineClsHead", "loss": {"type": "LDAMLoss", "num_classes": 10}},
-        {"type": "LinearClsHead", "loss": {"type": "LabelAwareSmoothLoss", "num_classes": 10}},
-        {"type": "ISDAHead"},
-    ):
-        model = build(
-            CE, head={**head, "num_classes": 10, "in_channels": 64}, train_cfg=MIXUP, data_preprocessor__num_classes=10
-        )
-        with pytest.raises(UserInputError, match="takes one label an image, but Mixup or CutMix mixes them"):
-            check_mixed_labels(model)
+
+    def mixing(**head: Any) -> Any:
+        sizes = {"num_classes": 10, "in_channels": 64}
+        return build(CE, head={**sizes, **head}, train_cfg=MIXUP, data_preprocessor__num_classes=10)
+
+    check_mixed_labels(mixing(type="CosineClsHead", loss={"type": "LDAMLoss"}))
+    check_mixed_labels(mixing(type="LinearClsHead", loss={"type": "LabelAwareSmoothLoss"}))
+    check_mixed_labels(mixing(type="ISDAHead"))
+    for loss in ("SupConLoss", "KCLLoss", "SBCLLoss"):
+        with pytest.raises(UserInputError, match=f"{loss} takes one label an image, but Mixup or CutMix mixes them"):
+            check_mixed_labels(mixing(type="SupConHead", loss={"type": loss}))
+    with pytest.raises(UserInputError, match="PaCoLoss takes one label an image"):
+        check_mixed_labels(mixing(type="PaCoHead"))
     for config in (PACO, GPACO):
         with pytest.raises(UserInputError, match=r"compares images by their one label; remove Mixup and CutMix"):
             build(config, data_preprocessor={"batch_augments": MIXUP, "num_classes": 10})

@@ -185,6 +185,13 @@ SCL = Recipe(
     deviations={"projector.layers.2.weight": TORCH},
 )
 KCL = also(SCL, constants={"head.loss_module.num_positives": 6})
+SUBCLASSES = {
+    "task.min_size": 10,
+    "task.max_iters": 50,
+    "task.balanced": True,
+    "task.rounding": "up",
+    "task.start": "farthest",
+}
 SBCL = also(
     SCL,
     constants={
@@ -193,17 +200,22 @@ SBCL = also(
         "head.warmup_loss_module.temperature": 0.1,
     },
     hooks={
-        "ReclusterHook": {"start": 10, "interval": 10, "clustering": {"min_size": 10}},
+        "ReclusterHook": {"start": 10, "interval": 10, **SUBCLASSES},
         "TemperatureHook": {"alpha": 10, "mode": "exp"},
     },
 )
-RELEASED_CLUSTERING = {"max_iters": 35, "balanced": False, "rounding": "down", "start": "random"}
+RELEASED_CLUSTERING = {
+    "task.max_iters": 35,
+    "task.balanced": False,
+    "task.rounding": "down",
+    "task.start": "random",
+}
 SBCL_VARIANTS = {
     "": SBCL,
-    "no-warmup": also(SBCL, hooks={"ReclusterHook": {"start": 0, "interval": 10, "clustering": {"min_size": 10}}}),
+    "no-warmup": also(SBCL, hooks={"ReclusterHook": {"start": 0, "interval": 10, **SUBCLASSES}}),
     "kmeans": also(
         SBCL,
-        hooks={"ReclusterHook": {"start": 10, "interval": 10, "clustering": {"min_size": 10, "balanced": False}}},
+        hooks={"ReclusterHook": {"start": 10, "interval": 10, **SUBCLASSES, "task.balanced": False}},
     ),
     "fixed-temperature": also(
         SBCL, constants={"head.loss_module.class_temperature": 0.27182818}, hooks={"TemperatureHook": None}
@@ -212,7 +224,7 @@ SBCL_VARIANTS = {
         SBCL,
         constants={"head.loss_module.base_temperature": 0.07},
         hooks={
-            "ReclusterHook": {"start": 10, "interval": 10, "clustering": {"min_size": 10, **RELEASED_CLUSTERING}},
+            "ReclusterHook": {"start": 10, "interval": 10, "task.min_size": 10, **RELEASED_CLUSTERING},
             "TemperatureHook": {"alpha": 10, "mode": "linear"},
         },
     ),
@@ -224,8 +236,14 @@ LDAM_LINEAR = Recipe(
     {0: 0.02, 4: 0.1, 139: 0.1, 140: 0.01, 179: 0.01, 180: 1e-3},
     0.0,
     CIFAR,
-    constants={"head.loss_module.max_margin": 0.5, "head.loss_module.scale": 30, "norm_eval": True},
-    hooks={"DeferredReweightHook": {"start": 0, "beta": 0.9999}},
+    constants={
+        "head.loss_module.max_margin": 0.5,
+        "head.loss_module.scale": 30,
+        "head.loss_module.class_weight": "effective_number",
+        "head.loss_module.weight_beta": 0.9999,
+        "head.loss_module.reweight_from": 0,
+        "norm_eval": True,
+    },
 )
 TSC_VIEW = (*CROP, JITTER)
 SCL_LARGE = Recipe(
@@ -255,7 +273,7 @@ SBCL_LARGE = also(
         "head.warmup_loss_module.num_positives": 6,
     },
     hooks={
-        "ReclusterHook": {"start": 200, "interval": 5, "clustering": {"min_size": 20}},
+        "ReclusterHook": {"start": 200, "interval": 5, **SUBCLASSES, "task.min_size": 20},
         "TemperatureHook": {"mode": "exp"},
     },
 )
@@ -263,7 +281,7 @@ SBCL_LARGE_RELEASED = also(
     SBCL_LARGE,
     constants={"head.loss_module.class_temperature": 0.12},
     hooks={
-        "ReclusterHook": {"start": 200, "interval": 5, "clustering": {"min_size": 20, **RELEASED_CLUSTERING}},
+        "ReclusterHook": {"start": 200, "interval": 5, "task.min_size": 20, **RELEASED_CLUSTERING},
         "TemperatureHook": None,
     },
 )

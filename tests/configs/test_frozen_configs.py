@@ -31,6 +31,8 @@ INFRASTRUCTURE = {
     "epoch_seed": "EpochSeedHook",
 }
 """They moved from ``custom_hooks`` to ``default_hooks``, so that ``custom_hooks`` is the method alone."""
+ADDED = {"epoch": "EpochHook"}
+"""Hooks of ``default_hooks`` that are new; this one does nothing for the methods of version 0.1 but DRW."""
 DEFAULTS = {"init_cfg": None, "drop_last": False, "num_processes": None}
 """Absent means the same: weights come from the stage before, and any number of processes is taken."""
 ABSENT = "(absent)"
@@ -52,7 +54,27 @@ SCHEDULE_KEYS = {"train_cfg", "param_scheduler", "optim_wrapper", "custom_hooks"
 def old_stages(name: str) -> list[dict[str, Any]]:
     """Resolved stages of an old config, by its path below ``configs/``, in the names of today; not to be changed."""
     rows = [zip(FROZEN["keys"], FROZEN["stages"][number], strict=True) for number in FROZEN["configs"][name]]
-    return [normalised(renamed({key: FROZEN["values"][key][i] for key, i in row if i is not None})) for row in rows]
+    stages = [renamed({key: FROZEN["values"][key][i] for key, i in row if i is not None}) for row in rows]
+    for stage in stages:
+        move_settings(stage)
+    return [normalised(stage) for stage in stages]
+
+
+def move_settings(stage: dict[str, Any]) -> None:
+    """Write the settings of hooks of version 0.1, in place, where they are now.
+
+    A ``ReclusterHook`` names its task, which followed from the model; its settings were called ``clustering``. Class
+    weights from epoch ``start`` on are settings of the loss.
+    """
+    head, hooks = stage["model"]["head"], stage["custom_hooks"]
+    for hook in [hook for hook in hooks if hook["type"] == "DeferredReweightHook"]:
+        assert hook == {"type": "DeferredReweightHook", "start": 0}
+        head["loss"]["class_weight"] = "effective_number"
+        hooks.remove(hook)
+    for hook in hooks:
+        if hook["type"] == "ReclusterHook":
+            task = "AttributeClustering" if head["type"] == "LPAHead" else "SubclassClustering"
+            hook["task"] = {"type": task, **hook.pop("clustering", {})}
 
 
 def renamed(node: Any) -> Any:
@@ -74,7 +96,8 @@ def as_frozen(cfg: Config) -> dict[str, Any]:
     """The keys that are frozen, as JSON has them, without the hooks of the infrastructure."""
     view = {key: value for key, value in json.loads(json.dumps(cfg.to_dict())).items() if key in FROZEN["keys"]}
     hooks = view["default_hooks"]
-    assert {key: hooks.pop(key)["type"] for key in INFRASTRUCTURE} == INFRASTRUCTURE
+    moved = INFRASTRUCTURE | ADDED
+    assert {key: hooks.pop(key)["type"] for key in moved} == moved
     return normalised(view)
 
 

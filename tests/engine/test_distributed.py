@@ -45,7 +45,8 @@ def write_config(base: str, folder: Path, world_size: int) -> Path:
     cfg.merge_from_dict(dict.fromkeys(["val_cfg", "val_dataloader", "val_evaluator"]))
     cfg.default_hooks.preflight.allow_empty_classes = True
     if cfg.model.head.loss.type == "SBCLLoss":
-        cfg.custom_hooks[0].update(start=0, num_workers=0, clustering={"min_size": 4})
+        cfg.custom_hooks[0].update(start=0, num_workers=0)
+        cfg.custom_hooks[0].task.min_size = 4
     cfg.custom_hooks.append({"type": "Float64Hook"})
     cfg.custom_imports.imports.append("tests.engine.float64_run")
     path = folder / f"{world_size}.py"

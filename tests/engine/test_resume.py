@@ -48,7 +48,7 @@ CASES = {
         *NO_VALIDATION,
         "custom_hooks.0.start=0",
         "custom_hooks.0.interval=2",
-        "custom_hooks.0.clustering.min_size=4",
+        "custom_hooks.0.task.min_size=4",
     ],
 }
 

@@ -188,11 +188,29 @@ def test_head_hands_over_features_and_weights():
     assert float(covariance.abs().max()) > 0.1
 
 
-def test_mixed_labels_are_refused():
-    head = ISDAHead(CLASSES, CHANNELS)
-    mixed = [sample.set_gt_score(torch.tensor([0.5, 0.5, 0.0])) for sample in samples(torch.tensor([0, 1]))]
-    with pytest.raises(UserInputError, match="remove Mixup and CutMix"):
-        head.loss((torch.randn(2, CHANNELS),), mixed)
+def test_mixed_images_enter_the_covariances_and_losses_of_both_classes():
+    head = ISDAHead(CLASSES, CHANNELS, loss=dict(covariance="full")).double().train()
+    loss = head.loss_module
+    loss.set_progress(1.0)
+    features, _, _, _ = problem(size=4)
+    shares = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0], [0.0, 0.4, 0.6]]).double()
+    mixed = [sample.set_gt_score(row) for sample, row in zip(samples(torch.zeros(4)), shares, strict=True)]
+    value = head.loss((features,), mixed)["loss"]
+    for c in range(CLASSES):
+        weight = shares[:, c]
+        mean = sum(w * x for w, x in zip(weight, features, strict=True)) / weight.sum()
+        spread = sum(w * torch.outer(x - mean, x - mean) for w, x in zip(weight, features, strict=True)) / weight.sum()
+        torch.testing.assert_close(loss.class_mean[c], mean, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(loss.class_covariance[c], spread, rtol=1e-10, atol=1e-12)
+    weight, bias = head.fc.weight.detach(), head.fc.bias.detach()
+    expected = sum(
+        float(shares[i, c])
+        * slow_loss(features[i : i + 1], torch.tensor([c]), weight, bias, loss.class_covariance, 0.5)
+        for i in range(4)
+        for c in range(CLASSES)
+        if shares[i, c]
+    )
+    assert float(value) == pytest.approx(expected / 4, rel=1e-10)
 
 
 def test_bad_strength():
@@ -205,7 +223,7 @@ def test_augmented_cross_entropy_ignores_what_is_common():
     logits, labels = normal(5, CLASSES), torch.tensor([0, 1, 2, 0, 1])
     quadratic = normal(5, CLASSES, seed=4)
     one, other = (augmented_cross_entropy(logits, labels, quadratic + shift, 0.7) for shift in (0.0, 3.0))
-    assert float(one) == pytest.approx(float(other), rel=1e-12)
+    torch.testing.assert_close(one, other, rtol=1e-12, atol=0)
 
 
 def overflow_of_the_last_rank(form):

@@ -17,7 +17,7 @@ SHAPES = ["concave", "linear", "convex", "exp"]
 
 
 def make_loss(counts=COUNTS, **kwargs):
-    loss = LabelAwareSmoothLoss(num_classes=len(counts), **kwargs)
+    loss = LabelAwareSmoothLoss(**kwargs)
     loss.class_distribution.set_counts(counts)
     return loss
 
@@ -122,7 +122,7 @@ def test_equal_counts_smooth_as_the_tail(shape):
 
 def test_unknown_counts_are_refused():
     with pytest.raises(UserInputError, match="class counts are not known yet"):
-        LabelAwareSmoothLoss(4)(*batch())
+        LabelAwareSmoothLoss()(*batch())
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -150,7 +150,7 @@ def test_class_weights_of_a_call():
     weighted = sum(w * value for w, value in zip(of_image, losses, strict=True))
     loss, given = make_loss(), torch.tensor(class_weight, dtype=torch.float64)
     assert float(loss(logits, labels, class_weight=given)) == pytest.approx(weighted / sum(of_image), rel=1e-12)
-    value = loss(logits, labels, avg_factor=4, class_weight=given)
+    value = make_loss(normalize_by="batch")(logits, labels, avg_factor=4, class_weight=given)
     assert float(value) == pytest.approx(weighted / 4, rel=1e-12)
 
 
@@ -173,7 +173,7 @@ def test_half_precision_does_not_reach_the_loss():
 
 def test_the_counts_travel_with_the_state():
     logits, labels = batch()
-    twin = LabelAwareSmoothLoss(num_classes=4)
+    twin = LabelAwareSmoothLoss()
     twin.load_state_dict(make_loss().state_dict())
     assert torch.equal(twin(logits, labels), make_loss()(logits, labels))
 
@@ -190,9 +190,13 @@ def test_the_counts_travel_with_the_state():
 )
 def test_settings_without_meaning_are_refused(bad, message):
     with pytest.raises(UserInputError, match=message):
-        LabelAwareSmoothLoss(num_classes=4, **bad)
+        LabelAwareSmoothLoss(**bad)
 
 
-def test_mixed_labels_are_refused():
-    with pytest.raises(UserInputError, match="remove Mixup and CutMix"):
-        make_loss()(torch.zeros(2, 4), torch.full((2, 4), 0.25))
+def test_mixed_labels_are_smoothed_as_both_classes():
+    logits, _ = batch(size=2)
+    shares = torch.tensor([[0.3, 0.0, 0.0, 0.7], [0.0, 1.0, 0.0, 0.0]], dtype=torch.float64)
+    smooth = slow_smoothing(COUNTS, 0.3, 0.0, "concave")
+    first, second = slow_losses(logits[[0, 0]], torch.tensor([0, 3]), smooth)
+    (third,) = slow_losses(logits[1:], torch.tensor([1]), smooth)
+    assert float(make_loss()(logits, shares)) == pytest.approx((0.3 * first + 0.7 * second + third) / 2, rel=1e-12)

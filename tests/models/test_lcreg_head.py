@@ -165,7 +165,7 @@ FROZEN = dict(
         recon_weight=0,
         aug_weight=0,
         learn_scale=True,
-        loss=dict(type="LabelAwareSmoothLoss", num_classes=10),
+        loss=dict(type="LabelAwareSmoothLoss"),
     ),
 )
 

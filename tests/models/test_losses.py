@@ -11,7 +11,7 @@ COUNTS = [50, 10, 4, 1]
 
 
 def make_paco(**kwargs):
-    loss = PaCoLoss(num_classes=4, **kwargs)
+    loss = PaCoLoss(**kwargs)
     loss.class_distribution.set_counts(COUNTS)
     return loss
 
@@ -34,7 +34,7 @@ def test_paco_equals_the_formula(settings):
 def test_paco_keeps_an_empty_class_in_the_denominator_as_released():
     contrast = random_contrast()
     logits = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    loss = PaCoLoss(num_classes=4)
+    loss = PaCoLoss()
     loss.class_distribution.set_counts([50, 10, 4, 0])
     settings = dict(alpha=0.05, beta=1.0, gamma=1.0, temperature=0.2)
     assert float(loss(logits, contrast)) == pytest.approx(paco(logits, [50, 10, 4, 0], contrast, **settings), rel=1e-12)
@@ -54,7 +54,7 @@ def test_paco_without_contrast_is_balanced_softmax():
 
 
 def test_paco_without_contrast_and_with_uniform_counts_is_cross_entropy():
-    loss = PaCoLoss(num_classes=4)
+    loss = PaCoLoss()
     loss.class_distribution.set_counts([7, 7, 7, 7])
     contrast = ContrastBatch(
         torch.zeros(3, 2), torch.tensor([0, 3, 1]), torch.zeros(3, 2), torch.full((3,), -1), torch.arange(3)
@@ -128,7 +128,7 @@ def test_low_temperature_in_half_precision_stays_finite():
 @pytest.mark.parametrize("bad", [dict(temperature=0), dict(beta=0), dict(gamma=-1), dict(alpha=-0.1)])
 def test_paco_refuses_settings_without_meaning(bad):
     with pytest.raises(UserInputError, match="positive"):
-        PaCoLoss(num_classes=4, **bad)
+        PaCoLoss(**bad)
 
 
 def test_supcon_refuses_a_temperature_of_zero():

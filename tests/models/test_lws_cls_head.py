@@ -45,7 +45,7 @@ def test_the_scale_multiplies_weight_and_bias():
 
 def test_scale_and_linear_layer_learn_at_rates_of_their_own():
     """As MiSLAS trains them, with the option that the head's docstring names."""
-    head = make(LWSClsHead, loss=dict(type="LabelAwareSmoothLoss", num_classes=4))
+    head = make(LWSClsHead, loss=dict(type="LabelAwareSmoothLoss"))
     head.loss_module.class_distribution.set_counts([40, 30, 20, 10])
     before = {name: value.detach().clone() for name, value in head.named_parameters()}
     optim = build_optim_wrapper(

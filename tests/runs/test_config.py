@@ -157,7 +157,7 @@ train_cfg = dict(by_epoch=True, max_epochs=200)
 train_dataloader = dict(
     batch_size=8, dataset=dict(type="DigitsDataset", split="train"), sampler=dict(type="DefaultSampler", shuffle=True)
 )
-custom_hooks = [dict(type="DeferredReweightHook", start=160)]
+custom_hooks = [dict(type="ReclusterHook", task=dict(type="SubclassClustering"), start=160)]
 load_from = "start.pth"
 """
 STAGES = """
@@ -272,7 +272,7 @@ REACH: dict[str, tuple[dict[str, Any], str, list[Any]]] = {
     "into a list": (
         {"custom_hooks.0.start": 4},
         "custom_hooks",
-        [[{"type": "DeferredReweightHook", "start": 4}], [], []],
+        [[{"type": "ReclusterHook", "task": {"type": "SubclassClustering"}, "start": 4}], [], []],
     ),
     "into a list of the stage before": ({"stage2.param_scheduler.0.end": 9}, "param_scheduler.0.end", [5, 9, 9]),
     "the backbone goes on": ({"model.backbone.depth": 44}, "model.backbone.depth", [44, 44, 44]),
@@ -345,9 +345,10 @@ def test_every_stage_is_checked(tmp_path: Path) -> None:
 
 def test_hooks_follow_the_length_of_their_own_stage(tmp_path: Path) -> None:
     text = """
-custom_hooks = [dict(type="ReclusterHook", start=6, interval=5)]
-stage2 = dict(train_cfg=dict(max_epochs=20), custom_hooks=[dict(type="DeferredReweightHook", start=10)])
-stage3 = dict(custom_hooks=[dict(type="DeferredReweightHook", start=10)], param_scheduler=[])
+recluster = dict(type="ReclusterHook", task=dict(type="SubclassClustering"), start=6, interval=5)
+custom_hooks = [recluster]
+stage2 = dict(train_cfg=dict(max_epochs=20), custom_hooks=[dict(recluster, start=10)])
+stage3 = dict(custom_hooks=[dict(recluster, start=10)], param_scheduler=[])
 """
     path = str(write(tmp_path, c=f"_base_ = {CONFIG!r}{text}"))
     for overrides, starts in {

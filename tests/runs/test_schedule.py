@@ -190,6 +190,20 @@ def test_hooks_start_in_proportion() -> None:
     assert "custom_hooks.0.start never comes" in runner.logger.lines[0]
 
 
+def test_class_weights_start_in_proportion(tmp_path: Path) -> None:
+    """DRW from 24 of 30 epochs on, in a loss below any key of the model."""
+    loss = "loss=dict(_delete_=True, type='LDAMLoss', class_weight='effective_number', reweight_from=24)"
+    text = f"model = dict(head=dict({loss}))"
+    for epochs, start in ((30, 24), (60, 48), (10, 8), (2, 1), (1, 1)):
+        cfg = written(tmp_path, text, {"train_cfg.max_epochs": epochs})
+        assert cfg.model.head.loss.reweight_from == start, epochs
+    runner = fitted(written(tmp_path, text, {"train_cfg.max_epochs": 10}))
+    assert "model.head.loss.reweight_from 24 -> 8" in runner.logger.lines[0]
+    cfg = written(tmp_path, text, {"train_cfg.max_epochs": 10, "model.head.loss.reweight_from": 3})
+    assert cfg.model.head.loss.reweight_from == 3
+    fitted(written(tmp_path, text, {"train_cfg.max_epochs": 1}))
+
+
 @pytest.mark.parametrize(
     "overrides",
     [{"custom_hooks.0.start": 3}, {"custom_hooks": {"0": {"start": 3}}}],
@@ -221,8 +235,12 @@ LATE = {
     "milestones": ("param_scheduler = [dict(type='MultiStepLR', milestones=[160, 180])]", r"0.milestones=\[160, 180\]"),
     "begin": ("param_scheduler = [dict(type='ExponentialLR', gamma=0.5, begin=30)]", r"param_scheduler.0.begin=30"),
     "hook": (
-        "custom_hooks = [*_base_.custom_hooks, dict(type='DeferredReweightHook', start=160)]",
-        r"custom_hooks.0.start=160 \(DeferredReweightHook\); set values below 30",
+        "custom_hooks = [dict(type='ReclusterHook', task=dict(type='SubclassClustering'), start=60)]",
+        r"custom_hooks.0.start=60 \(ReclusterHook\); set values below 30",
+    ),
+    "class weights": (
+        "model = dict(head=dict(loss=dict(type='LDAMLoss', class_weight='inverse', reweight_from=30)))",
+        r"model.head.loss.reweight_from=30 \(LDAMLoss\)",
     ),
     "average": (
         "custom_hooks = [*_base_.custom_hooks, dict(type='EMAHook', begin_epoch=31)]",
@@ -267,11 +285,14 @@ def falls(runner: Any, steps: int = 7) -> list[int]:
     return [k for k in range(1, len(found)) if found[k] < 0.99 * found[k - 1]]
 
 
+ATTRIBUTES = {"type": "AttributeClustering"}
+
+
 def test_shortened_lpa() -> None:
     """400 epochs, warm-up 10, drops at 320 and 360; clusters before epoch 40 and every 10 after it."""
     [runner] = shortened("lpa/lpa_r32_cifar100-lt.py", 20)
     assert runner.cfg.train_cfg == {"by_epoch": True, "max_epochs": 20, "val_interval": 1}
-    assert runner.cfg.custom_hooks == [{"type": "ReclusterHook", "start": 2, "interval": 1}]
+    assert runner.cfg.custom_hooks == [{"type": "ReclusterHook", "task": ATTRIBUTES, "start": 2, "interval": 1}]
     warm_up, drops = runner.param_schedulers
     assert (warm_up["by_epoch"], warm_up["end"]) == (False, 4), "half an epoch of 7 steps, rounded to an even number"
     assert (drops["by_epoch"], drops["milestones"]) == (True, [16, 18])
@@ -279,7 +300,7 @@ def test_shortened_lpa() -> None:
     assert runner.cfg.written_schedule.length == 400 and is_short(runner.cfg)
     assert "custom_hooks.0.start 40 -> 2, custom_hooks.0.interval 10 -> 1" in runner.logger.lines[0]
     [runner] = shortened("lpa/lpa_r32_cifar100-lt.py", 4)
-    assert runner.cfg.custom_hooks == [{"type": "ReclusterHook", "start": 10, "interval": 2}]
+    assert runner.cfg.custom_hooks == [{"type": "ReclusterHook", "task": ATTRIBUTES, "start": 10, "interval": 2}]
     assert (runner.param_schedulers[1]["milestones"], runner.cfg.train_cfg.max_epochs) == ([80, 90], 100)
 
 

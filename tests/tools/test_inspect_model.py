@@ -73,7 +73,7 @@ def _train(config: Path, work_dir: Path, *overrides: str) -> None:
 def lpa(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Work dir of an LPA run."""
     work_dir = tmp_path_factory.mktemp("runs") / "lpa"
-    _train(LPA, work_dir, ".clustering.samples_per_attribute=40")
+    _train(LPA, work_dir, ".task.samples_per_attribute=40")
     return work_dir
 
 

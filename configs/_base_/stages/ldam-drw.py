@@ -7,7 +7,7 @@ stage2 = dict(
         head=dict(
             type="CosineClsHead",
             scale=30.0,
-            loss=dict(type="LDAMLoss", num_classes=100, max_margin=0.5, scale=30.0),
+            loss=dict(type="LDAMLoss", max_margin=0.5, scale=30.0, class_weight="effective_number"),
         ),
     ),
     optim_wrapper=dict(optimizer=dict(_delete_=True, type="SGD", lr=0.1, momentum=0.9, weight_decay=0.0)),
@@ -17,6 +17,6 @@ stage2 = dict(
     ],
     train_cfg=dict(max_epochs=200, val_interval=1),
     train_dataloader=dict(batch_size=128),
-    custom_hooks=[dict(type="DeferredReweightHook", start=0)],
+    custom_hooks=[],
     auto_scale_lr=dict(base_batch_size=128),
 )

@@ -9,7 +9,7 @@ stage2 = dict(
         reuse_head=True,
         head=dict(
             type="LWSClsHead",
-            loss=dict(type="LabelAwareSmoothLoss", num_classes=100, smooth_head=0.3, smooth_tail=0.0),
+            loss=dict(type="LabelAwareSmoothLoss", smooth_head=0.3, smooth_tail=0.0),
         ),
     ),
     optim_wrapper=dict(paramwise_cfg=dict(_delete_=True, custom_keys={"head.fc": dict(lr_mult=0.2)})),

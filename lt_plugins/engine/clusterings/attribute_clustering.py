@@ -44,7 +44,7 @@ class AttributeClustering(ClusteringTask):
         UserInputError: If an argument is out of range, or faiss is asked for and not installed.
 
     Examples:
-        >>> hook = dict(type='ReclusterHook', clustering=dict(type='AttributeClustering', pool='max'))
+        >>> hook = dict(type='ReclusterHook', task=dict(type='AttributeClustering', pool='max'))
     """
 
     def __init__(
@@ -68,22 +68,18 @@ class AttributeClustering(ClusteringTask):
         self.pool = pool
         self.backend = backend
 
-    @classmethod
-    def fits(cls, model: Any) -> bool:
-        """Whether the head is an :class:`LPAHead`.
-
-        Args:
-            model (nn.Module): The classifier, without wrappers.
-        """
-        return isinstance(model.head, LPAHead)
-
     def check(self, model: Any, dataset: Dataset) -> None:
-        """Check the number of attributes and the backend.
+        """Check the head, the number of attributes and the backend.
 
         Args:
             model (nn.Module): The classifier, without wrappers.
             dataset (Dataset): The training set.
         """
+        if not isinstance(model.head, LPAHead):
+            raise UserInputError(
+                "AttributeClustering finds the pseudo-attributes of an LPAHead, but the model has a "
+                f"{type(model.head).__name__}; set model.head.type='LPAHead', or another task of ReclusterHook."
+            )
         num_attributes = model.head.num_attributes
         num_sampled = len(dataset) * self.features_per_image  # type: ignore[arg-type]
         if num_sampled < num_attributes:

@@ -49,20 +49,14 @@ class FeaturePass(NamedTuple):
 
 
 class ClusteringTask(ABC):
-    """One kind of clustering: it reads features of the training set and fills buffers of the model."""
+    """One kind of clustering: it reads features of the training set and fills buffers of the model.
 
-    @classmethod
-    @abstractmethod
-    def fits(cls, model: Any) -> bool:
-        """Whether the model has the buffers.
-
-        Args:
-            model (nn.Module): The classifier, without wrappers.
-        """
+    Register a subclass in ``TASK_UTILS``, and name it as the ``task`` of a ``ReclusterHook``.
+    """
 
     @abstractmethod
     def check(self, model: Any, dataset: Dataset) -> None:
-        """Fail before work is lost if the clustering cannot work.
+        """Fail before work is lost if the model lacks the buffers, or the clustering cannot work.
 
         Args:
             model (nn.Module): The classifier, without wrappers.

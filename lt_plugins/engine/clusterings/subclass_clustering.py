@@ -39,7 +39,7 @@ class SubclassClustering(ClusteringTask):
         UserInputError: If a number is not positive, an option is unknown, or they exclude each other.
 
     Examples:
-        >>> hook = dict(type='ReclusterHook', start=10, clustering=dict(type='SubclassClustering', min_size=10))
+        >>> hook = dict(type='ReclusterHook', start=10, task=dict(type='SubclassClustering', min_size=10))
     """
 
     def __init__(
@@ -59,22 +59,19 @@ class SubclassClustering(ClusteringTask):
         self.rounding = rounding
         self.start = start
 
-    @classmethod
-    def fits(cls, model: Any) -> bool:
-        """Whether the loss is an :class:`SBCLLoss`.
-
-        Args:
-            model (nn.Module): The classifier, without wrappers.
-        """
-        return isinstance(getattr(model.head, "loss_module", None), SBCLLoss)
-
-    def check(self, model: Any, dataset: Dataset) -> None:  # noqa: ARG002 (the base class has it)
-        """Check that the samples say which image they are.
+    def check(self, model: Any, dataset: Dataset) -> None:
+        """Check the loss, and that the samples say which image they are.
 
         Args:
             model (nn.Module): The classifier, without wrappers.
             dataset (Dataset): The training set.
         """
+        loss = getattr(model.head, "loss_module", None)
+        if not isinstance(loss, SBCLLoss):
+            raise UserInputError(
+                "SubclassClustering finds the subclasses of an SBCLLoss, but the loss of the model is a "
+                f"{type(loss).__name__}; set model.head.loss.type='SBCLLoss', or another task of ReclusterHook."
+            )
         last = len(dataset) - 1  # type: ignore[arg-type]
         found = dataset[last]["data_samples"].get("sample_idx")
         if found != last:

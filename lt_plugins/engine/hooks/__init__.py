@@ -5,7 +5,7 @@ from .averaged_model_hook import AveragedModelHook
 from .checkpoint_fit_hook import CheckpointFitHook
 from .class_distribution_hook import ClassDistributionHook
 from .covariance_hook import CovarianceHook
-from .deferred_reweight_hook import DeferredReweightHook
+from .epoch_hook import EpochHook
 from .epoch_seed_hook import EpochSeedHook
 from .finite_training_hook import FiniteTrainingHook
 from .peak_memory_hook import PeakMemoryHook
@@ -19,7 +19,7 @@ __all__ = [
     "CheckpointFitHook",
     "ClassDistributionHook",
     "CovarianceHook",
-    "DeferredReweightHook",
+    "EpochHook",
     "EpochSeedHook",
     "FiniteTrainingHook",
     "PeakMemoryHook",

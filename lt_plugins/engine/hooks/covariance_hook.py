@@ -8,7 +8,6 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from lt_plugins.errors import UserInputError
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import HOOKS
@@ -21,7 +20,7 @@ class CovarianceHook(Hook):
     The strength is :math:`\lambda = (t / T) \lambda_0` in iteration ``t`` of ``T``: covariances of the first
     iterations mean little. A head with latent categories (``update_covariance``) lets what an iteration brought enter
     its covariances, which so are complete in the checkpoint of an epoch; ``ISDALoss`` updates its own before it is
-    computed.
+    computed. Without a loss that augments features it does nothing.
 
     Source: Wang et al., "Implicit Semantic Data Augmentation for Deep Networks" (NeurIPS 2019), section 3.3; LCReg,
     section 3.3.
@@ -29,22 +28,18 @@ class CovarianceHook(Hook):
     Config::
 
         custom_hooks = [dict(type='CovarianceHook')]
-
-    Raises:
-        UserInputError: If no loss of the model augments features.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Fail before work is lost if there is nothing to do.
+        """Say so if there is nothing to do.
 
         Args:
             runner (Runner): The runner of the training process.
         """
-        if not augmentations(unwrap_model(runner.model)):
-            raise UserInputError(
-                "CovarianceHook keeps the covariances of an LCRegHead (aug_weight above 0) or an ISDAHead, and this "
-                f"{type(unwrap_model(runner.model).head).__name__} has none; remove the hook from custom_hooks or "
-                "change the head."
+        model = unwrap_model(runner.model)
+        if not augmentations(model):
+            runner.logger.info(
+                f"CovarianceHook has nothing to do: no loss of this {type(model.head).__name__} augments features."
             )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ARG002

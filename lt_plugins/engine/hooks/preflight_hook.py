@@ -24,6 +24,7 @@ EVERY_RUN = (
     "AveragedModelHook",
     "CheckpointFitHook",
     "ClassDistributionHook",
+    "EpochHook",
     "EpochSeedHook",
     "FiniteTrainingHook",
     "PeakMemoryHook",

@@ -8,8 +8,6 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from lt_plugins.clustering import class_temperatures, subclass_sizes
-from lt_plugins.engine.clusterings.subclass_clustering import SubclassClustering
-from lt_plugins.engine.hooks.recluster_hook import ReclusterHook
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses import SBCLLoss
 from lt_plugins.models.unwrap import unwrap_model
@@ -22,7 +20,8 @@ MODES = ("exp", "linear")
 class TemperatureHook(Hook):
     """Writes ``SBCLLoss.tau2``, the temperature of the class term, whenever ``ReclusterHook`` has new subclasses.
 
-    It reads the features of that hook's pass, so no image is computed twice. Source: Hou et al. (ICCV 2023), Eq. 5 and
+    It reads the features of that hook's pass, so no image is computed twice; without an ``SBCLLoss`` it does nothing.
+    Source: Hou et al. (ICCV 2023), Eq. 5 and
     6; see :func:`lt_plugins.clustering.class_temperatures`.
 
     Args:
@@ -30,10 +29,13 @@ class TemperatureHook(Hook):
         mode (str): ``"exp"``, as in the paper, or ``"linear"``, as in the released code. Defaults to ``"exp"``.
 
     Raises:
-        UserInputError: If an argument is out of range, the model has no ``SBCLLoss`` or the run no ``ReclusterHook``.
+        UserInputError: If an argument is out of range.
 
     Examples:
-        >>> custom_hooks = [dict(type='ReclusterHook', start=10), dict(type='TemperatureHook')]
+        >>> custom_hooks = [
+        ...     dict(type='ReclusterHook', task=dict(type='SubclassClustering'), start=10),
+        ...     dict(type='TemperatureHook'),
+        ... ]
     """
 
     def __init__(self, alpha: float = 10.0, mode: str = "exp") -> None:
@@ -45,21 +47,13 @@ class TemperatureHook(Hook):
         self.mode = mode
 
     def before_train(self, runner: Runner) -> None:
-        """Fail before work is lost if nothing would be read or written.
+        """Say so if there is nothing to do.
 
         Args:
             runner (Runner): The runner of the training process.
         """
-        if not SubclassClustering.fits(unwrap_model(runner.model)):
-            raise UserInputError(
-                "TemperatureHook writes the tau2 of an SBCLLoss, and the model has none; set "
-                "model.head.loss.type='SBCLLoss' or remove the hook from custom_hooks."
-            )
-        if not any(isinstance(hook, ReclusterHook) for hook in runner.hooks):
-            raise UserInputError(
-                "TemperatureHook reads the features of ReclusterHook's pass; add dict(type='ReclusterHook', start=10) "
-                "to custom_hooks."
-            )
+        if not isinstance(getattr(unwrap_model(runner.model).head, "loss_module", None), SBCLLoss):
+            runner.logger.info("TemperatureHook has nothing to do: the model has no SBCLLoss, whose tau2 it writes.")
 
     def after_feature_pass(self, runner: Runner, features: Tensor, labels: Tensor) -> None:
         """Compute the temperatures, the same on every rank.

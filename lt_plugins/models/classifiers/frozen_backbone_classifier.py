@@ -45,7 +45,7 @@ class FrozenBackboneClassifier(ImageClassifier):
     Examples:
         >>> model = dict(type='FrozenBackboneClassifier', backbone=dict(type='CIFARResNet'),
         ...              head=dict(type='CosineClsHead', num_classes=100, in_channels=64,
-        ...                        loss=dict(type='LDAMLoss', num_classes=100)))
+        ...                        loss=dict(type='LDAMLoss')))
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,6 @@ def augmented_cross_entropy(
     labels: Tensor,
     quadratic: Tensor,
     strength: Tensor | float,
-    class_weight: Tensor | None = None,
 ) -> Tensor:
     r"""Upper bound of the expected cross-entropy under Gaussian perturbations of the features (ISDA).
 
@@ -32,13 +31,11 @@ def augmented_cross_entropy(
         labels (Tensor): True groups, int64 ``(N,)``.
         quadratic (Tensor): :math:`q_{ij} = (w_j - w_{y_i})^\top \Sigma_{y_i} (w_j - w_{y_i})`, shape ``(N, C)``.
         strength (Tensor | float): :math:`\lambda`.
-        class_weight (Tensor, optional): Weight of each group, shape ``(C,)``. Defaults to ones.
 
     Returns:
-        Tensor: Mean over the features, divided by the sum of their weights, a scalar.
+        Tensor: Losses, shape ``(N,)``.
     """
-    class_weight = None if class_weight is None else class_weight.to(logits)
-    return F.cross_entropy(logits + strength / 2 * quadratic, labels, weight=class_weight)
+    return F.cross_entropy(logits + strength / 2 * quadratic, labels, reduction="none")
 
 
 class SemanticAugmentation(nn.Module, FollowsSteps):
@@ -57,17 +54,20 @@ class SemanticAugmentation(nn.Module, FollowsSteps):
         covariance (str | None): How covariances are stored, see
             :func:`~lt_plugins.models.covariance.build_covariance_form`.
         rank (int): Of low-rank covariances.
+        **kwargs: Settings of the other base class of a loss.
 
     Raises:
         UserInputError: If the strength is negative or the form of the covariances unknown.
     """
 
     group: ClassVar[str]
-    needs_hook: ClassVar[str] = "CovarianceHook"
+    needs_hook: ClassVar[dict[str, str]] = {"type": "CovarianceHook"}
     strength: Tensor
 
-    def __init__(self, num_groups: int, channels: int, lambda_0: float, covariance: str | None, rank: int) -> None:
-        super().__init__()
+    def __init__(
+        self, num_groups: int, channels: int, lambda_0: float, covariance: str | None, rank: int, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
         if lambda_0 < 0:
             raise UserInputError(f"lambda_0={lambda_0} must be 0 or more; 0.5 is usual on CIFAR.")
         self.lambda_0 = lambda_0
@@ -90,7 +90,7 @@ class SemanticAugmentation(nn.Module, FollowsSteps):
         """
         self.strength.fill_(self.lambda_0 * progress)
 
-    def augmented_loss(
+    def augmented_losses(
         self,
         features: Tensor,
         labels: Tensor,
@@ -98,10 +98,9 @@ class SemanticAugmentation(nn.Module, FollowsSteps):
         bias: Tensor | None,
         *,
         strength: Tensor | float | None = None,
-        class_weight: Tensor | None = None,
         covariance: Tensor | None = None,
     ) -> Tensor:
-        """Mean loss of features that are augmented along the covariances of their groups.
+        """Losses of features that are augmented along the covariances of their groups.
 
         Args:
             features (Tensor): Shape ``(N, D)``.
@@ -109,11 +108,10 @@ class SemanticAugmentation(nn.Module, FollowsSteps):
             weight (Tensor): Weight of the classifier, shape ``(G, D)``.
             bias (Tensor, optional): Its bias, shape ``(G,)``.
             strength (Tensor | float, optional): In place of the buffer.
-            class_weight (Tensor, optional): Weight of each group, shape ``(G,)``. Defaults to ones.
             covariance (Tensor, optional): In place of the buffer, as the form stores them; gradient flows to it.
 
         Returns:
-            Tensor: Scalar loss in float32 (or float64, if the features are).
+            Tensor: Shape ``(N,)``, in float32 (or float64, if the features are).
         """
         dtype = torch.promote_types(features.dtype, torch.float32)
         covariance = self.moments.covariance if covariance is None else covariance
@@ -126,7 +124,7 @@ class SemanticAugmentation(nn.Module, FollowsSteps):
             rows = labels if by_feature else None
             table = self.form.quadratic(weight.to(wide), covariance.to(wide), rows).to(dtype)
             table = table if by_feature else table[labels]
-            return augmented_cross_entropy(logits, labels, table, strength, class_weight)
+            return augmented_cross_entropy(logits, labels, table, strength)
 
     def extra_repr(self) -> str:
         """Show the settings."""

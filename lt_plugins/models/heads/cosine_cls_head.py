@@ -32,7 +32,7 @@ class CosineClsHead(LinearClsHead):
 
     Examples:
         >>> head = dict(type='CosineClsHead', num_classes=100, in_channels=64, scale=30.0,
-        ...             loss=dict(type='LDAMLoss', num_classes=100, scale=30.0))
+        ...             loss=dict(type='LDAMLoss', scale=30.0))
     """
 
     def __init__(

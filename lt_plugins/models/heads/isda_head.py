@@ -46,9 +46,6 @@ class ISDAHead(LinearClsHead):
 
         Returns:
             dict[str, Tensor]: ``loss``.
-
-        Raises:
-            UserInputError: If the labels are scores of mixed images.
         """
         features = self.pre_logits(feats)
         mixed = "gt_score" in data_samples[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 import torch.nn.functional as F
 from mmpretrain.structures import DataSample
@@ -53,6 +55,7 @@ class LPAHead(PaCoHead):
         ...             loss=dict(type='PaCoLoss', alpha=0.01, temperature=0.05))
     """
 
+    needs_hook: ClassVar[dict[str, Any]] = {"type": "ReclusterHook", "task": {"type": "AttributeClustering"}}
     prototypes: Tensor
     class_attributes: Tensor
     attribute_labels: Tensor

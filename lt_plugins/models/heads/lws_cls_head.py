@@ -27,7 +27,7 @@ class LWSClsHead(LinearClsHead):
 
     Examples:
         >>> head = dict(type='LWSClsHead', num_classes=100, in_channels=64,
-        ...             loss=dict(type='LabelAwareSmoothLoss', num_classes=100, smooth_head=0.4, smooth_tail=0.1))
+        ...             loss=dict(type='LabelAwareSmoothLoss', smooth_head=0.4, smooth_tail=0.1))
     """
 
     def __init__(

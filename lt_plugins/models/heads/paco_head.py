@@ -20,8 +20,7 @@ class PaCoHead(LinearClsHead):
     Args:
         num_classes (int): Number of classes ``C``.
         in_channels (int): Length of the pooled feature.
-        loss (dict, optional): Config of the loss; it gets this head's ``num_classes``. Defaults to
-            ``dict(type='PaCoLoss')``.
+        loss (dict, optional): Config of the loss. Defaults to ``dict(type='PaCoLoss')``.
         init_cfg (dict, optional): Initialisation. Defaults to normal with a deviation of 0.01 for the classifier.
 
     Examples:
@@ -35,7 +34,7 @@ class PaCoHead(LinearClsHead):
         super().__init__(
             num_classes=num_classes,
             in_channels=in_channels,
-            loss={"type": "PaCoLoss", **(loss or {}), "num_classes": num_classes},
+            loss={"type": "PaCoLoss", **(loss or {})},
             init_cfg=init_cfg or {"type": "Normal", "layer": "Linear", "std": 0.01},
         )
 

@@ -5,6 +5,7 @@ from .kcl_loss import KCLLoss
 from .label_aware_smooth_loss import LabelAwareSmoothLoss
 from .latent_isda_loss import LatentISDALoss
 from .ldam_loss import LDAMLoss
+from .long_tail_loss import LongTailLoss
 from .paco_loss import PaCoLoss
 from .reconstruction_loss import ReconstructionLoss
 from .sbcl_loss import SBCLLoss
@@ -16,6 +17,7 @@ __all__ = [
     "LDAMLoss",
     "LabelAwareSmoothLoss",
     "LatentISDALoss",
+    "LongTailLoss",
     "PaCoLoss",
     "ReconstructionLoss",
     "SBCLLoss",

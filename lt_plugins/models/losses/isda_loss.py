@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from lt_plugins.distributed import sum_over_processes
-from lt_plugins.errors import UserInputError
 from lt_plugins.models.covariance import group_sums, sums_to_moments, update_moments
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
+from lt_plugins.models.losses.long_tail_loss import LongTailLoss
 from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()
-class ISDALoss(SemanticAugmentation):
+class ISDALoss(SemanticAugmentation, LongTailLoss):
     r"""Cross-entropy of infinitely many features, each class's own drawn from a Gaussian around them.
 
     The bound is :func:`.augmented_cross_entropy`. In training mode the
@@ -37,6 +39,7 @@ class ISDALoss(SemanticAugmentation):
         covariance (str, optional): ``"full"``, ``"diagonal"`` or ``"low_rank"``. Defaults to full up to 256 channels,
             else diagonal.
         rank (int): Of low-rank covariances. Defaults to 16.
+        **kwargs: Class weights and other settings of :class:`LongTailLoss`.
 
     Raises:
         UserInputError: If the strength is negative or the form of the covariances unknown.
@@ -47,18 +50,23 @@ class ISDALoss(SemanticAugmentation):
         >>> value = loss(features, labels, fc.weight, fc.bias)
     """
 
-    needs_one_label = True
     group = "class"
     class_count: Tensor
     class_mean: Tensor
     class_covariance: Tensor
 
     def __init__(
-        self, num_classes: int, channels: int, lambda_0: float = 0.5, covariance: str | None = None, rank: int = 16
+        self,
+        num_classes: int,
+        channels: int,
+        lambda_0: float = 0.5,
+        covariance: str | None = None,
+        rank: int = 16,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(num_classes, channels, lambda_0, covariance, rank)
+        super().__init__(num_classes, channels, lambda_0, covariance, rank, **kwargs)
 
-    def forward(
+    def forward(  # type: ignore[override] # besides logits it needs what they are made of
         self,
         features: Tensor,
         labels: Tensor,
@@ -73,12 +81,13 @@ class ISDALoss(SemanticAugmentation):
 
         Args:
             features (Tensor): Pooled features, shape ``(B, D)``.
-            labels (Tensor): True classes, int64 ``(B,)``.
+            labels (Tensor): True classes, int64 ``(B,)``, or the shares of the at most two classes of mixed images,
+                shape ``(B, C)``; their features enter the covariances of both, by share.
             weight (Tensor): Weight of the linear classifier, shape ``(C, D)``.
             bias (Tensor, optional): Its bias, shape ``(C,)``.
             strength (Tensor | float, optional): :math:`\lambda` of this call. Defaults to what ``CovarianceHook`` set.
-            class_weight (Tensor, optional): Weight of each class, shape ``(C,)``; the mean is divided by the sum of
-                the weights in the batch. Defaults to ones.
+            class_weight (Tensor, optional): Weight of each class in this call, shape ``(C,)``. Defaults to those in
+                force.
             covariance (Tensor, optional): Covariances of this call, as the form stores them; the running ones are then
                 neither used nor updated. Gradient flows to them, also through a gradient of the loss (as MetaSAug
                 learns them; full and diagonal ones only). Defaults to the running ones.
@@ -87,18 +96,15 @@ class ISDALoss(SemanticAugmentation):
             Tensor: Scalar loss in float32 (or float64, if the features are).
 
         Raises:
-            UserInputError: If the labels are scores of mixed images.
+            UserInputError: As in :class:`LongTailLoss`.
         """
-        if labels.ndim != 1:
-            raise UserInputError(
-                "ISDALoss knows the covariance of one true class of each image; remove Mixup and CutMix "
-                "(model.train_cfg.augments) or use another loss."
-            )
         if self.training and covariance is None:
             self.update(features, labels)
-        return self.augmented_loss(
-            features, labels, weight, bias, strength=strength, class_weight=class_weight, covariance=covariance
-        )
+
+        def per_sample(of_class: Tensor) -> Tensor:
+            return self.augmented_losses(features, of_class, weight, bias, strength=strength, covariance=covariance)
+
+        return self.mean_loss(per_sample, labels, class_weight=class_weight)
 
     @torch.no_grad()
     def update(self, features: Tensor, labels: Tensor) -> None:
@@ -106,7 +112,7 @@ class ISDALoss(SemanticAugmentation):
 
         Args:
             features (Tensor): Features of this process, shape ``(B, D)``.
-            labels (Tensor): Their classes, int64 ``(B,)``.
+            labels (Tensor): Their classes, int64 ``(B,)``, or shares of classes, shape ``(B, C)``.
         """
         known = self.moments
         reference = known.mean.mean(dim=0)

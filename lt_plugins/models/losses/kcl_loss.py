@@ -62,6 +62,8 @@ class KCLLoss(nn.Module):
         ...             loss=dict(type='KCLLoss', num_positives=6, temperature=0.1))
     """
 
+    needs_one_label = True
+
     def __init__(self, num_positives: int = 6, temperature: float = 0.07) -> None:
         super().__init__()
         if num_positives < 0 or temperature <= 0:

@@ -7,11 +7,10 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from mmpretrain.models.losses.utils import weight_reduce_loss
-from torch import Tensor, nn
+from torch import Tensor
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.structures import ClassDistribution
+from lt_plugins.models.losses.long_tail_loss import LongTailLoss
 from lt_plugins.registry import MODELS
 
 # From the place of a class between the rarest (0) and the most frequent (1) to that of its smoothing.
@@ -43,7 +42,7 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smooth: Tensor) -> Te
 
 
 @MODELS.register_module()
-class LabelAwareSmoothLoss(nn.Module):
+class LabelAwareSmoothLoss(LongTailLoss):
     r"""Label-aware smoothing: the more images a class has, the less confident its predictions should be.
 
     With :math:`t = (n_y - n_K) / (n_1 - n_K)`, from 0 for the rarest class to 1 for the most frequent, the smoothing
@@ -58,32 +57,30 @@ class LabelAwareSmoothLoss(nn.Module):
     Source: Zhong et al., "Improving Calibration for Long-Tailed Recognition" (CVPR 2021).
 
     Args:
-        num_classes (int): Number of classes ``C``.
         smooth_head (float): Smoothing of the most frequent class :math:`\epsilon_1`. Defaults to 0.3.
         smooth_tail (float): Smoothing of the rarest class :math:`\epsilon_K`. Defaults to 0.0.
         shape (str): ``"concave"``, ``"linear"``, ``"convex"`` or ``"exp"``. Defaults to ``"concave"``.
         power (float): Exponent ``p`` of the shape ``"exp"``; the others have none. Defaults to 2.0.
+        **kwargs: Class weights and other settings of :class:`LongTailLoss`.
 
     Raises:
         UserInputError: If not ``0 <= smooth_tail <= smooth_head <= 1``, the shape is unknown or the power not positive.
 
     Examples:
-        >>> loss = LabelAwareSmoothLoss(num_classes=3)
+        >>> loss = LabelAwareSmoothLoss()
         >>> loss.class_distribution.set_counts([100, 10, 1])
         >>> value = loss(logits, labels)
     """
 
-    needs_one_label = True
-
     def __init__(
         self,
-        num_classes: int,
         smooth_head: float = 0.3,
         smooth_tail: float = 0.0,
         shape: Literal["concave", "linear", "convex", "exp"] = "concave",
         power: float = 2.0,
+        **kwargs: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(**kwargs)
         if not 0 <= smooth_tail <= smooth_head <= 1:
             raise UserInputError(
                 f"smooth_head={smooth_head} and smooth_tail={smooth_tail} must satisfy "
@@ -97,7 +94,6 @@ class LabelAwareSmoothLoss(nn.Module):
         self.smooth_tail = smooth_tail
         self.shape = shape
         self.power = power
-        self.class_distribution = ClassDistribution(num_classes)
 
     def smoothing(self) -> Tensor:
         """Smoothing of each class, shape ``(C,)``, float64; an empty class has that of the rarest."""
@@ -106,45 +102,9 @@ class LabelAwareSmoothLoss(nn.Module):
         place = above_rarest / above_rarest.max().clamp(min=1)
         return self.smooth_tail + (self.smooth_head - self.smooth_tail) * SHAPES[self.shape](place, self.power)
 
-    def forward(
-        self,
-        cls_score: Tensor,
-        label: Tensor,
-        weight: Tensor | None = None,
-        avg_factor: float | None = None,
-        class_weight: Tensor | None = None,
-        **kwargs: Any,  # noqa: ARG002
-    ) -> Tensor:
-        """Compute the mean loss of a batch.
-
-        Args:
-            cls_score (Tensor): Logits, shape ``(B, C)``.
-            label (Tensor): True classes, int64 ``(B,)``.
-            weight (Tensor, optional): Weight of each image, shape ``(B,)``. Defaults to ones.
-            avg_factor (float, optional): What the sum of the losses is divided by. Defaults to ``B``, with
-                ``class_weight`` to the sum of the weights of the classes in the batch.
-            class_weight (Tensor, optional): Weight of each class, shape ``(C,)``. Defaults to ones.
-            **kwargs: Unused, part of mmpretrain's signature.
-
-        Returns:
-            Tensor: Scalar loss in float32 (or float64, if the input is).
-
-        Raises:
-            UserInputError: If the labels are scores of mixed images, or the class counts are unknown.
-        """
-        if label.ndim != 1:
-            raise UserInputError(
-                "LabelAwareSmoothLoss smooths one true class of each image; remove Mixup and CutMix "
-                "(model.train_cfg.augments) from stage 2, MiSLAS mixes in stage 1 only."
-            )
-        logits = cls_score.to(torch.promote_types(cls_score.dtype, torch.float32))
-        losses = smoothed_cross_entropy(logits, label, self.smoothing())
-        divisor: Tensor | float | None = avg_factor
-        if class_weight is not None:
-            of_image = class_weight.to(losses)[label]
-            losses = losses * of_image
-            divisor = of_image.sum() if avg_factor is None else avg_factor
-        return weight_reduce_loss(losses, weight, reduction="mean", avg_factor=divisor)
+    def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy with the smoothing of the true class, see :func:`smoothed_cross_entropy`."""
+        return smoothed_cross_entropy(logits, labels, self.smoothing())
 
     def extra_repr(self) -> str:
         """Show the settings."""

@@ -88,7 +88,7 @@ class LatentISDALoss(SemanticAugmentation):
             Tensor: Scalar loss in float32 (or float64, if the input is).
         """
         labels = torch.arange(len(latents), device=latents.device)
-        return self.augmented_loss(latents, labels, weight, bias, strength=strength)
+        return self.augmented_losses(latents, labels, weight, bias, strength=strength).mean()
 
     @torch.no_grad()
     def observe(self, features: Tensor, assignment: Tensor) -> None:

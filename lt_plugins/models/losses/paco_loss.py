@@ -62,7 +62,6 @@ class PaCoLoss(nn.Module):
     1e-9, so that an empty class stays in the denominator with a small weight. See :func:`paco_loss` for the formula.
 
     Args:
-        num_classes (int): Number of classes ``C``.
         alpha (float): Weight of each contrastive positive; 0.01 on CIFAR. Defaults to 0.05.
         beta (float): Weight of the class centre as a positive. Defaults to 1.0.
         gamma (float): Weight of the candidates in the denominator. Defaults to 1.0.
@@ -76,9 +75,9 @@ class PaCoLoss(nn.Module):
         ...             loss=dict(type='PaCoLoss', alpha=0.01, temperature=0.05))
     """
 
-    def __init__(
-        self, num_classes: int, alpha: float = 0.05, beta: float = 1.0, gamma: float = 1.0, temperature: float = 0.2
-    ) -> None:
+    needs_one_label = True
+
+    def __init__(self, alpha: float = 0.05, beta: float = 1.0, gamma: float = 1.0, temperature: float = 0.2) -> None:
         super().__init__()
         if min(temperature, beta, gamma) <= 0 or alpha < 0:
             raise UserInputError(
@@ -89,7 +88,7 @@ class PaCoLoss(nn.Module):
         self.beta = beta
         self.gamma = gamma
         self.temperature = temperature
-        self.class_distribution = ClassDistribution(num_classes)
+        self.class_distribution = ClassDistribution()
 
     def forward(self, logits: Tensor, contrast: ContrastBatch) -> Tensor:
         """Compute the mean loss over the anchors.

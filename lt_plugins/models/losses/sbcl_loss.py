@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -80,6 +81,8 @@ class SBCLLoss(DataSizedModule):
         ...             warmup_loss=dict(type='SupConLoss'))
     """
 
+    needs_one_label = True
+    needs_hook: ClassVar[dict[str, Any]] = {"type": "ReclusterHook", "task": {"type": "SubclassClustering"}}
     subclass: Tensor
     tau2: Tensor
     sized_by_data = ("subclass", "tau2")
@@ -141,8 +144,8 @@ class SBCLLoss(DataSizedModule):
         """
         if not self.is_ready:
             raise UserInputError(
-                "SBCLLoss has no subclasses yet: add dict(type='ReclusterHook') to custom_hooks with start=0, give the "
-                "head a warmup_loss until then, or call set_subclasses()."
+                "SBCLLoss has no subclasses yet: let ReclusterHook start with epoch 0 (start=0), give the head a "
+                "warmup_loss until then, or call set_subclasses()."
             )
         if contrast.anchor_samples is None or contrast.candidate_samples is None:
             raise UserInputError(

@@ -59,6 +59,8 @@ class SupConLoss(nn.Module):
         >>> head = dict(type='LPAHead', attribute_loss=dict(type='SupConLoss', temperature=0.05))
     """
 
+    needs_one_label = True
+
     def __init__(self, temperature: float = 0.1) -> None:
         super().__init__()
         if temperature <= 0:

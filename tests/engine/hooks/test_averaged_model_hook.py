@@ -60,6 +60,28 @@ def test_sbcl_is_averaged_and_resumed(name: str, tmp_path: Path) -> None:
             assert torch.equal(found[part][key], value), f"{part} {key}"
 
 
+@pytest.mark.parametrize("name", AVERAGES)
+def test_class_counts_of_a_loss_without_num_classes(name: str, make_runner: MakeRunner) -> None:
+    """The average is copied before the counts are known; validation exchanges the models."""
+    head = {"type": "CosineClsHead", "num_classes": 10, "in_channels": 64, "loss": {"type": "LDAMLoss"}}
+    runner = make_runner(**{"model.head": {**head, "_delete_": True}, "train_cfg.val_interval": 1})
+    hook = EMAHook(**copy.deepcopy(AVERAGES[name]))
+    runner.register_hook(hook)
+    runner.train()
+    counts = runner.model.class_distribution.counts
+    for model in (runner.model, hook.ema_model.module):
+        assert torch.equal(model.head.loss_module.class_distribution.counts, counts)
+    saved = load_checkpoint(f"{runner.work_dir}/epoch_3.pth")
+    assert torch.equal(saved["state_dict"]["head.loss_module.class_distribution.counts"], counts)
+    resumed = make_runner(
+        **{"model.head": {**head, "_delete_": True}, "train_cfg.max_epochs": 4},
+        resume=True,
+        load_from=f"{runner.work_dir}/epoch_3.pth",
+    )
+    resumed.register_hook(EMAHook(**copy.deepcopy(AVERAGES[name])))
+    resumed.train()
+
+
 @pytest.mark.parametrize("counts", [1, 4])
 def test_the_average_takes_the_weights_once_a_step(counts: int, make_runner: MakeRunner) -> None:
     overrides = {"train_dataloader.batch_size": 3, "optim_wrapper.accumulative_counts": counts}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +18,28 @@ from torch import Tensor, nn
 from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from lt_plugins.clustering import KMeansResult, kmeans, match_prototypes
 from lt_plugins.datasets.pipelines import replace_pipeline
-from lt_plugins.engine.clusterings import AttributeClustering, SubclassClustering, attribute_clustering
+from lt_plugins.engine.clusterings import (
+    AttributeClustering,
+    ClusteringTask,
+    FeaturePass,
+    SubclassClustering,
+    attribute_clustering,
+)
 from lt_plugins.engine.hooks import ReclusterHook
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.heads import LPAHead, SupConHead
+from lt_plugins.models.heads import LPAHead
+from lt_plugins.registry import TASK_UTILS
 from lt_plugins.runs.config import load_config
 from tests.clustering.test_local_attributes import slow_balanced_sample
 from tests.gloo import run_gloo
 from tests.random_state import random_state_untouched
 from tests.tool_process import ROOT
 
+ATTRIBUTES = {"type": "AttributeClustering"}
+CE = "ce/ce_r32_digits.py"
 NUM_ATTRIBUTES = 12
 # 12 attributes of 20 features, 6 an image: 40 of the 78 images are sampled.
-SAMPLING = {"clustering.samples_per_attribute": 20, "clustering.features_per_image": 6}
+SAMPLING = {"task.samples_per_attribute": 20, "task.features_per_image": 6}
 
 
 def make_runner(work_dir: Path, config: str = "lpa/lpa_r32_digits.py", **overrides: Any) -> Runner:
@@ -149,7 +160,7 @@ def slow_class_attributes(local: Tensor, labels: list[int], prototypes: Tensor, 
 def test_classes_are_described_as_by_loops_over_all_local_features(
     pool: str, reference_run: Runner, local_features: Tensor, tmp_path: Path
 ) -> None:
-    runner = reference_run if pool == "mean" else recluster_once(tmp_path, {"clustering.pool": "max"})
+    runner = reference_run if pool == "mean" else recluster_once(tmp_path, {"task.pool": "max"})
     head = runner.model.head
     wanted = slow_class_attributes(local_features, labels_of(runner), head.prototypes, pool)
     torch.testing.assert_close(head.class_attributes, torch.tensor(wanted), rtol=0, atol=1e-5)
@@ -273,26 +284,95 @@ def test_schedule(start: int, interval: int, has_attributes: bool, due: list[int
     model.head = LPAHead(num_classes=3, in_channels=2, num_attributes=4, attributes_per_class=1)
     if has_attributes:
         model.head.set_attributes(F.normalize(torch.rand(4, 2), dim=1), torch.rand(3, 4))
-    hook = ReclusterHook(start=start, interval=interval)
+    hook = ReclusterHook(ATTRIBUTES, start=start, interval=interval)
     assert [epoch for epoch in range(5) if hook.is_due(epoch, model)] == due
 
 
-def test_what_is_clustered_follows_from_what_the_model_reads() -> None:
-    model = nn.Module()
-    model.head = LPAHead(num_classes=3, in_channels=2)
-    assert isinstance(ReclusterHook().task(model), AttributeClustering)
-    with pytest.raises(UserInputError, match=r"clustering.type='SubclassClustering', but the model reads a Attrib"):
-        ReclusterHook(clustering=dict(type="SubclassClustering")).task(model)
-    model.head = SupConHead(num_classes=3, in_channels=2, loss=dict(type="SBCLLoss"))
-    task = ReclusterHook(clustering=dict(min_size=7)).task(model)
-    assert isinstance(task, SubclassClustering)
-    assert task.min_size == 7
+@TASK_UTILS.register_module()
+class MeanFeatureTask(ClusteringTask):
+    """A task from outside of the package: the mean feature of each class, in a buffer of the classifier.
+
+    Args:
+        scale (float): Multiplies the means.
+    """
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale = scale
+
+    def check(self, model: Any, dataset: Any) -> None:
+        if not hasattr(model, "class_means"):
+            raise UserInputError("MeanFeatureTask fills class_means, which this model has not; register the buffer.")
+
+    def is_done(self, model: Any) -> bool:
+        return bool(model.class_means.any())
+
+    def run(self, runner: Runner, feature_pass: FeaturePass) -> str:
+        model = runner.model
+
+        def extract(batch: dict[str, Any]) -> Tensor:
+            return model.extract_feat(model.data_preprocessor(batch, training=False)["inputs"])[-1]
+
+        features = feature_pass.gather(extract, "means")
+        labels = torch.tensor(feature_pass.dataset.get_gt_labels())
+        for c in range(10):
+            model.class_means[c] = self.scale * features[labels == c].mean(dim=0)
+        return f"means of {len(labels)} features"
 
 
-def test_another_head_is_refused_before_training(tmp_path: Path) -> None:
-    runner = make_runner(tmp_path, "ce/ce_r32_digits.py")
-    runner.register_hook(ReclusterHook())
-    with pytest.raises(UserInputError, match=r"the model has a LinearClsHead; set model.head.type='LPAHead', or"):
+def test_a_task_from_outside_is_run_as_the_config_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = {"type": "ReclusterHook", "task": {"type": "MeanFeatureTask", "scale": 2.0}, "start": 1, "num_workers": 0}
+    runner = make_runner(tmp_path, CE, **{"train_cfg.max_epochs": 2})
+    runner.register_custom_hooks([hook])
+    with pytest.raises(UserInputError, match="MeanFeatureTask fills class_means, which this model has not"):
+        runner.train()
+    runner = make_runner(tmp_path, CE, **{"train_cfg.max_epochs": 2, "experiment_name": "with means"})
+    runner.model.register_buffer("class_means", torch.zeros(10, 64))
+    runner.register_custom_hooks([hook])
+    epochs = recorded_epochs(runner, monkeypatch)
+    runner.train()
+    assert epochs == [1]
+    saved = load_checkpoint(tmp_path / "epoch_2.pth")["state_dict"]["class_means"]
+    assert torch.equal(saved, runner.model.class_means)
+
+    # The pass saw the weights from the end of the first epoch, without augmentation.
+    before = make_runner(tmp_path, CE, experiment_name="again")
+    before.model.register_buffer("class_means", torch.zeros(10, 64))
+    before.model.load_state_dict(load_checkpoint(tmp_path / "epoch_1.pth")["state_dict"], strict=False)
+    model = before.model.eval()
+    dataset = replace_pipeline(before.train_dataloader.dataset, before.cfg.test_dataloader.dataset.pipeline)
+    sums = {c: [] for c in range(10)}
+    with torch.no_grad():
+        for sample in dataset:
+            data = model.data_preprocessor({"inputs": [sample["inputs"]], "data_samples": [sample["data_samples"]]})
+            sums[int(sample["data_samples"].gt_label)].append(model.extract_feat(data["inputs"])[-1][0])
+    expected = torch.stack([2 * torch.stack(rows).mean(dim=0) for rows in sums.values()])
+    torch.testing.assert_close(saved, expected, rtol=1e-4, atol=1e-5)
+
+
+@TASK_UTILS.register_module()
+class OtherUtility:
+    """Something else of that registry."""
+
+
+def test_a_task_that_is_none_is_refused() -> None:
+    with pytest.raises(UserInputError, match=r"task.type='OtherUtility' of ReclusterHook is no ClusteringTask; give"):
+        ReclusterHook(dict(type="OtherUtility"))
+
+
+@pytest.mark.parametrize(
+    ("task", "config", "message"),
+    [
+        ("AttributeClustering", CE, "pseudo-attributes of an LPAHead, but the model has a LinearClsHead; set model"),
+        ("SubclassClustering", CE, "the loss of the model is a CrossEntropyLoss; set model.head.loss.type='SBCLLoss'"),
+        ("SubclassClustering", "lpa/lpa_r32_digits.py", "the loss of the model is a PaCoLoss"),
+    ],
+)
+def test_a_task_for_another_model_is_refused_before_training(
+    task: str, config: str, message: str, tmp_path: Path
+) -> None:
+    runner = make_runner(tmp_path, config)
+    runner.register_hook(ReclusterHook(dict(type=task)))
+    with pytest.raises(UserInputError, match=message):
         runner.train()
 
 
@@ -302,10 +382,10 @@ def test_what_clustering_needs_is_checked_before_training(tmp_path: Path, monkey
     hook.before_train(runner)
     monkeypatch.setitem(sys.modules, "faiss", None)
     hook.before_train(runner)
-    hook.clustering["backend"] = "faiss"
+    hook.task.backend = "faiss"
     with pytest.raises(UserInputError, match="pip install faiss-cpu"):
         hook.before_train(runner)
-    hook.clustering["backend"] = "torch"
+    hook.task.backend = "torch"
     num_sampled = 6 * len(runner.train_dataloader.dataset)
     runner.model.head.num_attributes = num_sampled
     hook.before_train(runner)
@@ -325,9 +405,9 @@ def test_what_clustering_needs_is_checked_before_training(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("kind", "bad"),
     [
-        (ReclusterHook, dict(start=-1)),
-        (ReclusterHook, dict(interval=0)),
-        (ReclusterHook, dict(batch_size=0)),
+        (functools.partial(ReclusterHook, ATTRIBUTES), dict(start=-1)),
+        (functools.partial(ReclusterHook, ATTRIBUTES), dict(interval=0)),
+        (functools.partial(ReclusterHook, ATTRIBUTES), dict(batch_size=0)),
         (AttributeClustering, dict(samples_per_attribute=0)),
         (AttributeClustering, dict(features_per_image=0)),
         (AttributeClustering, dict(num_iters=0)),
@@ -336,7 +416,7 @@ def test_what_clustering_needs_is_checked_before_training(tmp_path: Path, monkey
         (SubclassClustering, dict(max_iters=0)),
     ],
 )
-def test_settings_without_meaning_are_refused(kind: type, bad: dict[str, Any]) -> None:
+def test_settings_without_meaning_are_refused(kind: Callable[..., Any], bad: dict[str, Any]) -> None:
     ((name, value),) = bad.items()
     with pytest.raises(UserInputError, match=f"{name}={value!r}"):
         kind(**bad)

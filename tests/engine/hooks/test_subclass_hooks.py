@@ -22,7 +22,7 @@ from tests.random_state import random_state_untouched
 
 CONFIG = "sbcl/sbcl_r32_digits.py:stage1"
 # 78 digits, 20 to 2 a class: capacity 4, so the largest classes have five subclasses.
-HOOK = {"custom_hooks.0.clustering.min_size": 4, "custom_hooks.0.num_workers": 0}
+HOOK = {"custom_hooks.0.task.min_size": 4, "custom_hooks.0.num_workers": 0}
 
 
 def make_sbcl_runner(work_dir: Path, **overrides: Any) -> Runner:
@@ -128,7 +128,7 @@ def test_warms_up_then_follows_the_schedule_and_resumes(tmp_path: Path, monkeypa
 
 
 def test_plain_kmeans_and_the_linear_form_are_options(tmp_path: Path) -> None:
-    settings = {"custom_hooks.0.clustering.balanced": False, "custom_hooks.1.mode": "linear"}
+    settings = {"custom_hooks.0.task.balanced": False, "custom_hooks.1.mode": "linear"}
     runner = recluster_once(tmp_path, **settings)
     features, labels = slow_projections(runner)
     found = tables(runner)
@@ -148,14 +148,22 @@ def test_sizes_are_described() -> None:
     assert describe_sizes(labels, labels) == "2 subclasses of 2 classes, none split"
 
 
-def test_temperatures_need_their_loss_and_a_pass(tmp_path: Path) -> None:
-    runner = make_runner(tmp_path / "ce", "ce/ce_r32_digits.py")
-    with pytest.raises(UserInputError, match=r"the model has none; set model.head.loss.type='SBCLLoss'"):
-        TemperatureHook().before_train(runner)
-    runner = make_sbcl_runner(tmp_path / "sbcl")
+def test_subclasses_need_their_hook(tmp_path: Path) -> None:
+    runner = make_sbcl_runner(tmp_path)
     runner._hooks = [hook for hook in runner.hooks if not isinstance(hook, ReclusterHook)]
-    with pytest.raises(UserInputError, match=r"add dict\(type='ReclusterHook'"):
+    with pytest.raises(
+        UserInputError,
+        match=r"SBCLLoss needs ReclusterHook: add dict\(type='ReclusterHook', task=dict\(type='SubclassClustering'\)\)",
+    ):
         runner.train()
+
+
+def test_temperatures_of_no_loss_are_nothing_to_do(tmp_path: Path) -> None:
+    runner = make_runner(tmp_path, "ce/ce_r32_digits.py", log_level="INFO", **{"train_cfg.max_epochs": 1})
+    runner.register_hook(TemperatureHook())
+    runner.train()
+    (log,) = tmp_path.glob("*/*.log")
+    assert "TemperatureHook has nothing to do: the model has no SBCLLoss, whose tau2 it writes." in log.read_text()
 
 
 def test_samples_that_do_not_say_which_image_they_are_are_refused(tmp_path: Path) -> None:
@@ -169,7 +177,7 @@ def test_samples_that_do_not_say_which_image_they_are_are_refused(tmp_path: Path
 
 def test_clustering_of_the_released_code_is_an_option(tmp_path: Path) -> None:
     released: dict[str, Any] = {"balanced": False, "rounding": "down", "start": "random", "max_iters": 35}
-    settings = {f"custom_hooks.0.clustering.{key}": value for key, value in released.items()}
+    settings = {f"custom_hooks.0.task.{key}": value for key, value in released.items()}
     runner = recluster_once(tmp_path, **settings)
     features, labels = slow_projections(runner)
     expected = subclass_clusters(features, labels, min_size=4, seed=0, **released).subclass

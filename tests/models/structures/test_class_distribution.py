@@ -133,3 +133,35 @@ def test_thresholds_can_be_set_later():
     assert distribution.groups == ["many", "medium", "few"]
     with pytest.raises(UserInputError, match="few_threshold=3 and many_threshold=2"):
         distribution.set_thresholds(2, 3)
+
+
+def slow_weights(counts: list[int], beta: float) -> list[float]:
+    """Cui et al., with the effective number as the sum of the geometric series that it is."""
+    inverse = [1 / sum(beta**i for i in range(n)) for n in counts]
+    return [value * len(counts) / sum(inverse) for value in inverse]
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.9, 0.999, 0.9999])
+def test_class_balanced_weights(beta: float) -> None:
+    distribution = ClassDistribution(4)
+    distribution.set_counts([500, 60, 7, 1])
+    weights = distribution.class_balanced_weights(beta)
+    assert weights.tolist() == pytest.approx(slow_weights([500, 60, 7, 1], beta), rel=1e-6)
+    assert float(weights.mean()) == pytest.approx(1.0)
+
+
+def test_an_empty_class_has_the_weight_of_the_rarest() -> None:
+    distribution = ClassDistribution(3)
+    distribution.set_counts([50, 0, 2])
+    weights = distribution.class_balanced_weights(0.99)
+    assert torch.isfinite(weights).all()
+    assert weights[1] == weights[2] > weights[0]
+
+
+def test_weights_of_unknown_counts_are_refused() -> None:
+    with pytest.raises(UserInputError, match="ClassDistributionHook"):
+        ClassDistribution(3).class_balanced_weights(0.99)
+    distribution = ClassDistribution(3)
+    distribution.set_counts([1, 1, 1])
+    with pytest.raises(UserInputError, match="beta=1"):
+        distribution.class_balanced_weights(1)
