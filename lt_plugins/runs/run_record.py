@@ -25,6 +25,7 @@ NEUTRAL_HOOKS = frozenset(
         "DetVisualizationHook",
         "DetectionPreflightHook",
         "DistSamplerSeedHook",
+        "EpochHook",
         "FiniteTrainingHook",
         "IterTimerHook",
         "LoadBackboneHook",

@@ -58,7 +58,7 @@ RUNS = {
             "model.projection_dim=8",
             "custom_hooks.0.start=1",
             "custom_hooks.0.interval=1",
-            "custom_hooks.0.clustering.min_size=2",
+            "custom_hooks.0.task.min_size=2",
         ),
     ),
     "sbcl": OldRun("sbcl/sbcl_r32_digits.py"),
