@@ -104,7 +104,7 @@ def train(args: argparse.Namespace) -> None:
     from lt_plugins.runs.config import load_stages
     from lt_plugins.runs.run_lock import lock_run
     from lt_plugins.runs.spec import run_name
-    from lt_plugins.runs.stages import check_stages, place_stages, train_stages
+    from lt_plugins.runs.stages import check_stages, configured_resume, place_stages, train_stages
 
     guard_pickles(args.allow_pickle)
     configs = load_stages(args.config, args.cfg_options, ["train"], data=args.data, shorten=args.shorten)
@@ -115,10 +115,8 @@ def train(args: argparse.Namespace) -> None:
         merge_args(stage.cfg, args)
         prepare_launch(stage.cfg, args.launcher)
         check_global_batch(stage.cfg, launch_size(args.launcher))
-    asked = [stage.get("resume", False) for stage in configs]
-    in_config = (cfg.get("load_from") or "auto") if asked[-1] else "auto" if any(asked) else None
     with lock_run(cfg.work_dir) if launch_rank(args.launcher) == 0 else nullcontext():
-        train_stages(stages, args.resume or in_config, args.overwrite, args.allow_pickle)
+        train_stages(stages, args.resume or configured_resume(configs), args.overwrite, args.allow_pickle)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -10,14 +10,17 @@ and scales how often hooks come, too.
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from lt_plugins.checks.component_check import find_component
 from lt_plugins.errors import UserInputError
 
 SWITCH = "--cfg-options scale_schedule=False"
@@ -127,11 +130,22 @@ def shorten_training(cfg: Config, divisor: int) -> None:
     train_cfg["max_iters" if train_cfg.get("max_iters") else "max_epochs"] = shorter
     if "val_interval" in train_cfg:
         train_cfg.val_interval = min(train_cfg.val_interval, shorter)
+    _write_intervals(cfg)
     noted = cfg.get("written_schedule") or {}
     hooks = _scale_starts(cfg, Fraction(shorter, length), shorter, (), intervals=True)
     noted = {"length": length, **noted, "hooks": {**hooks, **noted.get("hooks", {})}}
     noted.pop("is_given", None)  # a schedule of the command line is scaled as well
     cfg.written_schedule = noted
+
+
+def _write_intervals(cfg: Config) -> None:
+    """Write the default intervals of ``custom_hooks`` into the config, where it does not give them."""
+    for hook in cfg.get("custom_hooks") or ():
+        component = find_component(hook["type"], HOOKS, cfg.get("default_scope") or "mmengine")
+        arguments = {} if component is None else inspect.signature(component).parameters
+        default = arguments["interval"].default if "interval" in arguments else None
+        if isinstance(default, int) and "interval" not in hook:
+            hook["interval"] = default
 
 
 def is_short(cfg: Mapping[str, Any]) -> bool:

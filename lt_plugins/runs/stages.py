@@ -108,6 +108,22 @@ def check_stages(stages: list[Stage]) -> None:
             )
 
 
+def configured_resume(configs: Sequence[Config]) -> str | None:
+    """Where the configs of the stages ask to resume, by ``resume=True`` as mmengine's runner takes it.
+
+    Args:
+        configs (Sequence[Config]): The configs of all stages, in order.
+
+    Returns:
+        str | None: As for :func:`choose_start`: the last stage's ``load_from`` if it is the one that asks, else
+        ``"auto"``; None if no stage asks.
+    """
+    last = configs[-1]
+    if last.get("resume"):
+        return last.get("load_from") or "auto"
+    return "auto" if any(cfg.get("resume") for cfg in configs) else None
+
+
 def choose_start(stages: list[Stage], resume: str | None, allow_pickle: bool = False) -> tuple[int, str | None, str]:
     """Choose the stage and checkpoint to begin with.
 

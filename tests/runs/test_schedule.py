@@ -351,6 +351,19 @@ def test_what_is_overridden_is_shortened_too(overrides: dict, epochs: int, miles
     assert last["milestones"] == pytest.approx([one * scale for one in milestones], abs=scale / 2 + 0.5)
 
 
+def test_an_interval_that_is_not_given_is_shortened_too(tmp_path: Path) -> None:
+    path = tmp_path / "c.py"
+    path.write_text(
+        f"_base_ = {str(ROOT / 'configs/lpa/lpa_r32_cifar100-lt.py')!r}\n"
+        "custom_hooks = [dict(_base_.custom_hooks[0])]\n"
+        "custom_hooks[0].pop('interval')\n"
+    )
+    [cfg] = load_stages(str(path), shorten=4)
+    hook = cfg.custom_hooks[0]
+    assert (hook.start, hook.interval) == (10, 2)
+    assert cfg.written_schedule.hooks["custom_hooks.0.interval"] == 10
+
+
 def test_shorten_mistakes() -> None:
     for divisor, overrides, message in (
         (0, {}, "--shorten 0 must be 1 or more"),

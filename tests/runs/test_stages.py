@@ -17,7 +17,7 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.runs import stages
 from lt_plugins.runs.config import load_stages
 from lt_plugins.runs.run_record import record_config
-from lt_plugins.runs.stages import Stage, check_stages, choose_start, place_stages, train_stages
+from lt_plugins.runs.stages import Stage, check_stages, choose_start, configured_resume, place_stages, train_stages
 from tests.checkpoints.test_run_checkpoints import flip, write_checkpoint
 from tests.engine.test_distributed import free_port
 from tests.engine.test_resume import assert_identical
@@ -163,6 +163,19 @@ def test_a_damaged_checkpoint_is_trained_again_unless_the_next_stage_has_begun(
     flip(Path(three[1].cfg.work_dir, "epoch_1.pth"))
     with pytest.raises(UserInputError, match=r"epoch_1\.pth is damaged .* no other checkpoint in .*stage2"):
         choose_start(three, "auto")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ({}, None),
+        ({"resume": True}, "auto"),
+        ({"stage2.resume": True}, "auto"),
+        ({"stage2.resume": True, "stage2.load_from": "x.pth"}, "x.pth"),
+    ],
+)
+def test_a_config_may_ask_to_resume(overrides: dict[str, Any], expected: str | None, tmp_path: Path) -> None:
+    assert configured_resume([stage.cfg for stage in load(write_config(tmp_path), **overrides)]) == expected
 
 
 @pytest.mark.parametrize("resume", [None, "auto"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from types import ModuleType
 
 import pytest
 
+from lt_plugins.datasets.folder_dataset import FolderDataset
+from lt_plugins.datasets.split_dataset import SplitDataset
 from tests.miniatures import make_miniature, write_image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,6 +120,22 @@ def test_check_counts_groups_by_the_thresholds_of_the_metric(
     )
     assert _check(str(path)) == 0
     assert "3 / 3 / 4" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_check_of_own_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both parts of a split are checked, and nothing is in both; a copy of an image is found across them."""
+    for label, size in enumerate((12, 5, 1)):
+        for number in range(size):
+            write_image(tmp_path / f"animals/class{label}/{number}.png", 20 * label + number)
+    config, data = "configs/lpa/lpa_x50_imagenet-lt.py", ["--data", str(tmp_path / "animals")]
+    assert _check(config, *data) == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "train 15 3 of 3 10 1 10 0 / 0 / 3" in shown and "val 3 2 of 3 2 1" in shown, shown
+    train = SplitDataset(FolderDataset(data_root=str(tmp_path / "animals")), "train")
+    val = SplitDataset(train.dataset, "val")
+    shutil.copy(val.get_data_info(0)["img_path"], train.get_data_info(0)["img_path"])
+    assert _check(config, *data) == 1
+    assert "train and val share an image: " in capsys.readouterr().out
 
 
 def test_check_lists_what_is_wrong(tmp_path: Path) -> None:
