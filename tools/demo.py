@@ -98,7 +98,7 @@ def train(method: str, seed: int, out: Path, progress: Progress) -> Trained:
 
 
 def compare(runs: dict[str, list[Trained]]) -> Table:
-    """One row a method, averaged over the seeds."""
+    """Make a table with a row a method, averaged over the seeds."""
     num_seeds = len(next(iter(runs.values())))
     title = "UCI digits, imbalance factor 50: accuracy and expected calibration error (ECE) in %"
     title += f", mean of {num_seeds} seeds ± standard deviation" if num_seeds > 1 else ""
@@ -114,22 +114,24 @@ def compare(runs: dict[str, list[Trained]]) -> Table:
     return table
 
 
-def draw(runs: dict[str, Trained], out: Path) -> list[Path]:
-    """Write the per-class, confusion and attribute figures of one run a method."""
+def draw(runs: dict[str, list[Trained]], out: Path) -> list[Path]:
+    """Write the figures: per-class accuracy as the mean over the seeds, confusion and attributes of the first run."""
+    import numpy as np
+
     from lt_plugins.visualization import figure_to_png, plot_class_accuracy, plot_confusion_matrix
 
-    tables = {method: run.folder.class_table()[1] for method, run in runs.items()}
-    classes = tables["LPA"]
+    tables = {method: [run.folder.class_table()[1] for run in trained] for method, trained in runs.items()}
+    classes = tables["LPA"][0]
     if classes.train_counts is None or classes.groups is None:
         raise RuntimeError("the digits configs lack ClassDistributionHook")
-    accuracies = {method: table.accuracy for method, table in tables.items()}
+    accuracies = {method: np.mean([table.accuracy for table in found], axis=0) for method, found in tables.items()}
     figures = {"class_accuracy": plot_class_accuracy(accuracies, classes.train_counts, classes.groups, classes.names)}
-    for method, run in runs.items():
-        _, predictions = run.folder.predictions()
+    for method, trained in runs.items():
+        _, predictions = trained[0].folder.predictions()
         figures[f"confusion_{method.lower()}"] = plot_confusion_matrix(
             predictions.label, predictions.predicted, classes.train_counts, classes.names, classes.groups
         )
-    figures["pseudo_attributes"] = draw_attributes(runs["LPA"].runner)
+    figures["pseudo_attributes"] = draw_attributes(runs["LPA"][0].runner)
     paths = [out / f"{name}.png" for name in figures]
     for path, figure in zip(paths, figures.values(), strict=True):
         atomic_write(path, figure_to_png(figure))
@@ -137,7 +139,7 @@ def draw(runs: dict[str, Trained], out: Path) -> list[Path]:
 
 
 def draw_attributes(runner: Runner) -> Any:
-    """The training images that show the most shared pseudo-attributes most clearly."""
+    """Draw the training images that show the most shared pseudo-attributes most clearly."""
     from lt_plugins.analysis.attribute_gallery import AttributeGallery
     from lt_plugins.analysis.attribute_retrieval import retrieve_attributes
     from lt_plugins.analysis.figures import draw_attribute_grid
@@ -186,7 +188,7 @@ def run(args: argparse.Namespace) -> None:
         for seed in range(args.seed, args.seed + args.seeds):
             for method, trained in runs.items():
                 trained.append(train(method, seed, args.out, progress))
-        paths = draw({method: trained[0] for method, trained in runs.items()}, args.out)
+        paths = draw(runs, args.out)
     console.print(compare(runs))
     print("figures:", *(f"  {path}" for path in paths), sep="\n")
     print(f"a whole report: .venv/bin/python tools/report.py {runs['LPA'][0].folder.path}")

@@ -19,6 +19,9 @@ from lt_plugins.visualization.style import (
     size_bars,
 )
 
+# The sizes of more classes than this do not fit above their bars.
+_MAX_LABELLED_BARS = 15
+
 
 def plot_class_accuracy(
     accuracy: Mapping[str, NDArray[np.float64]],
@@ -28,7 +31,8 @@ def plot_class_accuracy(
 ) -> Figure:
     """Draw the accuracy of each class over the classes sorted by size, above the sizes themselves.
 
-    More than 30 classes get a running mean (over a twentieth of them) through the points.
+    More than 30 classes get a running mean (over a twentieth of them) through the points; up to 15 have their sizes
+    written above the bars.
 
     Args:
         accuracy (Mapping[str, NDArray]): Per-class accuracy in percent of each run by its name, ``(C,)``; NaN for a
@@ -61,6 +65,9 @@ def plot_class_accuracy(
         upper.legend(handles, labels if few_points else [f"{label} (running mean)" for label in labels], loc="best")
 
     size_bars(lower, ranks, train_counts[order], color="0.45")
+    if num_classes <= _MAX_LABELLED_BARS:
+        for bars in lower.containers:
+            lower.bar_label(bars, [f"{count:,}" for count in train_counts[order]], padding=2, fontsize=9)
     lower.set_xlim(-0.5, num_classes - 0.5)
     class_ticks(lower, [names[index] for index in order])
     for axes in (upper, lower):
