@@ -19,6 +19,7 @@ import torch
 import lt_plugins
 from lt_plugins import __main__ as environment_report
 from lt_plugins import compat
+from tests.plain.rooms import ROOMS
 
 PACKAGE = Path(lt_plugins.__file__).parent
 ROOT = PACKAGE.parent
@@ -42,7 +43,7 @@ LAYERS: dict[str, set[str]] = {
     "detection": {"models", "datasets", "evaluation", "checkpoints", "checks", "engine", "runs"},
 }
 MAX_ENGINE_LINES = 2500  # what happens during training, and nothing else
-WITHOUT_OPENMMLAB = ("clustering", "models/covariance", "models/structures", "visualization")
+WITHOUT_OPENMMLAB = (*ROOMS, "visualization/")
 BASE_MODULES = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
 
 # Refuses the optional packages, whatever is installed here.

@@ -38,6 +38,18 @@ def test_plugins_registers_what_was_noted_before() -> None:
     )
 
 
+def test_a_component_costs_no_import_of_openmmlab() -> None:
+    run(
+        "import sys\n"
+        "import lt_plugins.models.losses, lt_plugins.datasets.samplers, lt_plugins.evaluation.functional\n"
+        "assert not {'mmengine', 'mmcv', 'mmpretrain', 'torchvision'} & set(sys.modules)\n"
+        "import lt_plugins.plugins\n"
+        "from mmpretrain.registry import DATA_SAMPLERS, MODELS\n"
+        "assert MODELS.get('SupConLoss') is lt_plugins.models.losses.SupConLoss\n"
+        "assert DATA_SAMPLERS.get('ClassAwareSampler') is lt_plugins.datasets.samplers.ClassAwareSampler\n"
+    )
+
+
 def test_build_registers_what_was_noted_before() -> None:
     """A head that builds its loss by name finds the loss that was imported before OpenMMLab."""
     run(

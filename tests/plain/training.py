@@ -1,0 +1,237 @@
+"""A plain PyTorch loop with each loss, the sampler, the clustering and the metrics; no part of OpenMMLab is at hand."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import ConcatDataset, DataLoader, TensorDataset
+
+import lt_plugins
+from lt_plugins.clustering import class_temperatures, kmeans, subclass_clusters
+from lt_plugins.datasets.labels import get_class_counts
+from lt_plugins.datasets.samplers import ClassAwareSampler
+from lt_plugins.evaluation.functional import class_accuracy, expected_calibration_error, shot_accuracy
+from lt_plugins.models import losses
+from lt_plugins.models.losses import LongTailLoss, SBCLLoss
+from lt_plugins.models.structures import ContrastBatch, LabelledQueue
+from tests.plain.rooms import ROOMS
+from tests.plain.without_openmmlab import HIDDEN
+
+COUNTS = torch.tensor([120, 60, 30, 10])
+LABELS = torch.arange(4).repeat_interleave(COUNTS)
+INPUTS = 3 * F.one_hot(LABELS, 8).float() + torch.randn(len(LABELS), 8, generator=torch.Generator().manual_seed(0))
+CHANNELS, LATENTS, EPOCHS = 16, 5, 8
+
+
+class Net(nn.Module):
+    """Features, and what losses take of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(8, CHANNELS), nn.ReLU(), nn.Linear(CHANNELS, CHANNELS))
+        self.fc = nn.Linear(CHANNELS, len(COUNTS))
+        self.projector = nn.Linear(CHANNELS, 8)
+        self.latents = nn.Parameter(torch.randn(LATENTS, CHANNELS))
+        self.latent_fc = nn.Linear(CHANNELS, LATENTS)
+
+    def views(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        return self.body(inputs + 0.3 * torch.randn_like(inputs)), self.body(inputs + 0.3 * torch.randn_like(inputs))
+
+
+# From net, loss and a batch (inputs, labels, indices) to the value of the loss.
+Step = Callable[[Net, Any, Tensor, Tensor, Tensor], Tensor]
+
+
+def logits_step(net: Net, loss: Any, inputs: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+    return loss(net.fc(net.body(inputs)), labels)
+
+
+def cosine_step(net: Net, loss: Any, inputs: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+    return loss(30 * F.linear(F.normalize(net.body(inputs)), F.normalize(net.fc.weight)), labels)
+
+
+def feature_step(net: Net, loss: Any, inputs: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+    return loss(net.body(inputs), labels, net.fc.weight, net.fc.bias)
+
+
+def contrast_step(net: Net, loss: Any, inputs: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+    first, second = net.views(inputs)
+    return loss(ContrastBatch.from_views(net.projector(first), net.projector(second), labels, indices))
+
+
+def centre_step(net: Net, loss: Any, inputs: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+    first, second = net.views(inputs)
+    contrast = ContrastBatch.from_views(net.projector(first), net.projector(second), labels)
+    return loss(net.fc(torch.cat([first, second])), contrast)
+
+
+def latent_step(net: Net, loss: Any, inputs: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+    loss.update(net.latents)
+    return loss(net.latents, net.latent_fc.weight, net.latent_fc.bias)
+
+
+def map_step(net: Net, loss: Any, inputs: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+    """Feature maps of three locations."""
+    maps = torch.stack([inputs, inputs.roll(1, dims=1), inputs.roll(2, dims=1)], dim=1)
+    return loss(net.body(maps), F.pad(maps, (0, CHANNELS - 8)))
+
+
+class Case:
+    """How a loss is built and called.
+
+    Args:
+        step: The call.
+        build: The loss. Defaults to the class without arguments.
+        every_epoch: Called with net, loss and the share of the training that is done, before each epoch.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        build: Callable[[], nn.Module] | None = None,
+        every_epoch: Callable[[Net, Any, float], object] = lambda net, loss, progress: None,
+    ) -> None:
+        self.step, self.build, self.every_epoch = step, build, every_epoch
+
+
+@torch.no_grad()
+def find_subclasses(net: Net, loss: SBCLLoss, progress: float) -> None:
+    features = F.normalize(net.projector(net.body(INPUTS)), dim=1)
+    found = subclass_clusters(features, LABELS, min_size=10)
+    assert found.subclass_to_class.bincount().tolist() == [12, 6, 3, 1]
+    loss.set_subclasses(found.subclass)
+    loss.set_class_temperatures(class_temperatures(features, LABELS, len(COUNTS), loss.temperature))
+
+
+CASES = {
+    "ISDALoss": Case(
+        feature_step,
+        lambda: losses.ISDALoss(len(COUNTS), CHANNELS),
+        lambda net, loss, progress: loss.set_progress(progress),
+    ),
+    "KCLLoss": Case(contrast_step),
+    "LDAMLoss": Case(cosine_step),
+    "LatentISDALoss": Case(
+        latent_step,
+        lambda: losses.LatentISDALoss(LATENTS, CHANNELS),
+        lambda net, loss, progress: loss.set_progress(progress),
+    ),
+    "PaCoLoss": Case(centre_step),
+    "ReconstructionLoss": Case(map_step),
+    "SBCLLoss": Case(contrast_step, every_epoch=find_subclasses),
+    "SupConLoss": Case(contrast_step),
+}
+
+
+def train(name: str) -> tuple[Net, list[float]]:
+    """Train with a loss by its name, with a class-aware sampler; the net and the mean loss of each epoch."""
+    torch.manual_seed(0)
+    kind = getattr(losses, name)
+    case = CASES.get(name) or Case(logits_step)
+    loss: Any = (case.build or kind)()
+    net = Net()
+    if hasattr(loss, "class_distribution"):
+        loss.class_distribution.set_counts(COUNTS)
+    dataset = TensorDataset(INPUTS, LABELS, torch.arange(len(LABELS)))
+    sampler = ClassAwareSampler(LABELS, seed=0)
+    loader = DataLoader(dataset, batch_size=44, sampler=sampler)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    means = []
+    for epoch in range(EPOCHS):
+        sampler.set_epoch(epoch)
+        case.every_epoch(net, loss, epoch / EPOCHS)
+        values = []
+        for batch in loader:
+            value = case.step(net, loss, *batch)
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+            values.append(value.item())
+        means.append(sum(values) / len(values))
+    return net, means
+
+
+def names_of_losses() -> list[str]:
+    return [name for name in losses.__all__ if name != "LongTailLoss"]
+
+
+def test_nothing_of_openmmlab_is_at_hand() -> None:
+    for name in HIDDEN:
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module(name)
+
+
+def test_every_room_is_imported() -> None:
+    folder = Path(lt_plugins.__file__).parent
+    found = set()
+    for path in folder.rglob("*.py"):
+        relative = path.relative_to(folder)
+        if any(relative.as_posix().startswith(room) for room in ROOMS):
+            importlib.import_module(".".join(["lt_plugins", *relative.with_suffix("").parts]).removesuffix(".__init__"))
+            found.add(next(room for room in ROOMS if relative.as_posix().startswith(room)))
+    assert found == set(ROOMS), "a room that is no more"
+    assert not set(HIDDEN) & set(sys.modules)
+
+
+@pytest.mark.parametrize("name", names_of_losses())
+def test_a_loss_trains(name: str) -> None:
+    """A new loss on logits needs no entry; one with another call is added to ``CASES``."""
+    kind = getattr(losses, name)
+    assert name in CASES or (issubclass(kind, LongTailLoss) and kind.forward is LongTailLoss.forward), f"add {name}"
+    _, means = train(name)
+    assert means[-1] < 0.9 * means[0], means
+
+
+def test_the_sampler_brings_all_classes_equally_often() -> None:
+    dataset = TensorDataset(INPUTS, LABELS)
+    loader = DataLoader(dataset, batch_size=44, sampler=ClassAwareSampler(LABELS, samples_per_class=1, seed=0))
+    seen = torch.cat([labels for _, labels in loader])
+    assert seen.bincount().tolist() == [55] * 4
+    assert get_class_counts(ConcatDataset([LABELS]), 4).tolist() == COUNTS.tolist()  # type: ignore[list-item]
+
+
+def test_metrics_of_what_was_trained() -> None:
+    net, _ = train("LabelAwareSmoothLoss")
+    logits = net.fc(net.body(INPUTS))
+    numbers = shot_accuracy(logits, LABELS, COUNTS, topk=(1, 4))
+    assert numbers["accuracy_top1"] > 85 and numbers["accuracy_top4"] == 100
+    accuracy = class_accuracy(logits.argmax(1) == LABELS, LABELS, 4)
+    assert [numbers["many"], numbers["medium"], numbers["few"]] == pytest.approx(
+        [accuracy[0], accuracy[1:3].mean(), accuracy[3]]
+    )
+    assert numbers["balanced"] == pytest.approx(np.mean(accuracy))
+    confidence, predicted = logits.softmax(dim=1).max(dim=1)
+    assert 0 < expected_calibration_error(confidence, predicted == LABELS) < 50
+
+
+def test_a_queue_of_keys() -> None:
+    queue, net = LabelledQueue(64, 8), Net()
+    loss = losses.PaCoLoss()
+    loss.class_distribution.set_counts(COUNTS)
+    for start in range(0, 100, 20):
+        rows = slice(start, start + 20)
+        queries = net.body(INPUTS[rows])
+        with torch.no_grad():
+            keys = F.normalize(net.projector(net.body(INPUTS[rows] + 0.1)), dim=1)
+        contrast = ContrastBatch.from_queries(net.projector(queries), keys, LABELS[rows], queue=queue)
+        value = loss(net.fc(queries), contrast)
+        queue.enqueue(keys, LABELS[rows])
+        value.backward()
+        assert bool(value.isfinite())
+    assert (queue.labels >= 0).all()
+    assert contrast.valid.sum(dim=1).unique().tolist() == [19 + 20 + 64]
+
+
+def test_kmeans_without_faiss() -> None:
+    found = kmeans(INPUTS, 4, seed=0)
+    assert found.centroids.shape == (4, 8)
+    assert 0.5 < found.mean_cosine < 1
