@@ -28,4 +28,4 @@ class Hide:
 
 
 assert not set(HIDDEN) & set(sys.modules), "imported before it could be hidden"
-sys.meta_path[sys.meta_path.index(PathFinder)] = Hide()  # type: ignore[call-overload]
+sys.meta_path[sys.meta_path.index(PathFinder)] = Hide()
