@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lt_plugins.visualization.style import (
+    MAX_LABELLED_BARS,
     MAX_NAMED_CLASSES,
     RUN_COLORS,
     RUN_MARKERS,
@@ -18,9 +19,6 @@ from lt_plugins.visualization.style import (
     shade_groups,
     size_bars,
 )
-
-# The sizes of more classes than this do not fit above their bars.
-_MAX_LABELLED_BARS = 15
 
 
 def plot_class_accuracy(
@@ -64,10 +62,7 @@ def plot_class_accuracy(
         handles, labels = upper.get_legend_handles_labels()
         upper.legend(handles, labels if few_points else [f"{label} (running mean)" for label in labels], loc="best")
 
-    size_bars(lower, ranks, train_counts[order], color="0.45")
-    if num_classes <= _MAX_LABELLED_BARS:
-        for bars in lower.containers:
-            lower.bar_label(bars, [f"{count:,}" for count in train_counts[order]], padding=2, fontsize=9)
+    size_bars(lower, ranks, train_counts[order], color="0.45", labelled=num_classes <= MAX_LABELLED_BARS)
     lower.set_xlim(-0.5, num_classes - 0.5)
     class_ticks(lower, [names[index] for index in order])
     for axes in (upper, lower):

@@ -8,7 +8,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lt_plugins.visualization.style import GROUP_COLORS, class_ticks, clean, new_figure, size_bars
+from lt_plugins.visualization.style import (
+    GROUP_COLORS,
+    MAX_LABELLED_BARS,
+    class_ticks,
+    clean,
+    new_figure,
+    size_bars,
+)
 
 
 def plot_class_histogram(train_counts: NDArray[np.int64], groups: NDArray[np.str_], names: Sequence[str]) -> Figure:
@@ -27,7 +34,8 @@ def plot_class_histogram(train_counts: NDArray[np.int64], groups: NDArray[np.str
         if len(ranks):
             sizes = train_counts[order][ranks]
             noun = "class" if len(ranks) == 1 else "classes"
-            size_bars(axes, ranks, sizes, color, f"{group}: {len(ranks):,} {noun}, {sizes.sum():,} images")
+            label = f"{group}: {len(ranks):,} {noun}, {sizes.sum():,} images"
+            size_bars(axes, ranks, sizes, color, label, labelled=len(order) <= MAX_LABELLED_BARS)
     axes.set_xlim(-0.5, len(order) - 0.5)
     class_ticks(axes, [names[index] for index in order])
     clean(axes)

@@ -45,7 +45,7 @@ def plot_reliability_diagram(
     upper.set_ylim(0, 100)
     upper.set_ylabel("accuracy in the bin (%)")
     upper.set_title(f"ECE {error:.2f} % ({num_bins} bins)", fontsize=11)
-    figure.legend(loc="outside upper center", ncols=2, fontsize=9, frameon=False)
+    figure.legend(loc="outside upper center", ncols=3, fontsize=8, frameon=False, columnspacing=1.2)
     lower.bar(left, 100 * count / count.sum(), color="0.45", **common)
     lower.set_ylabel("predictions (%)")
     lower.set_xlabel("confidence (%)")

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 GROUP_COLORS = {"many": "#0072B2", "medium": "#E69F00", "few": "#009E73"}
 RUN_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 RUN_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-# More class names than this do not fit beside each other.
+# More class names than this do not fit beside each other, more sizes than this not above their bars.
 MAX_NAMED_CLASSES = 30
+MAX_LABELLED_BARS = 15
 
 
 def new_figure(width: float = 8.0, height: float = 4.5) -> Figure:
@@ -38,7 +39,12 @@ def clean(axes: Axes) -> None:
 
 
 def size_bars(
-    axes: Axes, ranks: NDArray[np.int64], train_counts: NDArray[np.int64], color: str, label: str | None = None
+    axes: Axes,
+    ranks: NDArray[np.int64],
+    train_counts: NDArray[np.int64],
+    color: str,
+    label: str | None = None,
+    labelled: bool = False,
 ) -> None:
     """Draw class sizes as bars from 0 on a logarithmic axis; more than 100 touch and are drawn as one shape.
 
@@ -48,12 +54,15 @@ def size_bars(
         train_counts (NDArray): Training images of the classes there, ``(R,)``.
         color (str): Colour of the bars.
         label (str | None): Name in the legend. Defaults to None.
+        labelled (bool): Whether the sizes are written above the bars. Defaults to False.
     """
     if len(ranks) > 100:
         edges = np.append(ranks - 0.5, ranks[-1] + 0.5)
         axes.stairs(train_counts, edges, fill=True, color=color, label=label)
     else:
-        axes.bar(ranks, train_counts, color=color, linewidth=0, label=label)
+        bars = axes.bar(ranks, train_counts, color=color, linewidth=0, label=label)
+        if labelled:
+            axes.bar_label(bars, [f"{count:,}" for count in train_counts], padding=2, fontsize=9)
     axes.set_yscale("symlog", linthresh=1)  # a class may have no training image
     axes.set_ylim(bottom=0)
     axes.set_ylabel("training images")

@@ -42,7 +42,7 @@ def plot_training_curves(
         raise ValueError("there are no curves to draw")
     figure = new_figure(9, 2.8 * len(panels))
     for axes, (ylabel, xlabel, curves) in zip(np.atleast_1d(figure.subplots(len(panels), 1)), panels, strict=True):
-        _plot_panel(axes, curves)
+        _plot_panel(axes, curves, monitor)
         axes.set_ylabel(ylabel)
         axes.set_xlabel(xlabel)
         if curves is metrics and monitor is not None and monitor in metrics:
@@ -52,7 +52,7 @@ def plot_training_curves(
     return figure
 
 
-def _plot_panel(axes: Axes, curves: Curves) -> None:
+def _plot_panel(axes: Axes, curves: Curves, monitor: str | None) -> None:
     for index, (name, (steps, values)) in enumerate(curves.items()):
         single = np.size(steps) == 1
         axes.plot(
@@ -61,9 +61,11 @@ def _plot_panel(axes: Axes, curves: Curves) -> None:
             color=RUN_COLORS[index % len(RUN_COLORS)],
             linestyle=("-", "--", ":")[index // len(RUN_COLORS) % 3],
             marker="o" if single else None,  # a line through one point is invisible
-            linewidth=1.5,
+            linewidth=2.5 if name == monitor else 1.5,
+            zorder=3 if name == monitor else 2,  # others often lie on it
             label=name,
         )
+    axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     clean(axes)
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -52,6 +53,14 @@ def assert_no_overlap(labels: Sequence[Text]) -> None:
         assert not first.overlaps(second), [label.get_text() for label in labels]
 
 
+def assert_sizes(axes: Axes, counts: NDArray[np.int64]) -> None:
+    """The sizes of a few classes stand above their bars."""
+    expected = [f"{count:,}" for count in counts] if len(counts) <= 15 else []
+    assert [text.get_text() for text in axes.texts] == expected
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+    assert_no_overlap(axes.texts)
+
+
 SIZES = (10, 30, 100, 1000, 8142)
 
 
@@ -84,6 +93,7 @@ def test_class_accuracy(num_classes: int) -> None:
     for values, expected in zip(drawn, runs.values(), strict=True):
         np.testing.assert_allclose(values, expected[order])
     assert [text.get_text() for text in upper.texts] == ["many", "medium", "few"]
+    assert_sizes(lower, problem.counts[order])
     assert len(figure_to_png(figure, 40)) > 1000
 
 
@@ -103,6 +113,7 @@ def test_class_histogram(num_classes: int) -> None:
             problem.counts, reverse=True
         )
     assert axes.get_ylim()[1] >= problem.counts.max()
+    assert_sizes(axes, np.sort(problem.counts)[::-1])
     assert_no_overlap(visible_labels(figure, "x"))
 
 
@@ -203,6 +214,8 @@ def test_training_curves() -> None:
     assert np.asarray(rate.lines[0].get_ydata()).tolist() == [0.1, 0.1]
     assert [line.get_label() for line in metric.lines[1:]] == ["best: 30.0 (epoch 2)", "last: 20.0 (epoch 3)"]
     assert metric.get_xlabel() == "epoch"
+    assert metric.get_xlim()[0] == loss.get_xlim()[0] == 0
+    assert metric.lines[0].get_linewidth() > loss.lines[0].get_linewidth(), "the monitored metric stands out"
     figure.draw_without_rendering()
     legend = metric.get_legend()
     assert legend is not None
