@@ -54,9 +54,23 @@ def test_the_worked_example_trains_and_has_the_classes_prior(page, num_classes, 
         loss = model.loss(torch.randn(4, 3, 32, 32), samples)["loss"]
         loss.backward()
         assert torch.isfinite(model.backbone.conv1.weight.grad).all()
+        assert_takes_mixtures_and_class_weights(cfg.model.head.loss, counts, logits)
     finally:
         MODELS._module_dict.pop("MyLogitAdjustmentLoss")
         sys.modules.pop("my_method")
+
+
+def assert_takes_mixtures_and_class_weights(config, counts, logits):
+    """What the pages promise of the base class, of the rows of a batch one by one."""
+    loss = MODELS.build({**config, "class_weight": "inverse", "reweight_from": 2})
+    loss.class_distribution.set_counts(counts)
+    loss.set_epoch(2, 3)
+    shares = torch.zeros_like(logits)
+    shares[:, 1], shares[:, 9] = 0.4, 0.6
+    adjusted = -(logits + (counts / counts.sum()).log()).log_softmax(1)
+    weights = torch.tensor([0.4, 0.6]) / counts[[1, 9]]
+    expected = (weights * adjusted[:, [1, 9]].mean(dim=0)).sum() / weights.sum()
+    assert float(loss(logits, shares)) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_the_command_for_own_images_of_the_readme(tmp_path):
