@@ -1,4 +1,4 @@
-"""Running statistics of batch norms, without the batches that overflowed in half precision."""
+"""Roll-back of batch-norm statistics after batches that overflow in half precision."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 
 class BatchNormRollback:
-    """Takes the running statistics of all batch norms back to what they were before a batch that overflowed.
+    """Roll-back: restores the running statistics of all batch norms to those before an overflowed batch.
 
     Dynamic loss scaling skips the step of such a batch, but its forward pass has already entered the statistics, where
     a value that is not finite would stay for good. All of it stays on the device; no batch costs a synchronisation.

@@ -1,4 +1,4 @@
-"""One pass of a model over a data set, over all ranks, each sample exactly once, without holding the features."""
+"""Feature passes: run a model over a dataset on all ranks, each sample exactly once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def stream_features(
     indices: Sequence[int] | Tensor | None = None,
     description: str = "features",
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Run a model over a data set and yield the features of this rank's samples, batch by batch.
+    """Run a model over a dataset and yield the features of this rank's samples, batch by batch.
 
     Rank ``r`` of ``R`` takes every ``R``-th sample, so together the ranks see each sample once: nothing is padded or
     repeated, and ranks may yield different numbers of batches (do not call collectives inside the loop). Only one batch
@@ -89,7 +89,7 @@ def gather_features(
     indices: Sequence[int] | Tensor | None = None,
     description: str = "features",
 ) -> Tensor:
-    """Run a model over a data set and collect one feature a sample, in the order of the data set, on every rank.
+    """Run a model over a dataset and collect one feature a sample, in dataset order, on every rank.
 
     For global features, or a few local ones a sample; a whole set of local features does not fit into memory: use
     :func:`stream_features`.

@@ -1,4 +1,4 @@
-"""Copies of a model whose buffers change their size in training."""
+"""Sized buffers: copies of a model whose buffers change their size in training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 def copy_sized_buffers(source: nn.Module, copy: nn.Module) -> None:
-    """Give a copy of a model the buffers whose size the data decide (``sized_by_data``), such as ``SBCLLoss.subclass``.
+    """Copy the buffers in ``sized_by_data``, such as ``SBCLLoss.subclass``, to a copy of a model.
 
     A copy that was made before a clustering has them in their old size, and averaging into it fails.
 

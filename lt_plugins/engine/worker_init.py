@@ -1,4 +1,4 @@
-"""Seeding of data-loader workers."""
+"""Worker seeding: derives the random state of data-loader workers from the main process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmengine.registry import FUNCTIONS
 
 @FUNCTIONS.register_module()
 def epoch_worker_init(worker_id: int) -> None:  # noqa: ARG001 (the signature that DataLoader calls)
-    """Seed python and numpy of a worker as torch is seeded: from the main process's draw and the worker's number.
+    """Seed python and numpy of a worker from torch's seed of it, which the main process draws.
 
     At the start of an epoch torch draws ``base_seed`` in the main process and seeds worker ``i`` by ``base_seed + i``;
     with ``EpochSeedHook`` the draw follows from (seed, epoch, rank). Registered in mmengine's root registry, where its

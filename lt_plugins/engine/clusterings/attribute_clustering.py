@@ -1,4 +1,4 @@
-"""Finds the pseudo-attributes of LPA."""
+"""Clustering task of LPA: finds pseudo-attributes by k-means and describes each class by them."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class AttributeClustering(ClusteringTask):
         check_backend(self.backend)
 
     def is_done(self, model: Any) -> bool:
-        """Whether the head has attributes.
+        """Check whether the head has attributes.
 
         Args:
             model (nn.Module): The classifier, without wrappers.

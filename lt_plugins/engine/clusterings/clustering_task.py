@@ -1,4 +1,4 @@
-"""What a ReclusterHook can find, and the pass over the training set that it finds it with."""
+"""Clustering tasks of ``ReclusterHook``: base class, and the feature pass that they read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lt_plugins.engine.features import Extract, gather_features, stream_features
 
 
 class FeaturePass(NamedTuple):
-    """How to run over the training set.
+    """Feature pass: runs the model over the training set with fixed data-loader settings.
 
     Args:
         dataset (Dataset): The training set without augmentation.
@@ -27,7 +27,7 @@ class FeaturePass(NamedTuple):
     num_workers: int
 
     def stream(self, extract: Extract, description: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """As :func:`lt_plugins.engine.features.stream_features`."""
+        """Stream features by :func:`lt_plugins.engine.features.stream_features`."""
         return stream_features(
             extract,
             self.dataset,
@@ -37,7 +37,7 @@ class FeaturePass(NamedTuple):
         )
 
     def gather(self, extract: Extract, description: str, indices: Tensor | None = None) -> Tensor:
-        """As :func:`lt_plugins.engine.features.gather_features`."""
+        """Gather features by :func:`lt_plugins.engine.features.gather_features`."""
         return gather_features(
             extract,
             self.dataset,
@@ -49,14 +49,14 @@ class FeaturePass(NamedTuple):
 
 
 class ClusteringTask(ABC):
-    """One kind of clustering: it reads features of the training set and fills buffers of the model.
+    """Base class of clustering tasks: reads features of the training set and fills buffers of the model.
 
     Register a subclass in ``TASK_UTILS``, and name it as the ``task`` of a ``ReclusterHook``.
     """
 
     @abstractmethod
     def check(self, model: Any, dataset: Dataset) -> None:
-        """Fail before work is lost if the model lacks the buffers, or the clustering cannot work.
+        """Check before training that the model has the buffers and the clustering can work.
 
         Args:
             model (nn.Module): The classifier, without wrappers.
@@ -68,7 +68,7 @@ class ClusteringTask(ABC):
 
     @abstractmethod
     def is_done(self, model: Any) -> bool:
-        """Whether the buffers hold a clustering.
+        """Check whether the buffers hold a clustering.
 
         Args:
             model (nn.Module): The classifier, without wrappers.

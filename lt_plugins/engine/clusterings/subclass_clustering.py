@@ -1,4 +1,4 @@
-"""Splits the head classes into subclasses for SBCL."""
+"""Clustering task of SBCL: splits head classes into balanced subclasses."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class SubclassClustering(ClusteringTask):
             )
 
     def is_done(self, model: Any) -> bool:
-        """Whether the loss has subclasses.
+        """Check whether the loss has subclasses.
 
         Args:
             model (nn.Module): The classifier, without wrappers.
@@ -89,7 +89,7 @@ class SubclassClustering(ClusteringTask):
         return bool(model.head.loss_module.is_ready)
 
     def run(self, runner: Runner, feature_pass: FeaturePass) -> str:
-        """Compute all projections, cluster them, and hand them on.
+        """Compute all projections, cluster them, and call the hooks that read the feature pass.
 
         Args:
             runner (Runner): The runner of the training process.
@@ -135,7 +135,7 @@ class SubclassClustering(ClusteringTask):
 
 
 def describe_sizes(subclass: Tensor, labels: Tensor) -> str:
-    """How many subclasses there are, and how large those of split classes.
+    """Describe the number of subclasses and the sizes of those in split classes.
 
     Args:
         subclass (Tensor): Subclass of each image, int64 ``(N,)``.

@@ -1,4 +1,4 @@
-"""Accumulated gradients: a step is a step, and none is pending in a checkpoint."""
+"""Gradient accumulation: aligns what follows optimiser steps, and the end of epochs, with them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lt_plugins.registry import HOOKS
 
 @HOOKS.register_module()
 class AccumulationHook(Hook):
-    """Makes ``optim_wrapper.accumulative_counts=n`` mean what a batch ``n`` times as large means.
+    """Gradient accumulation hook: lets ``accumulative_counts=n`` equal a batch ``n`` times as large.
 
     * Modules whose state follows optimiser steps (:class:`~lt_plugins.models.structures.FollowsSteps`: key encoder,
       queue, covariances of latent categories) learn where in a step each forward pass lies.
@@ -47,7 +47,7 @@ class AccumulationHook(Hook):
         self._followers: list[FollowsSteps] = []
 
     def before_run(self, runner: Runner) -> None:
-        """Let the accumulation begin at 0 in a resumed run too, where mmengine warns of lost gradients.
+        """Start the accumulation at 0 in a resumed run, where mmengine warns of lost gradients.
 
         Args:
             runner (Runner): The runner.
@@ -57,7 +57,7 @@ class AccumulationHook(Hook):
                 wrapper.initialize_count_status = partial(_begin_at_zero, wrapper.initialize_count_status)
 
     def before_train(self, runner: Runner) -> None:
-        """Find what accumulates, and check that checkpoints fall on optimiser steps.
+        """Find the modules that follow steps, and check that checkpoints fall on optimiser steps.
 
         Args:
             runner (Runner): The runner of the training process.
@@ -84,7 +84,7 @@ class AccumulationHook(Hook):
         )
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Let the accumulation begin and end with the epoch.
+        """Align the accumulation with the epoch.
 
         Args:
             runner (Runner): The runner of the training process.
@@ -98,7 +98,7 @@ class AccumulationHook(Hook):
             wrapper._remainder_counts = length % wrapper._accumulative_counts
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ARG002
-        """Tell the modules where in a step this iteration lies.
+        """Set the position of this iteration in its step on the modules that follow steps.
 
         Args:
             runner (Runner): Unused.
@@ -114,7 +114,7 @@ class AccumulationHook(Hook):
 
 
 def check_intervals(runner: Runner, counts: int) -> None:
-    """Refuse checkpoints that a training by iterations would write between two optimiser steps.
+    """Refuse checkpoint intervals that fall between two optimiser steps.
 
     Args:
         runner (Runner): The runner of the training process.

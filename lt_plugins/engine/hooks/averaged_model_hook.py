@@ -1,4 +1,4 @@
-"""Averaged copies of the model follow optimiser steps, and buffers that change their size."""
+"""Averaged models: synchronises EMA and SWA copies with optimiser steps and resized buffers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lt_plugins.registry import HOOKS
 
 @HOOKS.register_module()
 class AveragedModelHook(Hook):
-    """Lets the averaged models of other hooks (``EMAHook`` with any ``ema_type``) work with every method here.
+    """Averaged-model hook: keeps the copies of ``EMAHook`` (any ``ema_type``) in step with the model.
 
     * Buffers whose size the data decide, such as the subclasses of ``SBCLLoss``, get their new size and values in the
       copy too, whenever a clustering has set them.
@@ -39,7 +39,7 @@ class AveragedModelHook(Hook):
         self._averages: list[BaseAveragedModel] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Find the averaged models, and let them average once a step.
+        """Find the averaged models and wrap their update.
 
         Args:
             runner (Runner): The runner of the training process.
@@ -52,7 +52,7 @@ class AveragedModelHook(Hook):
                 average.update_parameters = once_a_step(average.update_parameters, wrapper)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ARG002
-        """Take over what a clustering before this epoch has set.
+        """Copy the buffers that a clustering before this epoch has resized.
 
         Args:
             runner (Runner): The runner of the training process.
@@ -70,7 +70,7 @@ class AveragedModelHook(Hook):
 
 
 def once_a_step(update: Callable[[nn.Module], None], wrapper: OptimWrapper) -> Callable[[nn.Module], None]:
-    """An averaged model's update, left out after a batch that ends no optimiser step.
+    """Wrap the update of an averaged model so that it runs once an optimiser step.
 
     Args:
         update (Callable): ``update_parameters`` of the averaged model.

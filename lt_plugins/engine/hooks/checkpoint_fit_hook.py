@@ -1,4 +1,4 @@
-"""A checkpoint of another model is refused instead of silently ignored."""
+"""Checkpoint fit: refuses checkpoints of another model, which mmengine would load in part."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lt_plugins.registry import HOOKS
 
 @HOOKS.register_module()
 class CheckpointFitHook(Hook):
-    """Stop if the checkpoint to resume, test or initialise from does not fit the model.
+    """Checkpoint-fit hook: refuses a checkpoint to resume, test or initialise from that does not fit the model.
 
     mmengine loads what fits and warns about the rest, so a test of the wrong checkpoint reports chance accuracy, and a
     resume starts from random weights. A model that names ``initialised_parts``, such as

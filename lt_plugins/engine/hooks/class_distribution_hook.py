@@ -1,4 +1,4 @@
-"""Class counts: from the train data set into the model, from the model to the metrics."""
+"""Class counts: copies them from the train dataset to the model, from the model to the metrics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lt_plugins.registry import HOOKS
 
 @HOOKS.register_module()
 class ClassDistributionHook(Hook):
-    """Fill every :class:`ClassDistribution` of the model from the train data set and hand it to the metrics.
+    """Class-distribution hook: fills every :class:`ClassDistribution` of the model and the metrics with class counts.
 
     A model without one at its root gets one, ``model.class_distribution``, so that every checkpoint holds the class
     counts of its training set. Before validation and testing the counts go to each metric with ``set_class_counts``;
@@ -44,7 +44,7 @@ class ClassDistributionHook(Hook):
         self._resumed_counts: Tensor | None = None
 
     def before_run(self, runner: Runner) -> None:
-        """Make sure that the model has a place for the counts; a checkpoint is loaded after this.
+        """Add a class distribution to a model without one, before a checkpoint is loaded.
 
         Args:
             runner (Runner): The runner.
@@ -61,7 +61,7 @@ class ClassDistributionHook(Hook):
             distribution.set_thresholds(*shot_thresholds(runner.cfg))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Note the counts of a checkpoint that training goes on from.
+        """Note the counts of the checkpoint that training resumes from.
 
         Args:
             runner (Runner): The runner.
@@ -71,7 +71,7 @@ class ClassDistributionHook(Hook):
             self._resumed_counts = checkpoint.get("state_dict", {}).get("class_distribution.counts")
 
     def before_train(self, runner: Runner) -> None:
-        """Fill the counts from the train data set.
+        """Fill the counts from the train dataset.
 
         Args:
             runner (Runner): The runner of the training process.
@@ -91,7 +91,7 @@ class ClassDistributionHook(Hook):
             distribution.set_counts(counts)
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Hand the counts to the metrics.
+        """Pass the counts to the metrics.
 
         Args:
             runner (Runner): The runner of the validation process.
@@ -99,7 +99,7 @@ class ClassDistributionHook(Hook):
         self._inform(runner.model, runner.val_evaluator)
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """Hand the counts to the metrics.
+        """Pass the counts to the metrics.
 
         Args:
             runner (Runner): The runner of the testing process.
@@ -131,7 +131,7 @@ class ClassDistributionHook(Hook):
 
 
 def stand_aside(runner: Runner) -> None:
-    """Take the hooks of this package out of a run without data, of which only the schedule is wanted.
+    """Remove the hooks of this package from a run without data, of which only the schedule is wanted.
 
     mmpretrain's ``vis_scheduler`` trains a stand-in for the model on a list of numbers, with the hooks of the config.
 
@@ -145,7 +145,7 @@ def stand_aside(runner: Runner) -> None:
 
 
 def class_distributions(model: nn.Module) -> list[ClassDistribution]:
-    """All class distributions in a model, each once.
+    """Find all class distributions in a model, each once.
 
     Args:
         model (nn.Module): The model.
@@ -157,7 +157,7 @@ def class_distributions(model: nn.Module) -> list[ClassDistribution]:
 
 
 def find_num_classes(model: nn.Module) -> int:
-    """Number of classes of a classifier.
+    """Find the number of classes of a classifier.
 
     Args:
         model (nn.Module): The classifier, without wrappers.

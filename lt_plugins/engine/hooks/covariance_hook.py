@@ -1,4 +1,4 @@
-"""Keeps covariances and the strength of implicit augmentation up to date."""
+"""Implicit augmentation: updates covariances and the strength during training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lt_plugins.registry import HOOKS
 
 @HOOKS.register_module()
 class CovarianceHook(Hook):
-    r"""Sets the strength of each implicit augmentation before an iteration, and updates latent covariances after it.
+    r"""Covariance hook: sets the ISDA strength before each iteration and updates latent covariances after it.
 
     The strength is :math:`\lambda = (t / T) \lambda_0` in iteration ``t`` of ``T``: covariances of the first
     iterations mean little. A head with latent categories (``update_covariance``) lets what an iteration brought enter
@@ -75,7 +75,7 @@ class CovarianceHook(Hook):
 
 
 def augmentations(model: nn.Module) -> list[SemanticAugmentation]:
-    """All losses of a model that augment features implicitly.
+    """Find the losses of a model that augment features implicitly.
 
     Args:
         model (nn.Module): The model.

@@ -1,4 +1,4 @@
-"""Tells modules that change over training which epoch it is."""
+"""Epoch of a training, set on all modules that change over it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lt_plugins.registry import HOOKS
 
 @HOOKS.register_module()
 class EpochHook(Hook):
-    """Calls ``set_epoch(epoch, max_epochs)`` of every module of the model that has it, before each epoch.
+    """Epoch hook: calls ``set_epoch(epoch, max_epochs)`` of every module that has it, before each epoch.
 
     So does the first epoch of a resumed run: what a module sets must follow from the epoch, the settings and its
     buffers alone. A text that the method returns goes to the log whenever it is another one.

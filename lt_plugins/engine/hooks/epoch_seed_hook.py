@@ -1,4 +1,4 @@
-"""The random state of an epoch follows from (seed, epoch, rank), so that a resumed run repeats it."""
+"""Epoch seeding: derives the random state of an epoch from (seed, epoch, rank) for exact resume."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lt_plugins.registry import HOOKS
 
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
-    """Seed python, numpy and torch at the start of every training epoch from (seed, epoch, rank).
+    """Epoch-seed hook: seeds python, numpy and torch at the start of every training epoch from (seed, epoch, rank).
 
     Whatever drew random numbers before (weight initialisation, a clustering pass, validation) no longer matters, and a
     checkpoint written at the end of an epoch is a complete state: a killed and resumed run repeats the run that was
@@ -40,7 +40,7 @@ class EpochSeedHook(Hook):
     priority = "LOWEST"
 
     def before_train(self, runner: Runner) -> None:
-        """Check the train data loader, and let its sampler follow the seed that a resumed checkpoint brought.
+        """Check the train data loader, and set the seed of a resumed checkpoint on its sampler.
 
         Args:
             runner (Runner): The runner of the training process.
@@ -58,7 +58,7 @@ class EpochSeedHook(Hook):
 
 
 def seed_sampler(runner: Runner) -> None:
-    """Let the sampler of the train data loader follow the seed of the run.
+    """Set the seed of the run on the sampler of the train data loader.
 
     mmengine builds it before it takes the seed over from a checkpoint. With a seed a process (``diff_rank_seed``) the
     sampler keeps its own, which all processes share.

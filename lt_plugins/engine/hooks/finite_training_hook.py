@@ -1,4 +1,4 @@
-"""A training that diverges stops before it loses what it had."""
+"""Divergence check: stops a training whose numbers are not finite before the next checkpoint."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lt_plugins.registry import HOOKS
 
 @HOOKS.register_module()
 class FiniteTrainingHook(Hook):
-    """Stop when a loss, weight, buffer, optimiser state, learning rate or score is not a finite number.
+    """Divergence hook: stops when a loss, weight, buffer, optimiser state, learning rate or score is not finite.
 
     Losses are looked at in each iteration, as the numbers that mmengine has brought to the host for its log; weights,
     buffers (running statistics, covariances, queue, ...) and the state of the optimiser every ``interval`` iterations
@@ -67,7 +67,7 @@ class FiniteTrainingHook(Hook):
         self._scores_finite: Tensor | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Refuse the weights of a training that has diverged.
+        """Refuse weights that are not finite.
 
         Args:
             runner (Runner): The runner.
@@ -76,7 +76,7 @@ class FiniteTrainingHook(Hook):
         check_finite_checkpoint(checkpoint, str(runner._load_from or "the checkpoint"))
 
     def before_train(self, runner: Runner) -> None:
-        """Check what the training starts from, and watch the steps of the optimiser if a loss scaling may skip them.
+        """Check the initial values, and watch the steps of the optimiser if a loss scaling may skip them.
 
         Args:
             runner (Runner): The runner of the training process.
@@ -105,7 +105,7 @@ class FiniteTrainingHook(Hook):
         data_batch: Any = None,  # noqa: ARG002 (mmengine's signature)
         outputs: dict | None = None,
     ) -> None:
-        """Look at the losses, and every few iterations at the rest.
+        """Check the losses, and every ``interval`` iterations the rest.
 
         Args:
             runner (Runner): The runner of the training process.
@@ -127,7 +127,7 @@ class FiniteTrainingHook(Hook):
             self._check(runner, f"after {where}")
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Look at all before the checkpoint of the epoch is written.
+        """Check everything before the checkpoint of the epoch is written.
 
         Args:
             runner (Runner): The runner of the training process.
@@ -165,7 +165,7 @@ class FiniteTrainingHook(Hook):
             )
 
     def _note_step(self, *_: Any) -> None:
-        """Called by the optimiser after each step that is not skipped, without asking the device."""
+        """Count a step that was not skipped, without waiting for the device."""
         self._has_stepped = True
 
     def _count_skipped(self, runner: Runner) -> list[str]:
@@ -199,7 +199,7 @@ class FiniteTrainingHook(Hook):
 
 
 def explain_failure(runner: Runner, error: Exception) -> None:
-    """Say that a training has diverged where that made code fail in words of its own, before the hook could look.
+    """Explain an exception of other code by a divergence that caused it before the hook could check.
 
     Args:
         runner (Runner): The runner of the training process.
@@ -231,18 +231,18 @@ def _rates(runner: Runner) -> list[float]:
 
 
 def _wrong_rate(runner: Runner) -> float | None:
-    """The first learning rate that is negative or not finite."""
+    """Find the first learning rate that is negative or not finite."""
     return next((rate for rate in _rates(runner) if not 0 <= rate < math.inf), None)
 
 
 def _is_scaled(wrapper: Any) -> bool:
-    """Whether a loss scaling may skip steps."""
+    """Check whether a loss scaling may skip steps."""
     scaler = getattr(wrapper, "loss_scaler", None)
     return scaler is not None and scaler.is_enabled()
 
 
 def _losses(runner: Runner, outputs: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """The loss terms of this iteration, as RuntimeInfoHook has read them."""
+    """Read the loss terms of this iteration, which RuntimeInfoHook has noted."""
     scalars = runner.message_hub.log_scalars
     for name, value in outputs.items():
         if "loss" in name:
@@ -251,7 +251,7 @@ def _losses(runner: Runner, outputs: Mapping[str, Any]) -> Iterator[tuple[str, f
 
 
 def _state_tensors(runner: Runner) -> dict[str, Tensor]:
-    """Weights, buffers and state of the optimiser by name."""
+    """List weights, buffers and state of the optimiser by name."""
     model = unwrap_model(runner.model)
     tensors = dict(model.state_dict(keep_vars=True))
     names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -264,7 +264,7 @@ def _state_tensors(runner: Runner) -> dict[str, Tensor]:
 
 
 def _scores(sample: Any) -> Iterator[Tensor]:
-    """Scores of a classified image, or scores and boxes of a detection."""
+    """List the scores of a classified image, or scores and boxes of a detection."""
     if isinstance(sample, Mapping):
         found = [sample.get("pred_score"), sample.get("pred_instances")]
     else:
@@ -282,7 +282,7 @@ def _place(runner: Runner, batch_idx: int) -> str:
 
 
 def _advice(runner: Runner) -> str:
-    """What is left, the likely causes and what to do about them."""
+    """Word the advice: the last good checkpoint, likely causes and fixes."""
     last = runner.message_hub.get_info("last_ckpt", None)
     kept = f"{Path(last).name} is the last good checkpoint, resume from it" if last else "no checkpoint is written yet"
     half = any(_is_scaled(wrapper) for wrapper in _optim_wrappers(runner))

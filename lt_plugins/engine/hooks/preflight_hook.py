@@ -1,4 +1,4 @@
-"""What training is about to do, before it does."""
+"""Pre-flight: prints a summary of a run and checks it before the first step."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EVERY_RUN = (
 
 @HOOKS.register_module()
 class PreflightHook(Hook):
-    """Print a summary before the first step, and stop where training or testing cannot work.
+    """Pre-flight hook: prints a summary before the first step, and stops where training or testing cannot work.
 
     Args:
         allow_empty_classes (bool): Whether a class may have no training image. Defaults to False.
@@ -176,11 +176,11 @@ def _last_name(component: Any) -> str:
 
 
 def _belongs_to_method(hook: Hook) -> bool:
-    """Neither one of mmengine's and mmpretrain's, nor one that every run has."""
+    """Check whether a hook belongs to the method: not mmengine's, mmpretrain's, or one of every run."""
     return not type(hook).__module__.startswith(("mmengine.", "mmpretrain.")) and type(hook).__name__ not in EVERY_RUN
 
 
 def _nested_name(dataset: Any) -> str:
-    """``Wrapper(Inner)`` of a chain of data sets."""
+    """Name a chain of datasets, ``Wrapper(Inner)``."""
     inner = getattr(dataset, "dataset", None)
     return type(dataset).__name__ + (f"({_nested_name(inner)})" if inner is not None else "")

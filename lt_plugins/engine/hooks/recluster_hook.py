@@ -1,4 +1,4 @@
-"""Clusters the training set from scratch every few epochs."""
+"""Re-clustering: clusters the training set every few epochs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lt_plugins.registry import HOOKS, TASK_UTILS
 
 @HOOKS.register_module()
 class ReclusterHook(Hook):
-    """Clusters features of the training set before the epochs ``start``, ``start + interval``, ...
+    """Re-clustering hook: runs a clustering task before the epochs ``start``, ``start + interval``, ...
 
     The task says what is clustered and which buffers of the model hold the result, which thus goes into the checkpoint:
     :class:`.AttributeClustering` (LPA), :class:`.SubclassClustering` (SBCL) or any other :class:`.ClusteringTask` that
@@ -67,7 +67,7 @@ class ReclusterHook(Hook):
         self.pipeline = pipeline
 
     def before_train(self, runner: Runner) -> None:
-        """Fail before work is lost if the model cannot be clustered.
+        """Check before training that the model can be clustered.
 
         Args:
             runner (Runner): The runner of the training process.
@@ -86,7 +86,7 @@ class ReclusterHook(Hook):
             self.recluster(runner)
 
     def is_due(self, epoch: int, model: Any) -> bool:
-        """Whether to cluster before this epoch.
+        """Check whether to cluster before this epoch.
 
         Also true when a run enters the clustering phase without one, as a run resumed from a PaCo checkpoint does.
 
@@ -99,7 +99,7 @@ class ReclusterHook(Hook):
         return (epoch - self.start) % self.interval == 0 or not self.task.is_done(model)
 
     def recluster(self, runner: Runner) -> None:
-        """Cluster now and fill the model's tables.
+        """Cluster now and fill the buffers of the model.
 
         Args:
             runner (Runner): The runner of the training process.

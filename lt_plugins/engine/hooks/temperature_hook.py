@@ -1,4 +1,4 @@
-"""Sets the temperature of each class from how dispersed its features are."""
+"""Class temperatures of SBCL: follow the dispersion of the features of each class."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODES = ("exp", "linear")
 
 @HOOKS.register_module()
 class TemperatureHook(Hook):
-    """Writes ``SBCLLoss.tau2``, the temperature of the class term, whenever ``ReclusterHook`` has new subclasses.
+    """Temperature hook: writes ``SBCLLoss.tau2``, the temperatures of the class term, after each re-clustering.
 
     It reads the features of that hook's pass, so no image is computed twice; without an ``SBCLLoss`` it does nothing.
     Source: Hou et al. (ICCV 2023), Eq. 5 and
