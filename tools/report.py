@@ -128,7 +128,7 @@ class RunReport:
         # Without the training counts the classes keep their own order.
         sizes = table.test_counts * 0 if table.train_counts is None else table.train_counts
         figure = plot_confusion_matrix(predictions.label, predictions.predicted, sizes, table.names, table.groups)
-        self._figure("confusion", figure, "Where the images of each class went")
+        self._figure("confusion", figure, "Predictions for the images of each class")
 
     def calibration(self) -> None:
         """Reliability diagram."""

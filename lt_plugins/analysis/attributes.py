@@ -126,7 +126,7 @@ class AttributeSections:
         """Add a section of query attributes."""
         rows = [self.gallery.attribute_row(attribute, self.top) for attribute in attributes]
         self.page.add_heading(heading)
-        self._figure("attributes", rows, "Where each attribute shows most clearly")
+        self._figure("attributes", rows, "Images and locations that show each attribute most clearly")
 
     def add_all_classes(self) -> None:
         """Add the table and the picture of the attributes of each class."""
@@ -134,7 +134,7 @@ class AttributeSections:
         distribution = gallery.class_distribution
         largest_first = gallery.largest_first()
         excess = 100 * gallery.retrieval.class_scores / gallery.retrieval.common_scores
-        self.page.add_heading("What describes each class")
+        self.page.add_heading("Attributes of each class")
         self.page.add_text(CLASSES_NOTE)
         rows = [
             [

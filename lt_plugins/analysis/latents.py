@@ -141,7 +141,7 @@ class LatentSections:
             part = rows[start : start + ROWS_A_FIGURE]
             figure = draw_latent_rows(part, self.gallery.relative_usage)
             paths = ", ".join(str(path) for path, _ in queries[start : start + ROWS_A_FIGURE])
-            self.page.add_png(f"images_{start // ROWS_A_FIGURE + 1}", figure, f"What rebuilds {paths}")
+            self.page.add_png(f"images_{start // ROWS_A_FIGURE + 1}", figure, f"Latent categories that rebuild {paths}")
 
     def add_classes(self, labels: Sequence[int]) -> None:
         """Add images of each query class."""
@@ -149,7 +149,9 @@ class LatentSections:
             name = self.gallery.class_names[label]
             self.page.add_heading(f"Class {name}")
             samples = self.gallery.class_samples(label, self.top)
-            self._add_samples(f"class_{label}_{name}", samples, f"What rebuilds the first images of class {name}")
+            self._add_samples(
+                f"class_{label}_{name}", samples, f"Latent categories that rebuild the first images of class {name}"
+            )
 
     def add_frequent_and_rare(self, number: int) -> None:
         """Add an image each of the largest and the smallest classes.
@@ -162,7 +164,9 @@ class LatentSections:
         self.page.add_heading("Images of frequent and rare classes")
         samples = [self.gallery.class_samples(label, 1)[0] for label in labels]
         self._add_samples(
-            "frequent_and_rare", samples, "What rebuilds an image of the largest and of the smallest classes"
+            "frequent_and_rare",
+            samples,
+            "Latent categories that rebuild an image of the largest and of the smallest classes",
         )
 
     def add_latents(self, heading: str, latents: Sequence[int]) -> None:
@@ -173,7 +177,7 @@ class LatentSections:
         self.page.add_png(
             "latents",
             draw_attribute_grid(rows, heading="images that use it most"),
-            "Where each latent category is used most",
+            "Images that use each latent category most",
         )
 
     def add_usage(self) -> None:

@@ -144,7 +144,7 @@ def test_attributes_of_a_work_dir(lpa: Path, tmp_path: Path) -> None:
     assert "Pseudo-attributes: lpa/lpa_r32_digits" in reader.text
     assert "epoch_2.pth, after epoch 2" in reader.text
     assert "12 attributes" in reader.text and "Searched: the 78 images of the train set" in reader.text
-    assert "What describes each class" in reader.text
+    assert "Attributes of each class" in reader.text
     # One row a class and one for the header, five attributes each with their scores.
     assert reader.tags.count("tr") == 11
     assert len(re.findall(r"\d+ \([+-]\d+ %\)", reader.text)) == 10 * 5
@@ -197,7 +197,7 @@ def test_latents_of_both_stages(lcreg: Path, photo: Path, tmp_path: Path) -> Non
     _check_usage(reader.text, reader.tables[0])
 
     reader = read(tmp_path / "new/page/index.html")
-    assert "Images" in reader.text and f"What rebuilds {photo}, {photo}" in reader.text
+    assert "Images" in reader.text and f"Latent categories that rebuild {photo}, {photo}" in reader.text
     assert "the 500 images of the test set" in reader.text and len(reader.tables[0]) == 10
     names = ["images_1", "class_9_9", "class_3_3", "latents", "usage"]
     assert sorted(path.stem for path in (tmp_path / "new/page").glob("*.png")) == sorted(names)
