@@ -126,3 +126,12 @@ def test_the_tree_of_the_architecture_page_is_that_of_the_package():
     folders = {str(init.parent.relative_to(ROOT / "lt_plugins")) for init in (ROOT / "lt_plugins").rglob("__init__.py")}
     assert named == folders - {"."}
     assert named >= {"models/losses", "engine/hooks"}
+
+
+def test_files_that_the_architecture_page_names_exist():
+    text = (ROOT / "docs/architecture.md").read_text()
+    files = {name for name in re.findall(r"`([\w./-]+\.(?:py|json|md))`", text) if "/" in name}
+    assert len(files) > 20
+    assert [
+        name for name in sorted(files) if not ((ROOT / name).exists() or (ROOT / "lt_plugins" / name).exists())
+    ] == []
