@@ -1,95 +1,239 @@
 """Train several configs with several seeds, one after the other, and print a table: mean, spread, published numbers.
 
     python tools/sweep.py configs/lcreg/lcreg_r32_cifar10-lt.py{,:m20,:m30} --seeds 0 1 2
+    python tools/sweep.py configs/detection/faster-rcnn_r50-c4_24k_voc0712.py --backbones random ce=ce.pth sbcl=sbcl.pth
 
-A killed command goes on where it was; what is finished is not run again. All stages of a method are trained.
+A killed command continues where it was; what is finished is not run again. All stages of a method are trained.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.errors import UserInputError
-from lt_plugins.runs.cli import ToolParser, add_data_argument, add_shorten_argument, parse_overrides, user_errors
-from lt_plugins.runs.metafile import published_results
-from lt_plugins.runs.spec import parse_spec, run_name
-from lt_plugins.runs.tables import markdown_table, mean_and_spread
+from lt_plugins.options import ALLOW_PICKLE_OPTION
+from lt_plugins.runs.cli import (
+    ToolParser,
+    add_data_argument,
+    add_pickle_argument,
+    add_shorten_argument,
+    parse_overrides,
+    user_errors,
+)
+from lt_plugins.runs.published import TRANSFER_CONFIG, published_accuracy, published_transfer, transfer_cell
+from lt_plugins.runs.spec import run_name
+from lt_plugins.runs.tables import CLASSIFICATION, DETECTION, Result, column_values, markdown_table, result_rows
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from lt_plugins.runs.named_backbone import NamedBackbone
     from lt_plugins.runs.recorded_run import RecordedRun
 
-METRICS = {
-    "Overall": "shot/accuracy_top1",
-    "Many": "shot/many",
-    "Medium": "shot/medium",
-    "Few": "shot/few",
-    "ECE": "calibration/ece",
-}
-HEADER = ("Config", *METRICS, "Published", "Schedule", "Seeds")
-NOTE = (
-    "Top-1 accuracy and expected calibration error in percent, after the last epoch; ± is the standard deviation over "
-    "seeds. Published: overall, of the whole schedule."
+ROOT = Path(__file__).resolve().parents[1]
+NOTE = "Percent, after the last step; ± is the standard deviation over seeds."
+CLASSIFIERS = "Top-1 accuracy and expected calibration error. Published: overall, of the whole schedule."
+DETECTORS = "By the 11-point metric of VOC 2007."
+OTHER_DETECTOR = (
+    f"The published numbers (SBCL, Tab. 3, pre-training on ImageNet-LT) belong to {Path(TRANSFER_CONFIG).stem}: of "
+    "another detector, other data or a shorter schedule only the order can be compared with theirs."
 )
 
 
 class Row(NamedTuple):
-    """A config of a sweep.
+    """A row of the table: a config, of a detector with a backbone.
 
     Args:
         config (str): ``CONFIG.py[:VARIANT,...]``.
         name (str): Its name, also of its folders.
         is_short (bool): Whether a stage of it is shorter than its config file says.
+        backbone (NamedBackbone | None): The backbone that a detector starts from.
     """
 
     config: str
     name: str
     is_short: bool
+    backbone: NamedBackbone | None
 
 
-def published(config: str) -> str:
-    """Overall accuracy in the metafile beside a config, and where it is printed."""
-    path, variants = parse_spec(config)
-    metafile, own = Path(path).with_name("metafile.yml"), (Path(path).name, variants)
-    if not metafile.is_file():
-        return "-"
-    listed = [(parse_spec(name), numbers) for name, numbers in published_results(metafile)]
-    found = [numbers for spec, numbers in listed if (Path(spec.path).name, spec.variants) == own]
-    if not found:
-        return "-"
-    overall = found[0].get("overall")
-    if not isinstance(overall, int | float):
-        raise UserInputError(f"{metafile}: Published of {config} has overall={overall!r}, expected a number.")
-    return f"{overall:.1f} ({found[0]['source']})"
+class Sweep:
+    """All runs of a command, and their table.
+
+    Args:
+        args (argparse.Namespace): The command line.
+
+    Raises:
+        UserInputError: If a config, backbone or folder does not fit, before the first run.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.rows = check_rows(args)
+        self.options: dict[str, list[str]] = {row.name: self._options(row) for row in self.rows}
+        self.runs = {(row.name, seed): self._run(row, seed) for seed in dict.fromkeys(args.seeds) for row in self.rows}
+
+    def _options(self, row: Row) -> list[str]:
+        """Options of tools/train.py."""
+        options = ["--shorten", str(self.args.shorten)] if self.args.shorten != 1 else []
+        if row.backbone is not None:
+            options += ["--backbone", row.backbone.source]
+        return options
+
+    def _run(self, row: Row, seed: int) -> RecordedRun:
+        from lt_plugins.runs.recorded_run import RecordedRun
+
+        details = {"shorten": self.args.shorten}
+        if row.backbone is not None:  # the same weights may have moved
+            details |= {"sha256": row.backbone.sha256(), "backbone": {**row.backbone._asdict()}}
+        return RecordedRun(
+            f"{row.name}, seed {seed}",
+            self.args.work_dir / f"{row.name}_seed{seed}",
+            row.config,
+            seed,
+            self.args.cfg_options,
+            details,
+            may_change=["backbone"],
+            data=self.args.data,
+        )
+
+    def finish(self) -> None:
+        """Train and test what is not finished, and write the table after each run."""
+        args = self.args
+        for number, ((name, seed), run) in enumerate(self.runs.items(), start=1):
+            done = run.metrics() is not None
+            print(f"run {number} of {len(self.runs)}: {run}{', finished before' if done else ''}", flush=True)
+            if not done:
+                pickles = [ALLOW_PICKLE_OPTION] if args.allow_pickle else []
+                run.finish([*self.options[name], *pickles], num_gpus=args.gpus)
+            if args.record is not None:
+                self._record(args.record / f"{name}_seed{seed}.json", run, self.options[name])
+            table = self.write_table()
+        print(f"\n{table}\nwrote {args.work_dir / 'table.md'} and {args.work_dir / 'table.html'}")
+
+    def write_table(self) -> str:
+        """Write what is finished as Markdown and HTML.
+
+        Returns:
+            str: The table in Markdown.
+        """
+        from lt_plugins.visualization import HtmlReport
+
+        header, cells, notes = self.table()
+        numeric = [header.index(name) for name in (*CLASSIFICATION, *DETECTION) if name in header]
+        page = HtmlReport(f"Sweep: {self.args.work_dir.name}")
+        page.add_table(header, cells)
+        for note in notes:
+            page.add_text(note)
+        text = "\n\n".join([markdown_table(header, cells, numeric), *notes]) + "\n"
+        atomic_write(self.args.work_dir / "table.md", text.encode())
+        page.save(self.args.work_dir / "table.html")
+        return text
+
+    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]], list[str]]:
+        """Header, cells and notes of the table of what is finished."""
+        transfer = self.rows[0].backbone is not None
+        columns = DETECTION if transfer else CLASSIFICATION
+        results = [
+            Result(name, seed, column_values(metrics, columns))
+            for (name, seed), run in self.runs.items()
+            if (metrics := run.metrics())
+        ]
+        numbers = published_transfer() if transfer else {}
+        published = {
+            row.name: transfer_cell(row.backbone.name, numbers) if row.backbone else published_accuracy(row.config)
+            for row in self.rows
+        }
+        cells = []
+        rows = result_rows(published, results, columns, published)
+        for row, (_, *middle, seeds) in zip(self.rows, rows, strict=True):
+            first = (self._config_name(row), row.backbone.name) if row.backbone else (row.name,)
+            cells.append((*first, *middle, "short" if row.is_short else "full", seeds))
+        header = (*(("Config", "Backbone") if transfer else ("Config",)), *columns)
+        header += (f"Published {' / '.join(columns)}" if transfer else "Published", "Schedule", "Seeds")
+        notes = [
+            f"{len(results)} of {len(self.runs)} runs are finished. {NOTE}",
+            DETECTORS if transfer else CLASSIFIERS,
+        ]
+        if transfer and any(Path(row.config).resolve() != ROOT / TRANSFER_CONFIG for row in self.rows):
+            notes.append(OTHER_DETECTOR)
+        return header, cells, notes
+
+    def _config_name(self, row: Row) -> str:
+        return run_name(row.config, self.args.data, self.args.shorten)
+
+    def _record(self, path: Path, run: RecordedRun, options: Sequence[str]) -> None:
+        """Write the results file of a finished run."""
+        from lt_plugins.runs.result_file import describe_result
+
+        atomic_write(path, (json.dumps(describe_result(run, options), indent=2) + "\n").encode())
+        print(f"wrote {path}; name it under Ours in the metafile of its config")
 
 
-def cells(rows: Sequence[Row], runs: Sequence[RecordedRun]) -> list[tuple[str, ...]]:
-    """The cells under :data:`HEADER`, a row a config, of what is finished."""
-    table = []
-    for row in rows:
-        finished = [(run.seed, result) for run in runs if run.config == row.config and (result := run.metrics())]
-        means = [mean_and_spread([result[key] for _, result in finished if key in result]) for key in METRICS.values()]
-        schedule = "short" if row.is_short else "full"
-        seeds = ", ".join(str(seed) for seed, _ in finished) or "-"
-        table.append((row.name, *means, published(row.config), schedule, seeds))
-    return table
+def check_rows(args: argparse.Namespace) -> list[Row]:
+    """Check all configs and backbones, before the first one trains for hours."""
+    from lt_plugins.checkpoints.backbone import set_backbone
+    from lt_plugins.checks.global_batch import check_global_batch
+    from lt_plugins.runs.config import load_stages
+    from lt_plugins.runs.schedule import is_short
+    from lt_plugins.runs.stages import check_stages, place_stages
+
+    if args.gpus < 1:
+        raise UserInputError(f"--gpus {args.gpus} must be 1 or more.")
+    backbones = check_backbones(args)
+    rows: list[Row] = []
+    for config in args.configs:
+        base = run_name(config, args.data, args.shorten)
+        configs = load_stages(
+            config, parse_overrides(args.cfg_options), ["train"], data=args.data, shorten=args.shorten
+        )
+        for backbone in backbones or [None]:
+            name = base if backbone is None else f"{base}_{backbone.name}"
+            if name in [row.name for row in rows]:
+                raise UserInputError(f"two runs are called {name}; sweep them in folders of their own (--work-dir).")
+            if backbone is not None:
+                set_backbone(configs[-1], backbone.source)
+            rows.append(Row(config, name, any(map(is_short, configs)), backbone))
+        check_stages(place_stages(configs, args.work_dir))
+        for cfg in configs:
+            check_global_batch(cfg, args.gpus)
+        if backbones:
+            match_backbones(configs[-1], backbones, args.allow_pickle)
+        else:
+            published_accuracy(config)
+    return rows
 
 
-def write_table(rows: Sequence[Row], runs: Sequence[RecordedRun], out: Path) -> str:
-    """Write what is finished as Markdown and HTML, and return the Markdown."""
-    from lt_plugins.visualization import HtmlReport
+def check_backbones(args: argparse.Namespace) -> list[NamedBackbone]:
+    """Read the names and files of the backbones."""
+    from lt_plugins.compat import check_detection
+    from lt_plugins.runs.named_backbone import parse_backbone
 
-    table = cells(rows, runs)
-    text = f"{markdown_table(HEADER, table, range(1, len(METRICS) + 1))}\n\n{NOTE}\n"
-    page = HtmlReport(f"Sweep: {out.name}")
-    page.add_table(HEADER, table)
-    page.add_text(NOTE)
-    atomic_write(out / "table.md", text.encode())
-    page.save(out / "table.html")
-    return text
+    if args.backbones is None:
+        return []
+    check_detection()
+    backbones = [parse_backbone(text, args.allow_pickle) for text in args.backbones]
+    names = [backbone.name for backbone in backbones]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserInputError(f"--backbones has two that are called {twice[0]!r}; name them, NAME=FILE.")
+    return backbones
+
+
+def match_backbones(cfg: Config, backbones: Sequence[NamedBackbone], allow_pickle: bool) -> None:
+    """Load each backbone into the detector once, so that one of another model is named before the first run."""
+    from lt_plugins.checkpoints.backbone import RANDOM_BACKBONE, read_backbone
+    from lt_plugins.detection import load_backbone
+    from lt_plugins.models.build import build_model
+
+    detector = build_model(cfg)
+    for backbone in backbones:
+        if backbone.source != RANDOM_BACKBONE:
+            weights = read_backbone(backbone.source, allow_pickle)
+            print(f"{backbone.name}: {load_backbone(detector, weights, backbone.source)}")
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -102,8 +246,22 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         help="config files with variants, a row each, in this order",
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N", help="seeds (default: 0)")
+    parser.add_argument(
+        "--backbones",
+        nargs="+",
+        metavar="[NAME=]FILE",
+        help="of detectors: start from each of these checkpoints of classifiers, or 'random', a row each; it is called "
+        "NAME, or like the file or its folder",
+    )
     parser.add_argument("--gpus", type=int, default=1, metavar="N", help="processes a run (default: 1)")
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/sweep"), help="(default: %(default)s)")
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="DIR",
+        help="write a results file of each finished run below this folder (results): config, command, seed, hardware, "
+        "time, commit, metrics",
+    )
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -113,66 +271,18 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add_data_argument(parser)
     add_shorten_argument(parser)
+    add_pickle_argument(parser)
     return parser.parse_args(argv)
-
-
-def check_configs(args: argparse.Namespace) -> list[Row]:
-    """Check all configs, before the first one trains for hours."""
-    from lt_plugins.checks.global_batch import check_global_batch
-    from lt_plugins.runs.config import load_stages
-    from lt_plugins.runs.schedule import is_short
-    from lt_plugins.runs.stages import check_stages, place_stages
-
-    rows: list[Row] = []
-    for config in args.configs:
-        name = run_name(config, args.data, args.shorten)
-        if name in [row.name for row in rows]:
-            raise UserInputError(f"two configs are called {name}; sweep them in folders of their own (--work-dir).")
-        configs = load_stages(
-            config, parse_overrides(args.cfg_options), ["train"], data=args.data, shorten=args.shorten
-        )
-        check_stages(place_stages(configs, args.work_dir))
-        for cfg in configs:
-            check_global_batch(cfg, args.gpus)
-        published(config)
-        rows.append(Row(config, name, any(map(is_short, configs))))
-    return rows
-
-
-def sweep(args: argparse.Namespace) -> None:
-    """Do what the command line asks for."""
-    from lt_plugins.runs.recorded_run import RecordedRun
-
-    if args.gpus < 1:
-        raise UserInputError(f"--gpus {args.gpus} must be 1 or more.")
-    rows = check_configs(args)
-    runs = [
-        RecordedRun(
-            f"{row.name}, seed {seed}",
-            args.work_dir / f"{row.name}_seed{seed}",
-            row.config,
-            seed,
-            args.cfg_options,
-            "sweep.json",
-            {"shorten": args.shorten},
-            data=args.data,
-        )
-        for seed in dict.fromkeys(args.seeds)
-        for row in rows
-    ]
-    for number, run in enumerate(runs, start=1):
-        done = run.metrics() is not None
-        print(f"run {number} of {len(runs)}: {run}{', finished before' if done else ''}", flush=True)
-        if not done:
-            run.finish(["--shorten", str(args.shorten)], num_gpus=args.gpus)
-        table = write_table(rows, runs, args.work_dir)
-    print(f"\n{table}\nwrote {args.work_dir / 'table.md'} and {args.work_dir / 'table.html'}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the sweep."""
     with user_errors("the same command continues there"):
-        sweep(parse_args(argv))
+        args = parse_args(argv)
+        from lt_plugins.checkpoints.checkpoint import guard_pickles
+
+        guard_pickles(args.allow_pickle)
+        Sweep(args).finish()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +17,7 @@ from lt_plugins.runs.run_folder import RunFolder
 from lt_plugins.unreadable import read_json, refuse_unreadable
 
 ROOT = Path(__file__).resolve().parents[2]
+RECORD = "sweep.json"
 TESTED = "tested.json"
 ERROR = "error: "
 
@@ -29,7 +31,6 @@ class RecordedRun:
         config (str): Its config, ``CONFIG.py[:VARIANT,...]``.
         seed (int): Its seed, of all stages.
         overrides (Sequence[str]): ``key=value`` pairs for ``--cfg-options``.
-        file_name (str): Name of the record in the folder.
         details (dict): What else makes it this run and no other.
         may_change (Collection[str]): Details that may differ from those of an earlier start.
         data (str | None): Images in place of the config's, for ``--data``.
@@ -45,7 +46,6 @@ class RecordedRun:
         config: str,
         seed: int,
         overrides: Sequence[str],
-        file_name: str,
         details: Mapping[str, Any] | None = None,
         may_change: Collection[str] = (),
         data: str | None = None,
@@ -55,14 +55,14 @@ class RecordedRun:
         self.overrides = [f"randomness.seed={seed}", *overrides]
         own_data = {} if data is None else {"data": data}
         self.record = {"config": config, **own_data, **(details or {}), "seed": seed, "overrides": self.overrides}
-        self._path = folder / file_name
+        self._path = folder / RECORD
         if self._path.is_file():
             before = read_json(self._path, "give another --work-dir, or delete the folder to run it again.")
             changed = [k for k, value in self.record.items() if k not in may_change and before.get(k) != value]
             if changed:
                 raise UserInputError(
                     f"{folder} holds a run with {changed[0]}={before.get(changed[0])}, not {self.record[changed[0]]}; "
-                    "give another --work-dir, or delete the folder to run it anew."
+                    "give another --work-dir, or delete the folder to run it from scratch."
                 )
 
     def __str__(self) -> str:
@@ -87,6 +87,15 @@ class RecordedRun:
         last = train_cfg.get("max_iters") or run.setting("train_cfg.max_epochs", int)
         found = [row for row in run.log().metrics if row["step"] == last]
         return found[-1] if found else None
+
+    def command(self, options: Sequence[str] = ()) -> str:
+        """The command line that trains it.
+
+        Args:
+            options (Sequence[str]): Options of ``tools/train.py``. Defaults to none.
+        """
+        words = ["python", "tools/train.py", self.config, *options, *self._settings()]
+        return " ".join(map(shlex.quote, words))
 
     def finish(self, options: Sequence[str] = (), num_gpus: int = 1) -> dict[str, float]:
         """Train and evaluate, or resume where it was stopped.
@@ -131,16 +140,19 @@ class RecordedRun:
             *(torchrun if num_gpus > 1 else []),
             *(str(ROOT / "tools" / f"{tool}.py"), self.config, *arguments, "--work-dir", str(self.folder)),
             *(["--launcher", "pytorch"] if num_gpus > 1 else []),
-            *(["--data", self.data] if self.data is not None else []),
-            *("--cfg-options", *self.overrides),
+            *self._settings(),
         ]
         exit_code, reason = run_command(command)
         if exit_code != 0:
             reason = reason or f"it ended with exit code {exit_code}, see above"
             raise UserInputError(
-                f"the {tool} run of {self} stopped: {reason.rstrip('.')}; the same command goes on there, and keeps "
+                f"the {tool} run of {self} stopped: {reason.rstrip('.')}; the same command continues there, and keeps "
                 "what is finished."
             )
+
+    def _settings(self) -> list[str]:
+        """Its options of any tool: images and overrides."""
+        return [*(["--data", self.data] if self.data is not None else []), "--cfg-options", *self.overrides]
 
 
 def run_command(command: Sequence[str]) -> tuple[int, str]:

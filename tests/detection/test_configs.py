@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from lt_plugins.checks.config_check import check_config
-from lt_plugins.runs.transfer_table import detection_metrics
+from lt_plugins.runs.tables import DETECTION, column_values
 from tests.detection.voc import small_cfg
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "detection"
@@ -31,7 +31,8 @@ def test_one_step_and_test(path: Path, devkit: Path, classifiers: dict[int, Path
     changed = {name for name in before if not after[name].equal(before[name])}
     assert {name for name in before if name.startswith(("backbone.layer4", "roi_head.shared_head"))} <= changed
     metrics = runner.val_loop.run()
-    assert all(0 <= value <= 100 for value in detection_metrics(metrics).values())
+    found = column_values(metrics, DETECTION)
+    assert found.keys() == DETECTION.keys() and all(0 <= value <= 100 for value in found.values())
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

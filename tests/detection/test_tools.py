@@ -94,25 +94,32 @@ def test_test_tool(trained: Path, config: Path, tmp_path: Path) -> None:
 
 def test_transfer_table_goes_on(config: Path, classifiers: dict[int, Path], tmp_path: Path) -> None:
     out = tmp_path / "table"
-    arguments: list[str | Path] = ["--config", config, "--work-dir", out, "--cfg-options", "train_cfg.max_iters=2"]
-    first = run_tool("detection/transfer.py", "--backbones", "random", *arguments, logs=tmp_path)
+    options = ["--work-dir", str(out), "--cfg-options", "train_cfg.max_iters=2"]
+    first = run_tool("sweep.py", config, "--backbones", "random", *options, logs=tmp_path)
     assert first.exit_code == 0, first.output
-    assert "run 1 of 1: random, seed 0\n" in first.output
-    log = next((out / "random_seed0").glob("*/*.log")).read_text()
-    second = run_tool(
-        "detection/transfer.py", "--backbones", "random", f"ce={classifiers[18]}", *arguments, logs=tmp_path
-    )
+    assert "run 1 of 1: small_random, seed 0\n" in first.output
+    log = next((out / "small_random_seed0").glob("*/*.log")).read_text()
+    backbones = ["--backbones", "random", f"ce={classifiers[18]}"]
+    second = run_tool("sweep.py", config, *backbones, "--record", tmp_path / "results", *options, logs=tmp_path)
     assert second.exit_code == 0, second.output
     assert "ce: 120 of 120 tensors matched" in second.output
-    assert "run 1 of 2: random, seed 0, finished before" in second.output
-    assert [path.read_text() for path in (out / "random_seed0").glob("*/*.log")] == [log], "it was not run again"
-    assert "120 of 120 tensors matched" in next((out / "ce_seed0").glob("*/*.log")).read_text()
+    assert "run 1 of 2: small_random, seed 0, finished before" in second.output
+    assert [path.read_text() for path in (out / "small_random_seed0").glob("*/*.log")] == [log], "it was not run again"
+    assert "120 of 120 tensors matched" in next((out / "small_ce_seed0").glob("*/*.log")).read_text()
     table = (out / "table.md").read_text()
     assert table in second.log.read_text()
+    result = json.loads((tmp_path / "results" / "small_ce_seed0.json").read_text())
+    assert result["backbone"] == {"name": "ce", "source": str(classifiers[18])} | {
+        "sha256": result["backbone"]["sha256"]
+    }
+    assert (result["iterations"], result["schedule"], result["starts"]) == (2, "short", 1)
+    assert result["metrics"].keys() == {"AP50", "AP", "AP75"} and result["loss"].keys() == {"first", "last"}
+    assert f"--backbone {classifiers[18]} --cfg-options randomness.seed=0 train_cfg.max_iters=2" in result["command"]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("| ")]
-    assert [row[0] for row in rows] == ["Backbone", "---", "random", "ce"]
-    assert [row[4] for row in rows[2:]] == ["60.2 / 33.8 / 33.1", "76.5 / 48.5 / 51.0"]
-    assert all(0 <= float(cell) <= 100 for row in rows[2:] for cell in row[1:4])
+    assert [row[1] for row in rows] == ["Backbone", "---", "random", "ce"]
+    assert [row[0] for row in rows[2:]] == ["small", "small"]
+    assert [row[5] for row in rows[2:]] == ["60.2 / 33.8 / 33.1", "76.5 / 48.5 / 51.0"]
+    assert all(0 <= float(cell) <= 100 for row in rows[2:] for cell in row[2:5])
     assert "2 of 2 runs" in table
     assert "<td>76.5 / 48.5 / 51.0</td>" in (out / "table.html").read_text()
 
@@ -207,12 +214,13 @@ def test_mistakes(trained: Path, config: Path, classifiers: dict[int, Path], tmp
         tmp_path / "predict",
     )
     expect_errors(
-        "detection/transfer.py",
+        "sweep.py",
         {
-            ("--backbones", "none.pth"): "none.pth does not exist",
-            ("--backbones", "random", "random"): "two that are called 'random'",
-            ("--config", config, "--backbones", queue): "only 0 of the 100 tensors",
-            ("--backbones", "random", "--gpus", "0"): "--gpus 0 must be 1 or more",
+            (config, "--backbones", "none.pth"): "none.pth does not exist",
+            (config, "--backbones", "random", "random"): "two that are called 'random'",
+            (config, "--backbones", queue): "only 0 of the 100 tensors",
+            (config, "--backbones", "random", "--gpus", "0"): "--gpus 0 must be 1 or more",
+            (ROOT / "configs/ce/ce_r32_digits.py", "--backbones", "random"): "the option is for detectors",
         },
         tmp_path / "transfer",
     )
@@ -258,7 +266,7 @@ def test_what_is_missing_is_named_with_the_command(module: str, message: str, tm
         "train.py": [CONFIG, "--backbone", "random"],
         "test.py": [CONFIG, "none.pth"],
         "detection/predict.py": [CONFIG, "none.pth", "none.jpg", "-o", "out"],
-        "detection/transfer.py": ["--backbones", "random"],
+        "sweep.py": [CONFIG, "--backbones", "random"],
     }
     started = {}
     for tool, arguments in calls.items():

@@ -6,14 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.runs import recorded_run
 from lt_plugins.runs.recorded_run import RecordedRun
 
 
 def make(folder: Path, seed: int = 0) -> RecordedRun:
     """A run of a sweep."""
-    return RecordedRun(f"a, seed {seed}", folder, "a.py", seed, ["b=1"], "sweep.json")
+    return RecordedRun(f"a, seed {seed}", folder, "a.py", seed, ["b=1"])
 
 
 def write_start(folder: Path, config: str = "train_cfg = dict(max_epochs=2)\n") -> None:
@@ -50,3 +52,100 @@ def test_metrics_of_the_last_epoch(tmp_path: Path) -> None:
         write_start(tmp_path, config)
         with pytest.raises(UserInputError, match=r"expected (dict|int)|cannot be read as a config"):
             make(tmp_path).metrics()
+
+
+ROW = {"pascal_voc/mAP": 0.2, "pascal_voc/AP50": 0.4, "pascal_voc/AP75": 0.1}
+
+
+def write_iterations(folder: Path, iterations: int, evaluated: bool) -> None:
+    """What training leaves of a run of ten iterations."""
+    start = folder / "20261125_000000" / "vis_data"
+    start.mkdir(parents=True)
+    rows: list[dict[str, float]] = [{"loss": 1.0, "iter": step, "step": step} for step in range(2, iterations + 1, 2)]
+    rows += [{**ROW, "step": 0}] if evaluated else []
+    (start / "scalars.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (start / "config.py").write_text("train_cfg = dict(type='IterBasedTrainLoop', max_iters=10)\n")
+
+
+@pytest.mark.parametrize(("iterations", "evaluated"), [(None, False), (0, False), (10, False), (8, True)])
+def test_a_run_by_iterations_is_not_finished(iterations: int | None, evaluated: bool, tmp_path: Path) -> None:
+    if iterations is not None:
+        write_iterations(tmp_path, iterations, evaluated)
+    assert make(tmp_path).metrics() is None
+
+
+def test_a_run_by_iterations_is_finished(tmp_path: Path) -> None:
+    write_iterations(tmp_path, 10, evaluated=True)
+    assert make(tmp_path).metrics() == {**ROW, "step": 10}
+
+
+def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[list[str]] = []
+
+    def run(command: list[str]) -> tuple[int, str]:
+        calls.append(command)
+        write_iterations(tmp_path / "run", 10, evaluated=True)
+        return 0, ""
+
+    monkeypatch.setattr(recorded_run, "run_command", run)
+    recorded = RecordedRun("x, seed 2", tmp_path / "run", "x.py", 2, ["a.b=1"], data="my photos")
+    assert recorded.finish(["--backbone", "ce.pth"], num_gpus=8)["pascal_voc/AP50"] == 0.4
+    [command] = calls
+    torchrun, options = command[: command.index("x.py")], command[command.index("x.py") :]
+    assert torchrun[1].endswith("tools/dist_run.py")
+    assert torchrun[2:-1] == ["--standalone", "--nproc-per-node", "8"]
+    assert torchrun[-1].endswith("tools/train.py")
+    assert options == [
+        *("x.py", "--resume", "--backbone", "ce.pth", "--work-dir", str(tmp_path / "run"), "--launcher", "pytorch"),
+        *("--data", "my photos", "--cfg-options", "randomness.seed=2", "a.b=1"),
+    ]
+    assert recorded.command(["--backbone", "ce.pth"]) == (
+        "python tools/train.py x.py --backbone ce.pth --data 'my photos' --cfg-options randomness.seed=2 a.b=1"
+    )
+
+
+@pytest.mark.parametrize("num_gpus", [1, 4])
+def test_stopped_in_the_last_evaluation(num_gpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mmengine does not repeat the evaluation of a run that has all its steps."""
+    write_iterations(tmp_path, 10, evaluated=False)
+    torch.save({"meta": {"iter": 10}, "state_dict": {"a": torch.ones(1)}}, tmp_path / "iter_10.pth")
+    (tmp_path / "last_checkpoint").write_text("iter_10.pth")
+    calls: list[list[str]] = []
+
+    def run(command: list[str]) -> tuple[int, str]:
+        calls.append(command)
+        (tmp_path / "tested.json").write_text(json.dumps(ROW))
+        return 0, ""
+
+    monkeypatch.setattr(recorded_run, "run_command", run)
+    assert make(tmp_path).finish(num_gpus=num_gpus)["pascal_voc/AP50"] == 0.4
+    [command] = calls
+    tool = command.index("a.py") - 1
+    assert command[tool].endswith("tools/test.py")
+    assert command[tool + 2] == str(tmp_path / "iter_10.pth")
+    assert any(part.endswith("dist_run.py") for part in command) == (num_gpus > 1)
+
+
+def test_failure_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for reason, line in (("", "it ended with exit code 7, see above"), ("lr must be a number.", "lr must be a number")):
+        monkeypatch.setattr(recorded_run, "run_command", lambda _, reason=reason: (7, reason))
+        with pytest.raises(UserInputError, match=f"the train run of a, seed 0 stopped: {line}; the same command"):
+            make(tmp_path).finish()
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(command: list[str]) -> tuple[int, str]:
+        write_iterations(tmp_path, 10, evaluated=True)
+        return 0, ""
+
+    def transfer(weights: str, file: str, *overrides: str) -> RecordedRun:
+        details = {"sha256": weights, "backbone": {"name": "sbcl", "source": file}}
+        return RecordedRun("sbcl, seed 0", tmp_path, "x.py", 0, overrides, details, may_change=["backbone"])
+
+    monkeypatch.setattr(recorded_run, "run_command", run)
+    transfer("ab12", "sbcl.pth").finish()
+    assert transfer("ab12", "moved.pth").metrics(), "the same weights may have moved"
+    with pytest.raises(UserInputError, match=r"holds a run with overrides=\['randomness.seed=0'\], not"):
+        transfer("ab12", "moved.pth", "a=1")
+    with pytest.raises(UserInputError, match=r"holds a run with sha256=.*give another --work-dir"):
+        transfer("cd34", "moved.pth")

@@ -15,7 +15,7 @@ CONFIG = str(ROOT / "configs/lpa/lpa_r32_digits.py")
 EVIL = "EVIL"  # stands for the path of the checkpoint
 # What goes before the arguments, if not CONFIG.
 CONFIGS = {
-    "detection/transfer.py": "--backbones",
+    "sweep.py": str(ROOT / "configs/detection/faster-rcnn_r18-c4_200i_voc07-part.py"),
     "export.py": EVIL,
 }
 
@@ -30,7 +30,7 @@ COMMANDS = {
     "test.py": [[EVIL]],
     "inspect_model.py": [[EVIL]],
     "detection/predict.py": [[EVIL, str(ROOT / "docs/images/pseudo_attributes_digits.png"), "-o", "out"]],
-    "detection/transfer.py": [[EVIL]],
+    "sweep.py": [["--backbones", EVIL]],
     "export.py": [["out.pth"]],
 }
 CASES = [(tool, arguments) for tool, calls in COMMANDS.items() for arguments in calls]

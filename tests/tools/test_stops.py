@@ -137,9 +137,7 @@ ARGUMENT_MISTAKES = {
     "make_lists.py": ["a"],
     "export.py": ["a", "b", "--torchvision-names"],
     "detection/predict.py": ["a"],
-    "detection/transfer.py": [],
     "dev/readme_tables.py": ["--chek"],
-    "dev/record_result.py": ["a"],
 }
 
 

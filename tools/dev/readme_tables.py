@@ -12,12 +12,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lt_plugins.runs.transfer_table import NUMERIC_COLUMNS, TRANSFER_HEADER, TransferRun, transfer_rows
+
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.cli import ToolParser, user_errors
 from lt_plugins.runs.spec import parse_spec, run_name
 from lt_plugins.runs.tables import markdown_table, mean_and_spread
-from lt_plugins.runs.transfer_table import NUMERIC_COLUMNS, TRANSFER_HEADER, TransferRun, transfer_rows
 from lt_plugins.unreadable import read_json, read_yaml, refuse_unreadable
 
 ROOT = Path(__file__).resolve().parents[2]
