@@ -12,7 +12,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.errors import UserInputError
@@ -87,9 +87,10 @@ class Sweep:
     def _run(self, row: Row, seed: int) -> RecordedRun:
         from lt_plugins.runs.recorded_run import RecordedRun
 
-        details = {"shorten": self.args.shorten}
+        details: dict[str, Any] = {"shorten": self.args.shorten}
         if row.backbone is not None:  # the same weights may have moved
-            details |= {"sha256": row.backbone.sha256(), "backbone": {**row.backbone._asdict()}}
+            named = {"name": row.backbone.name, "checkpoint": row.backbone.source}
+            details |= {"sha256": row.backbone.sha256(), "backbone": named}
         return RecordedRun(
             f"{row.name}, seed {seed}",
             self.args.work_dir / f"{row.name}_seed{seed}",

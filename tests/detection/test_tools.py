@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -109,9 +110,8 @@ def test_transfer_table_goes_on(config: Path, classifiers: dict[int, Path], tmp_
     table = (out / "table.md").read_text()
     assert table in second.log.read_text()
     result = json.loads((tmp_path / "results" / "small_ce_seed0.json").read_text())
-    assert result["backbone"] == {"name": "ce", "source": str(classifiers[18])} | {
-        "sha256": result["backbone"]["sha256"]
-    }
+    digest = hashlib.sha256(classifiers[18].read_bytes()).hexdigest()
+    assert result["backbone"] == {"name": "ce", "checkpoint": str(classifiers[18]), "sha256": digest}
     assert (result["iterations"], result["schedule"], result["starts"]) == (2, "short", 1)
     assert result["metrics"].keys() == {"AP50", "AP", "AP75"} and result["loss"].keys() == {"first", "last"}
     assert f"--backbone {classifiers[18]} --cfg-options randomness.seed=0 train_cfg.max_iters=2" in result["command"]

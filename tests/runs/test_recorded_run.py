@@ -139,7 +139,7 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path, monkeypatch: pytest.
         return 0, ""
 
     def transfer(weights: str, file: str, *overrides: str) -> RecordedRun:
-        details = {"sha256": weights, "backbone": {"name": "sbcl", "source": file}}
+        details = {"sha256": weights, "backbone": {"name": "sbcl", "checkpoint": file}}
         return RecordedRun("sbcl, seed 0", tmp_path, "x.py", 0, overrides, details, may_change=["backbone"])
 
     monkeypatch.setattr(recorded_run, "run_command", run)

@@ -91,8 +91,8 @@ def test_paco_and_lpa_of_the_same_data(tmp_path: Path) -> None:
     configs = [tmp_path / "configs" / method / "paco_r32_digits.py" for method in ("paco", "lpa")]
     small = [*SMALL[:-2], "model.queue_size=32"]
     done = run_tool(
-        "sweep.py", *configs, "--work-dir", out, "--shorten", "10", "--cfg-options", *small, "train_cfg.max_epochs=12",
-        "train_cfg.val_interval=12", logs=tmp_path,
+        "sweep.py", *configs, "--work-dir", out, "--record", tmp_path / "results", "--shorten", "10", "--cfg-options",
+        *small, "train_cfg.max_epochs=12", "train_cfg.val_interval=12", logs=tmp_path,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     heads = {}
@@ -101,6 +101,10 @@ def test_paco_and_lpa_of_the_same_data(tmp_path: Path) -> None:
         assert len(run.starts) == 1 and run.setting("train_cfg.max_epochs", int) == 10
         assert load_checkpoint(run.path / "epoch_10.pth")["meta"]["run_record"]["schedule"] == "short"
         heads[method] = run.setting("model.head.type", str)
+        result = json.loads((tmp_path / "results" / method / "paco_r32_digits+short10_seed0.json").read_text())
+        assert (result["epochs"], result["schedule"], result["seed"], result["dataset"]) == (10, "short", 0, "digits")
+        assert result["command"].startswith(f"python tools/train.py {result['config']} --shorten 10 --cfg-options ran")
+        assert result["metrics"]["overall"] == round(run.log().metrics[-1]["shot/accuracy_top1"], 4)
     assert heads == {"paco": "PaCoHead", "lpa": "LPAHead"}
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in (out / "table.md").read_text().splitlines()
@@ -121,8 +125,8 @@ def test_errors(tmp_path: Path) -> None:
         "sweep.py",
         {
             (tmp_path / "none.py",): "none.py does not exist",
-            (config, twin): "two configs are called lcreg_r32_digits",
-            (variant, variant): "two configs are called lcreg_r32_digits+m4",
+            (config, twin): "two runs are called lcreg_r32_digits",
+            (variant, variant): "two runs are called lcreg_r32_digits+m4",
             (f"{config}:m5",): "no variant 'm5'; it has m4.",
             (variant, "--work-dir", out): "holds a run with config=another.py",
             (config, "--cfg-options", "seed"): "'seed' is not key=value",
