@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.runs.config import read_stages
 from lt_plugins.runs.recorded_run import RecordedRun
 from lt_plugins.runs.run_folder import RunFolder
 from lt_plugins.runs.schedule import is_short
 from lt_plugins.runs.spec import ConfigSpec, parse_spec
 from lt_plugins.runs.tables import DETECTION, column_values
+from lt_plugins.unreadable import refuse_unreadable
 
 ROOT = Path(__file__).resolve().parents[2]
 METRICS = {
@@ -45,11 +47,22 @@ def describe_result(run: RecordedRun, options: Sequence[str] = ()) -> dict[str, 
     Raises:
         UserInputError: If its logs or the folder of an earlier stage are missing.
     """
+    with refuse_unreadable(run.folder, "a finished run", "delete it to run it again."):
+        return _describe(run, options)
+
+
+def _describe(run: RecordedRun, options: Sequence[str]) -> dict[str, Any]:
     folder = RunFolder(run.folder)
     earlier = [RunFolder(path) for path in sorted(run.folder.glob("stage[1-9]"))]
     metrics = run.metrics()
     if metrics is None:
-        raise UserInputError(f"{run} is not finished; the same command without --record continues it.")
+        raise UserInputError(f"{run.folder} is not finished; the same sweep continues it.")
+    total = len(read_stages(run.config))
+    if len(earlier) != total - 1:
+        missing = next(n for n in range(1, total) if not (run.folder / f"stage{n}").is_dir())
+        raise UserInputError(
+            f"{run.folder} has no folder stage{missing}; a result is that of all {total} stages, so put it back."
+        )
     log = folder.log()
     started, seconds, header = read_logs(folder)
     memory = [row["memory"] for row in log.train if "memory" in row]

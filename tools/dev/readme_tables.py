@@ -12,13 +12,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lt_plugins.runs.transfer_table import NUMERIC_COLUMNS, TRANSFER_HEADER, TransferRun, transfer_rows
-
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.cli import ToolParser, user_errors
+from lt_plugins.runs.published import transfer_cell
 from lt_plugins.runs.spec import parse_spec, run_name
-from lt_plugins.runs.tables import markdown_table, mean_and_spread
+from lt_plugins.runs.tables import DETECTION as AVERAGE_PRECISIONS
+from lt_plugins.runs.tables import Result as RunResult
+from lt_plugins.runs.tables import markdown_table, mean_and_spread, result_rows
 from lt_plugins.unreadable import read_json, read_yaml, refuse_unreadable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,7 +135,7 @@ class Method:
 
     def _load(self, path: str, config: str) -> dict[str, Any]:
         self._require((ROOT / path).is_file(), f"{path} does not exist")
-        advice = "write it again with tools/dev/record_result.py."
+        advice = "write it again with tools/sweep.py --record."
         run = read_json(ROOT / path, advice)
         with refuse_unreadable(ROOT / path, "a result", advice):
             self._require(run["config"] == config, f"{path} is a run of {run['config']}, not of {config}")
@@ -153,8 +154,9 @@ def method_table(method: Method) -> str:
     """
     if detection := [result for result in method.results if result.task == DETECTION]:
         rows = [row for result in detection for row in _detection_rows(result, method.readme)]
-        numeric = [column + 1 for column in NUMERIC_COLUMNS]
-        return f"{markdown_table(('Config', *TRANSFER_HEADER), rows, numeric)}\n\n{DETECTION_NOTE}"
+        published = f"Published {' / '.join(AVERAGE_PRECISIONS)}"
+        header = ("Config", "Backbone", *AVERAGE_PRECISIONS, published, "Seeds")
+        return f"{markdown_table(header, rows, range(2, len(header) - 1))}\n\n{DETECTION_NOTE}"
     rows = [
         (
             result.link(method.readme, Path(result.config).name),
@@ -226,11 +228,12 @@ def smoke_table(results: Sequence[Result]) -> str:
 
 def _detection_rows(result: Result, page: Path) -> Iterator[tuple[str, ...]]:
     published = result.published or {}
-    runs = [TransferRun(run["backbone"]["name"], run["seed"], run["metrics"]) for run in result.runs]
+    runs = [RunResult(run["backbone"]["name"], run["seed"], run["metrics"]) for run in result.runs]
     methods = [key for key in published if key != "source"]
-    names = methods + [name for name in dict.fromkeys(run.backbone for run in runs) if name not in methods]
+    names = list(dict.fromkeys([*methods, *(run.row for run in runs)]))
+    papers = {name: transfer_cell(name, published) for name in names}
     marked = {run["backbone"]["name"] for run in result.runs if _mark(run)}
-    for name, (*row, seeds) in zip(names, transfer_rows(names, runs, published), strict=True):
+    for name, (*row, seeds) in zip(names, result_rows(names, runs, AVERAGE_PRECISIONS, papers), strict=True):
         yield (result.link(page, Path(result.config).stem), *row, seeds + ("†" if name in marked else ""))
 
 
