@@ -107,7 +107,7 @@ def contrast_of(labels: Tensor, features: Tensor) -> ContrastBatch:
         candidates=torch.cat([anchors, queue]),
         candidate_labels=torch.cat([labels, labels, queue_labels]),
         anchor_positions=torch.arange(len(labels)),
-        sibling_positions=torch.arange(len(labels)) + len(labels),
+        other_view_positions=torch.arange(len(labels)) + len(labels),
         anchor_samples=torch.arange(len(labels)),
         candidate_samples=torch.cat([torch.arange(len(labels)).repeat(2), torch.tensor([0, 7, 7, -1, -1])]),
     )

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.structures import ClassDistribution
+from lt_plugins.models.structures.class_distribution import FEW_THRESHOLD, MANY_THRESHOLD
 
 Values: TypeAlias = Tensor | ArrayLike
 GROUPS = ("many", "medium", "few")
@@ -26,8 +27,8 @@ def shot_accuracy(
     labels: Values,
     counts: Tensor | Sequence[int] | None = None,
     topk: int | Sequence[int] = (1,),
-    many_threshold: int = 100,
-    few_threshold: int = 20,
+    many_threshold: int = MANY_THRESHOLD,
+    few_threshold: int = FEW_THRESHOLD,
 ) -> dict[str, float]:
     """Accuracy overall and over many-, medium- and few-shot classes, in percent.
 

@@ -42,7 +42,7 @@ def two_view_contrast(num_images=6, num_classes=3, queue=7, unused=2, dim=5, see
         candidates=candidates,
         candidate_labels=labels,
         anchor_positions=positions,
-        sibling_positions=torch.cat([images + num_images, images]),
+        other_view_positions=torch.cat([images + num_images, images]),
         anchor_samples=samples[: 2 * num_images],
         candidate_samples=samples,
     )
@@ -100,14 +100,14 @@ def sbcl(contrast, subclass, tau1, tau2, beta, base=None):
     """SBCL's Eq. 4, one anchor after the other, with sets as the paper writes them; ``base``: of the released code."""
     total = 0.0
     for i in range(len(contrast.anchors)):
-        sibling = int(contrast.sibling_positions[i])
+        other_view = int(contrast.other_view_positions[i])
         label = int(contrast.anchor_labels[i])
         own = int(subclass[contrast.anchor_samples[i]])
         v_tilde = set(others(contrast, i))
-        v = v_tilde - {sibling}
+        v = v_tilde - {other_view}
         p = {j for j in v if int(contrast.candidate_labels[j]) == label}
         m = {j for j in p if int(subclass[contrast.candidate_samples[j]]) == own}
-        m_tilde, p_tilde = m | {sibling}, p | {sibling}
+        m_tilde, p_tilde = m | {other_view}, p | {other_view}
 
         def term(positives, compared, temperature, i=i):
             denominator = sum(math.exp(similarity(contrast, i, a, temperature)) for a in compared)

@@ -119,7 +119,7 @@ def test_momentum_contrast_holds_queries_keys_and_the_queue_of_earlier_keys():
     assert second.candidate_labels[8:].tolist() == [*labels.tolist(), -1, -1]
     assert second.candidate_samples.tolist() == [0, 7, 14, 21] * 3 + [-1, -1]
     assert second.anchor_samples.tolist() == [0, 7, 14, 21]
-    assert torch.equal(second.candidates[second.sibling_positions], second.candidates[4:8])
+    assert torch.equal(second.candidates[second.other_view_positions], second.candidates[4:8])
     assert first.anchors.requires_grad
     assert not model.queue.features.requires_grad
 
@@ -134,7 +134,7 @@ def test_moco_compares_with_the_own_key_and_the_queue_only():
     losses = model.loss(views, samples)
     contrast = seen[1]
     assert contrast.candidates.shape == (4 + 6, 8)
-    for i in range(4):  # the own key, then the four keys of the first step; two places are unused
+    for i in range(4):  # the own key, then the four keys of the first step; two slots are unused
         assert contrast.valid[i].nonzero().flatten().tolist() == [i, 4, 5, 6, 7]
     assert contrast.candidate_samples.tolist() == [0, 7, 14, 21] * 2 + [-1, -1]
     assert torch.equal(contrast.candidate_labels[:4], labels)
@@ -153,8 +153,8 @@ def test_two_view_contrast_has_both_views_as_anchors_with_gradient():
     assert contrast.anchors.shape == (8, 8)
     assert contrast.anchor_labels.tolist() == labels.tolist() * 2
     assert torch.equal(contrast.candidates[contrast.anchor_positions], contrast.anchors)
-    assert torch.equal(contrast.candidates[contrast.sibling_positions[:4]], contrast.anchors[4:])
-    assert torch.equal(contrast.candidates[contrast.sibling_positions[4:]], contrast.anchors[:4])
+    assert torch.equal(contrast.candidates[contrast.other_view_positions[:4]], contrast.anchors[4:])
+    assert torch.equal(contrast.candidates[contrast.other_view_positions[4:]], contrast.anchors[:4])
     assert model.queue.labels.tolist() == [*labels.tolist(), -1, -1]
     assert torch.equal(model.queue.features[:4], contrast.candidates[4:8].detach())
     losses["loss_paco"].backward()
@@ -174,7 +174,7 @@ def test_a_plain_loop_builds_the_same_contrast(settings):
         views, samples, labels = batch(seed=seed)
         model.loss(views, samples)
         expected = seen[seed]
-        first, second = 3 * expected.anchors[:4], 0.2 * expected.candidates[expected.sibling_positions[:4]]
+        first, second = 3 * expected.anchors[:4], 0.2 * expected.candidates[expected.other_view_positions[:4]]
         make = ContrastBatch.from_queries if "kind" not in settings else ContrastBatch.from_views
         options = {name: value for name, value in settings.items() if name == "compare_batch"}
         contrast = make(first, second, labels, samples_of_images, queue, **options)

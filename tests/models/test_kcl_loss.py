@@ -12,7 +12,7 @@ from tests.models.reference import supcon, two_view_contrast
 def test_equals_the_formula_for_the_drawn_positives():
     contrast = two_view_contrast(num_images=8, num_classes=2)
     torch.manual_seed(5)
-    positives = draw_positives(contrast, 2) | contrast.sibling
+    positives = draw_positives(contrast, 2) | contrast.other_view
     torch.manual_seed(5)
     value = KCLLoss(num_positives=2, temperature=0.2)(contrast)
     assert int(positives.sum(dim=1).min()) == 3
@@ -27,7 +27,7 @@ def test_given_positives_and_a_generator_repeat_a_draw():
     values = [loss(contrast, drawn), loss(contrast, generator=torch.Generator().manual_seed(7))]
     assert torch.equal(torch.get_rng_state(), before), "torch's own generator is left alone"
     assert float(values[0]) == float(values[1])
-    positives = drawn | contrast.sibling
+    positives = drawn | contrast.other_view
     assert float(values[0]) == pytest.approx(supcon(contrast, lambda i, j: float(positives[i, j]), 0.2), rel=1e-12)
 
 
@@ -46,14 +46,14 @@ def test_enough_positives_give_supcon():
 def test_no_drawn_positive_gives_info_nce():
     contrast = two_view_contrast(num_images=4)
     scores = (contrast.cosine / 0.1).masked_fill(~contrast.valid, -torch.inf)
-    expected = torch.nn.functional.cross_entropy(scores, contrast.sibling_positions)
+    expected = torch.nn.functional.cross_entropy(scores, contrast.other_view_positions)
     assert float(KCLLoss(0, 0.1)(contrast)) == pytest.approx(float(expected), rel=1e-12)
 
 
 def test_draws_exactly_k_others_of_the_class_or_all_there_are():
     contrast = two_view_contrast(num_images=9, num_classes=4, queue=12)
     drawn = draw_positives(contrast, 4)
-    eligible = contrast.same_class & ~contrast.sibling
+    eligible = contrast.same_class & ~contrast.other_view
     assert not (drawn & ~eligible).any()
     assert drawn.sum(dim=1).tolist() == eligible.sum(dim=1).clamp(max=4).tolist()
     assert (eligible.sum(dim=1) < 4).any()
@@ -65,15 +65,15 @@ def test_every_candidate_is_drawn_equally_often():
     torch.manual_seed(0)
     rounds = 2000
     drawn = sum(draw_positives(contrast, 4).double() for _ in range(rounds))
-    eligible = contrast.same_class & ~contrast.sibling
+    eligible = contrast.same_class & ~contrast.other_view
     expected = rounds * 4 / 17
     # Six standard deviations of a binomial.
     tolerance = 6 * (rounds * 4 / 17 * 13 / 17) ** 0.5
     assert (drawn[eligible] - expected).abs().max() < tolerance
 
 
-def test_without_a_queue_of_the_class_only_the_sibling_is_left():
-    """The first step: all places of the queue are unused."""
+def test_without_a_queue_of_the_class_only_the_other_view_is_left():
+    """The first step: all slots of the queue are unused."""
     contrast = two_view_contrast(num_images=3, queue=4, unused=4)
     lonely = dataclasses.replace(
         contrast, anchor_labels=torch.arange(3).repeat(2), candidate_labels=torch.tensor([0, 1, 2, 0, 1, 2, *[-1] * 4])

@@ -75,7 +75,7 @@ def test_weighted_supcon_equals_the_formula_and_ignores_unused_places():
     weights = torch.rand(6, 17, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     expected = supcon(contrast, lambda i, j: float(weights[i, j]), 0.1)
     assert float(SupConLoss(0.1)(contrast, weights)) == pytest.approx(expected, rel=1e-9)
-    weights[:, -3:] = 1e6  # unused places of the queue
+    weights[:, -3:] = 1e6  # unused slots of the queue
     assert float(SupConLoss(0.1)(contrast, weights)) == pytest.approx(expected, rel=1e-9)
 
 

@@ -70,7 +70,7 @@ def test_a_subclass_for_each_image_and_equal_temperatures_give_info_nce_and_supc
     loss = SBCLLoss(temperature=0.1, class_temperature=0.1, beta=0.7).double()
     loss.set_subclasses(torch.arange(9))
     scores = (contrast.cosine / 0.1).masked_fill(~contrast.valid, -torch.inf)
-    info_nce = torch.nn.functional.cross_entropy(scores, contrast.sibling_positions)
+    info_nce = torch.nn.functional.cross_entropy(scores, contrast.other_view_positions)
     expected = info_nce + 0.7 * SupConLoss(0.1)(contrast)
     assert float(loss(contrast)) == pytest.approx(float(expected), rel=1e-12)
 

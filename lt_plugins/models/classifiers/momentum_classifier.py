@@ -38,7 +38,7 @@ class MomentumClassifier(TwoViewClassifier):
         head (dict): Config of a head whose ``loss`` takes ``contrast``.
         neck (dict | list, optional): Config of the neck; ``[]`` for none. Defaults to global average pooling.
         projection_dim (int): Length ``D`` of the projections. Defaults to 128.
-        queue_size (int): Places of the queue. Defaults to 8192.
+        queue_size (int): Slots of the queue. Defaults to 8192.
         momentum (float): Share of the old key weights that stays in each step, ``m``. Defaults to 0.999.
         compare_batch (bool): Whether a query is also compared with the other images of the batch. Defaults to True.
         data_preprocessor (dict, optional): As in :class:`TwoViewClassifier`.

@@ -38,7 +38,7 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
         head (dict): Config of a head whose ``loss`` takes ``contrast``.
         neck (dict | list, optional): Config of the neck; ``[]`` for none. Defaults to global average pooling.
         projection_dim (int): Length ``D`` of the projections. Defaults to 128.
-        queue_size (int): Places of the queue; 0 for none. Defaults to 0.
+        queue_size (int): Slots of the queue; 0 for none. Defaults to 0.
         separate_passes (bool): Whether the views pass one after the other, so that batch norm takes the statistics of
             each view by itself, as in the released code of GPaCo. Defaults to False, one pass with the statistics of
             both views together, as in SupCon's.
@@ -144,7 +144,7 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
             images (Tensor): Preprocessed images, shape ``(B, 3, H, W)``.
 
         Returns:
-            Tensor: Shape ``(B, P, D)`` with the ``P = H' * W'`` places in row-major order.
+            Tensor: Shape ``(B, P, D)`` with the ``P = H' * W'`` locations in row-major order.
         """
         return self._local_map(images).flatten(2).transpose(1, 2)
 

@@ -15,14 +15,14 @@ def draw_positives(contrast: ContrastBatch, num_positives: int, generator: torch
     """Draw positives of each anchor from its class, uniformly and without replacement, its own other view apart.
 
     Args:
-        contrast (ContrastBatch): The ``M`` anchors and ``A`` candidates, with ``sibling_positions``.
+        contrast (ContrastBatch): The ``M`` anchors and ``A`` candidates, with ``other_view_positions``.
         num_positives (int): How many; all if there are fewer.
         generator (torch.Generator, optional): Makes the draw repeatable; on any device. Defaults to torch's own.
 
     Returns:
         Tensor: Which candidates were drawn, bool ``(M, A)``.
     """
-    eligible = contrast.same_class & ~contrast.sibling
+    eligible = contrast.same_class & ~contrast.other_view
     # The largest of independent uniform numbers are a uniform draw without replacement.
     device = eligible.device if generator is None else generator.device
     numbers = torch.rand(eligible.shape, device=device, generator=generator).to(eligible.device)
@@ -60,6 +60,7 @@ class KCLLoss(nn.Module):
     Examples:
         >>> head = dict(type='SupConHead', num_classes=100, in_channels=64,
         ...             loss=dict(type='KCLLoss', num_positives=6, temperature=0.1))
+        >>> value = KCLLoss(num_positives=6)(ContrastBatch.from_queries(queries, keys, labels, queue=queue))
     """
 
     needs_one_label = True
@@ -82,7 +83,7 @@ class KCLLoss(nn.Module):
         """Compute the mean loss over the anchors.
 
         Args:
-            contrast (ContrastBatch): Anchors and candidates, with ``sibling_positions``.
+            contrast (ContrastBatch): Anchors and candidates, with ``other_view_positions``.
             positives (Tensor, optional): The candidates that are positives beside the other view, bool ``(M, A)``, as
                 :func:`draw_positives` gives them. Defaults to a new draw.
             generator (torch.Generator, optional): For the draw. Defaults to torch's own.
@@ -100,4 +101,4 @@ class KCLLoss(nn.Module):
                 f"positives are {positives.dtype} of shape {tuple(positives.shape)}, expected bool "
                 f"{tuple(contrast.valid.shape)}: one row an anchor, one column a candidate."
             )
-        return supcon_loss(contrast, contrast.sibling | positives, self.temperature).mean()
+        return supcon_loss(contrast, contrast.other_view | positives, self.temperature).mean()

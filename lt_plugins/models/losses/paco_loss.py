@@ -73,6 +73,10 @@ class PaCoLoss(nn.Module):
     Examples:
         >>> head = dict(type='PaCoHead', num_classes=100, in_channels=64,
         ...             loss=dict(type='PaCoLoss', alpha=0.01, temperature=0.05))
+        >>> loss = PaCoLoss()
+        >>> loss.class_distribution.set_counts([100, 10, 1])
+        >>> contrast = ContrastBatch.from_views(projector(features_1), projector(features_2), labels)
+        >>> value = loss(fc(torch.cat([features_1, features_2])), contrast)
     """
 
     needs_one_label = True

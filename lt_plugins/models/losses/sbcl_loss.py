@@ -35,7 +35,7 @@ def sbcl_loss(
                          {\sum_{a \in \tilde V_i \setminus M_i} e^{v_i^\top v_a / \tau_2}}
 
     Args:
-        contrast (ContrastBatch): The ``M`` anchors and ``A`` candidates, with ``sibling_positions``.
+        contrast (ContrastBatch): The ``M`` anchors and ``A`` candidates, with ``other_view_positions``.
         same_subclass (Tensor): Candidates of the anchor's subclass, bool ``(M, A)``.
         temperature (float): ``tau_1``.
         class_temperature (Tensor | float): ``tau_2``, or that of each anchor, shape ``(M,)``.
@@ -45,9 +45,9 @@ def sbcl_loss(
     Returns:
         Tensor: Loss of each anchor, shape ``(M,)``.
     """
-    others_of_subclass = same_subclass & contrast.valid & ~contrast.sibling
-    subclass_term = supcon_loss(contrast, others_of_subclass | contrast.sibling, temperature)
-    positives = (contrast.same_class | contrast.sibling) & ~others_of_subclass
+    others_of_subclass = same_subclass & contrast.valid & ~contrast.other_view
+    subclass_term = supcon_loss(contrast, others_of_subclass | contrast.other_view, temperature)
+    positives = (contrast.same_class | contrast.other_view) & ~others_of_subclass
     class_term = supcon_loss(contrast, positives, class_temperature, contrast.valid & ~others_of_subclass)
     return subclass_weight * subclass_term + beta * class_term
 
@@ -79,6 +79,9 @@ class SBCLLoss(DataSizedModule):
     Examples:
         >>> head = dict(type='SupConHead', num_classes=100, in_channels=64, loss=dict(type='SBCLLoss'),
         ...             warmup_loss=dict(type='SupConLoss'))
+        >>> loss = SBCLLoss()
+        >>> loss.set_subclasses(subclass_clusters(features, labels).subclass)
+        >>> value = loss(ContrastBatch.from_views(view_1, view_2, labels, sample_idx))
     """
 
     needs_one_label = True
@@ -134,7 +137,7 @@ class SBCLLoss(DataSizedModule):
         """Compute the mean loss over the anchors.
 
         Args:
-            contrast (ContrastBatch): Anchors and candidates, with ``sibling_positions`` and the indices of the images.
+            contrast (ContrastBatch): Anchors and candidates, with ``other_view_positions`` and indices of the images.
 
         Returns:
             Tensor: Scalar loss in float32 (or float64, if the input is).
@@ -150,7 +153,7 @@ class SBCLLoss(DataSizedModule):
         if contrast.anchor_samples is None or contrast.candidate_samples is None:
             raise UserInputError(
                 "SBCLLoss looks subclasses up by the index of an image, and the contrast lacks anchor_samples or "
-                "candidate_samples; keep 'sample_idx' in the meta_keys of PackInputs."
+                "candidate_samples; keep 'sample_idx' in the meta_keys of PackInputs, or give it to from_views()."
             )
         of_anchors, of_candidates = map(self._subclass_of, (contrast.anchor_samples, contrast.candidate_samples))
         same_subclass = (of_anchors[:, None] == of_candidates) & (of_anchors >= 0)[:, None]

@@ -57,6 +57,7 @@ class SupConLoss(nn.Module):
 
     Examples:
         >>> head = dict(type='LPAHead', attribute_loss=dict(type='SupConLoss', temperature=0.05))
+        >>> value = SupConLoss(temperature=0.05)(ContrastBatch.from_views(view_1, view_2, labels))
     """
 
     needs_one_label = True

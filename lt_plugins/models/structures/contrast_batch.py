@@ -26,15 +26,15 @@ class ContrastBatch:
         anchor_labels (Tensor): Class of each anchor, int64 ``(M,)``.
         candidates (Tensor): l2-normalised features to compare with (both views of the batch of all ranks, then the
             queue), shape ``(A, D)``.
-        candidate_labels (Tensor): Class of each candidate, int64 ``(A,)``; -1 marks an unused place of the queue.
+        candidate_labels (Tensor): Class of each candidate, int64 ``(A,)``; -1 marks an unused slot of the queue.
         anchor_positions (Tensor | None): Where each anchor itself sits among the candidates, int64 ``(M,)``; None if it
             is not among them.
-        sibling_positions (Tensor | None): Where the other view of the anchor's image sits among the candidates, int64
-            ``(M,)``. Only the losses that treat it apart need it.
+        other_view_positions (Tensor | None): Where the other view of the anchor's image sits among the candidates,
+            int64 ``(M,)``. Only the losses that treat it apart need it.
         anchor_samples (Tensor | None): Index of each anchor's image in the training set, int64 ``(M,)``.
         candidate_samples (Tensor | None): Index of each candidate's image in the training set, int64 ``(A,)``.
-        num_private (int): The first so many candidates are compared only with the anchor whose sibling they are, as the
-            keys of a batch in MoCo. Defaults to 0.
+        num_private (int): The first so many candidates are compared only with the anchor whose other view they are, as
+            the keys of a batch in MoCo. Defaults to 0.
     """
 
     anchors: Tensor
@@ -42,7 +42,7 @@ class ContrastBatch:
     candidates: Tensor
     candidate_labels: Tensor
     anchor_positions: Tensor | None
-    sibling_positions: Tensor | None = None
+    other_view_positions: Tensor | None = None
     anchor_samples: Tensor | None = None
     candidate_samples: Tensor | None = None
     num_private: int = 0
@@ -123,7 +123,7 @@ class ContrastBatch:
 
     @cached_property
     def valid(self) -> Tensor:
-        """Which candidates an anchor is compared with: used places other than itself; bool ``(M, A)``."""
+        """Which candidates an anchor is compared with: used slots other than itself; bool ``(M, A)``."""
         used = self.candidate_labels >= 0
         valid = torch.cat([torch.zeros_like(used[: self.num_private]), used[self.num_private :]])
         valid = valid.repeat(len(self.anchors), 1)
@@ -131,23 +131,25 @@ class ContrastBatch:
         if self.anchor_positions is not None:
             valid[rows, self.anchor_positions] = False
         if self.num_private:
-            valid[rows, self._siblings()] = True
+            valid[rows, self._other_views()] = True
         return valid
 
     @cached_property
-    def sibling(self) -> Tensor:
+    def other_view(self) -> Tensor:
         """Which candidate is the other view of the anchor's image, bool ``(M, A)``."""
-        return torch.zeros_like(self.valid).scatter_(1, self._siblings()[:, None], True)
+        return torch.zeros_like(self.valid).scatter_(1, self._other_views()[:, None], True)
 
     @cached_property
     def same_class(self) -> Tensor:
         """Valid candidates of the anchor's class (the positives), bool ``(M, A)``."""
         return self.valid & (self.anchor_labels[:, None] == self.candidate_labels[None, :])
 
-    def _siblings(self) -> Tensor:
-        if self.sibling_positions is None:
-            raise ValueError("this contrast does not say where the other view of each anchor is: set sibling_positions")
-        return self.sibling_positions
+    def _other_views(self) -> Tensor:
+        if self.other_view_positions is None:
+            raise ValueError(
+                "this contrast does not say where the other view of each anchor is: set other_view_positions"
+            )
+        return self.other_view_positions
 
 
 def compare_views(
@@ -178,7 +180,7 @@ def compare_views(
         anchors=torch.cat(views[:num_anchor_views]),
         anchor_labels=labels.repeat(num_anchor_views),
         anchor_positions=torch.cat([first, second][:num_anchor_views]),
-        sibling_positions=torch.cat([second, first][:num_anchor_views]),
+        other_view_positions=torch.cat([second, first][:num_anchor_views]),
         anchor_samples=None if samples is None else samples.repeat(num_anchor_views),
         **_candidates([gather_rows(view) for view in views], all_labels, all_samples, queue),
     )
@@ -203,7 +205,7 @@ def compare_with_queue(
         anchors=queries,
         anchor_labels=labels,
         anchor_positions=None,
-        sibling_positions=torch.arange(len(labels), device=labels.device),
+        other_view_positions=torch.arange(len(labels), device=labels.device),
         anchor_samples=samples,
         num_private=len(labels),
         **_candidates([keys], labels, samples, queue),

@@ -11,12 +11,12 @@ from lt_plugins.errors import UserInputError
 class LabelledQueue(nn.Module):
     """The last ``size`` features, their labels, and the indices of their images in the training set, as buffers.
 
-    Unused places have label -1, so that losses can mask them: the first steps then have fewer candidates instead of
+    Unused slots have label -1, so that losses can mask them: the first steps then have fewer candidates instead of
     random ones. What changes during training, such as the subclass of an image, is looked up by the index and so never
     stale. Source: He et al., "Momentum Contrast" (CVPR 2020), with labels as in PaCo.
 
     Args:
-        size (int): Number of places ``Q``; 0 keeps nothing.
+        size (int): Number of slots ``Q``; 0 keeps nothing.
         dim (int): Length of a feature ``D``.
 
     Raises:
@@ -40,7 +40,7 @@ class LabelledQueue(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, features: Tensor, labels: Tensor, samples: Tensor | None = None) -> None:
-        """Overwrite the oldest places; nothing happens if a feature is not finite.
+        """Overwrite the oldest slots; nothing happens if a feature is not finite.
 
         Such a batch overflowed in half precision: its step is skipped, and its features would spoil the losses of all
         batches until they are overwritten. Nothing of this asks the device.
@@ -52,7 +52,7 @@ class LabelledQueue(nn.Module):
                 unknown.
 
         Raises:
-            UserInputError: If there are more features than places.
+            UserInputError: If there are more features than slots.
         """
         if self.size == 0:
             return
@@ -62,9 +62,9 @@ class LabelledQueue(nn.Module):
                 "all processes and accumulated batches); set queue_size to at least that, or 0 for no queue."
             )
         samples = torch.full_like(labels, -1) if samples is None else samples
-        places = (self.pointer + torch.arange(len(features), device=self.labels.device)) % self.size
+        slots = (self.pointer + torch.arange(len(features), device=self.labels.device)) % self.size
         finite = features.isfinite().all()
-        self.features[places] = torch.where(finite, features.to(self.features.dtype), self.features[places])
-        self.labels[places] = torch.where(finite, labels, self.labels[places])
-        self.samples[places] = torch.where(finite, samples, self.samples[places])
+        self.features[slots] = torch.where(finite, features.to(self.features.dtype), self.features[slots])
+        self.labels[slots] = torch.where(finite, labels, self.labels[slots])
+        self.samples[slots] = torch.where(finite, samples, self.samples[slots])
         self.pointer.copy_((self.pointer + len(features) * finite) % self.size)

@@ -14,9 +14,9 @@ def test_an_anchor_meets_all_used_places_but_itself():
         assert row.nonzero().flatten().tolist() == [j for j in range(8) if j != i]
 
 
-def test_the_sibling_is_the_other_view_of_the_image():
+def test_the_other_view_of_the_image():
     contrast = two_view_contrast(num_images=3)
-    assert contrast.sibling.nonzero().tolist() == [[0, 3], [1, 4], [2, 5], [3, 0], [4, 1], [5, 2]]
+    assert contrast.other_view.nonzero().tolist() == [[0, 3], [1, 4], [2, 5], [3, 0], [4, 1], [5, 2]]
 
 
 def test_private_candidates_are_met_by_their_own_anchor_only():
@@ -29,7 +29,7 @@ def test_private_candidates_are_met_by_their_own_anchor_only():
         candidates=full.candidates[3:],
         candidate_labels=full.candidate_labels[3:],
         anchor_positions=None,
-        sibling_positions=torch.arange(3),
+        other_view_positions=torch.arange(3),
         num_private=3,
     )
     assert keys_and_queue.valid.nonzero().tolist() == [[i, j] for i in range(3) for j in sorted({i, 3, 4, 5})]
@@ -46,7 +46,7 @@ def test_views_that_do_not_fit_are_refused(second, labels, sample_idx):
             make(torch.ones(4, 5), torch.ones(second), torch.zeros(labels, dtype=torch.int64), indices)
 
 
-def test_without_siblings_it_says_what_is_missing():
-    contrast = dataclasses.replace(two_view_contrast(), sibling_positions=None)
-    with pytest.raises(ValueError, match="set sibling_positions"):
-        contrast.sibling  # noqa: B018
+def test_without_other_views_it_says_what_is_missing():
+    contrast = dataclasses.replace(two_view_contrast(), other_view_positions=None)
+    with pytest.raises(ValueError, match="set other_view_positions"):
+        contrast.other_view  # noqa: B018
