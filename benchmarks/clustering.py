@@ -1,4 +1,4 @@
-"""Is the balanced clustering of SBCL fast enough to be used?
+"""Benchmark of the balanced clustering of SBCL: time by number of images.
 
 First the assignment alone: 1,280 samples to 128 centres of 10 places, by ``balanced_assignment``, by a straightforward
 Python greedy (a walk over all sorted pairs of a tensor) and by one tuned with lists. Then whole clusterings of inputs

@@ -1,4 +1,4 @@
-"""Does the memory of the feature pass grow with the data set?
+"""Benchmark of the feature pass: peak memory by size of the dataset.
 
 Passes a small and a large set of images through the encoder of ``configs/lpa/lpa_r32_cifar100-lt.py`` as
 ``ReclusterHook`` does (local features, attribute scores, table of classes), each in a process of its own, and compares

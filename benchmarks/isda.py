@@ -1,4 +1,4 @@
-"""What does the quadratic form of implicit semantic data augmentation cost?
+"""Benchmark of implicit semantic data augmentation: time and memory of the quadratic form.
 
 Loss and gradient of ISDA's bound, by this package (one table of pairs of groups) and by a direct evaluation that
 follows the formula for each feature: the differences of the classifier's rows, an ``(N, C, D)`` tensor, and the

@@ -1,4 +1,4 @@
-"""What do the losses cost next to the network?
+"""Benchmark of the losses: time of a step beside that of the network.
 
 Times, in turn in one run, a training step of each method at the sizes of CIFAR-100-LT (ResNet-32, 100 classes, batch
 128; PaCo and LPA with a queue of 1024, LPA with 128 attributes, SBCL with the subclasses of 10,847 images, LCReg with

@@ -1,4 +1,4 @@
-"""Check the data sets of a config before training on them.
+"""Check the datasets of a config before training on them.
 
 Is every image there, a regular file of a sane size, and can it be decoded to the last byte? How many images have the
 classes? Do the labels fit the model, and mean the same in every split? Is an image of the test set also in the training
