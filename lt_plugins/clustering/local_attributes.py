@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from lt_plugins.errors import UserInputError
@@ -53,6 +52,8 @@ def match_prototypes(new: Tensor, old: Tensor) -> Tensor:
     Returns:
         Tensor: Permutation, int64 ``(K,)``: ``new[permutation]`` is in the order of ``old``.
     """
+    from scipy.optimize import linear_sum_assignment  # half a second of imports
+
     similarity = (old.double() @ new.double().T).cpu().numpy()
     _, permutation = linear_sum_assignment(similarity, maximize=True)
     return torch.from_numpy(permutation).to(new.device)

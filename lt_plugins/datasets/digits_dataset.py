@@ -7,7 +7,6 @@ from typing import Any, Literal, get_args
 import mmcv
 import numpy as np
 from mmpretrain.datasets import BaseDataset
-from sklearn.datasets import load_digits
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.registry import DATASETS
@@ -48,6 +47,8 @@ class DigitsDataset(BaseDataset):
         Returns:
             One ``dict(img (32, 32, 3) uint8, gt_label)`` for each image, in the order of the original file.
         """
+        from sklearn.datasets import load_digits  # a second of imports
+
         digits = load_digits()
         in_test = self._in_test(digits.target)
         chosen = np.flatnonzero(in_test if self.split == "test" else ~in_test)
