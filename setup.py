@@ -40,6 +40,14 @@ setup(
         "gpu": ["faiss-gpu-cu12>=1.8"],
         "det": ["onedl-mmdetection>=3.5,<4"],
         "docs": ["sphinx>=8.1", "myst-parser>=4", "furo>=2025.9"],
-        "dev": ["pytest>=8", "pytest-cov>=5", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.14", "types-PyYAML"],
+        "dev": [
+            "pytest>=8",
+            "pytest-cov>=5",
+            "pytest-xdist>=3.6",
+            "hypothesis>=6.100",
+            "ruff>=0.9",
+            "mypy>=1.14",
+            "types-PyYAML",
+        ],
     },
 )
