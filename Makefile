@@ -1,10 +1,12 @@
 # `make help` lists the targets. PYTHON=/path/to/python chooses the interpreter for .venv; ARGS="..." is handed to the demo.
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-dev demo test lint format results-table docs clean
+.PHONY: help venv venv-dev demo test suite lint format results-table docs clean
 
 export PYTHON
 PY := .venv/bin/python
 MIN_COVERAGE := 90
+# Of the suite; each takes up to 3 GB with the processes that it starts.
+TEST_PROCESSES := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? n : 8)))
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
@@ -18,9 +20,13 @@ venv-dev: ## make .venv with the packages of tests, lint, docs and detection as 
 demo: venv ## train cross-entropy and LPA on a small long-tailed set on the CPU and compare them
 	@$(PY) tools/demo.py $(ARGS)
 
+test: venv-dev ## run lint and the whole suite with coverage beside each other
+	@$(MAKE) --no-print-directory --jobs 2 lint suite
+
 # One thread a process: tests start processes of their own, and threads that wait for each other on a busy machine are slow.
-test: lint ## lint and the whole suite with coverage
-	OMP_NUM_THREADS=1 $(PY) -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=$(MIN_COVERAGE) --durations=15
+suite: venv-dev
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal \
+		--cov --cov-report=term:skip-covered --cov-fail-under=$(MIN_COVERAGE) --durations=15
 
 lint: venv-dev ## run ruff and mypy, compare the tables of the READMEs with their sources
 	$(PY) -m ruff check .

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-# The server imports the package once and forks for each process.
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["mmpretrain.apis", "lt_plugins.plugins"])
+from tests.fork_server import CONTEXT
 
 
 def run_gloo(function: Callable[..., Any], *arguments: Any, folder: Path, world_size: int = 2) -> list[Any]:
@@ -29,8 +26,7 @@ def run_gloo(function: Callable[..., Any], *arguments: Any, folder: Path, world_
     """
     folder.mkdir(parents=True, exist_ok=True)
     processes = [
-        _CONTEXT.Process(target=_run, args=(rank, world_size, folder, function, arguments))
-        for rank in range(world_size)
+        CONTEXT.Process(target=_run, args=(rank, world_size, folder, function, arguments)) for rank in range(world_size)
     ]
     for process in processes:
         process.start()

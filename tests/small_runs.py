@@ -10,6 +10,7 @@ import pytest
 from mmengine.runner import Runner
 
 from lt_plugins.runs.config import load_config
+from lt_plugins.runs.quiet_runner import QuietRunner
 from tests.tool_process import ROOT
 
 MakeRunner = Callable[..., Runner]
@@ -35,7 +36,7 @@ def make_runner(tmp_path: Path) -> MakeRunner:
             }
         )
         cfg.merge_from_dict(overrides)
-        built.append(Runner.from_cfg(cfg))
+        built.append(QuietRunner.from_cfg(cfg))
         return built[-1]
 
     return make

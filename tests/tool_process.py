@@ -12,11 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.fork_server import CONTEXT
 
-# The server imports the package once, starts no thread, and forks for each tool.
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["mmpretrain.apis", "lt_plugins.plugins"])
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass
@@ -66,7 +64,7 @@ def start_tool(tool: str, *arguments: str | Path, logs: Path, env: dict[str, str
     log, errors = logs / f"{number}.out", logs / f"{number}.err"
     log.touch()
     errors.touch()
-    process = _CONTEXT.Process(
+    process = CONTEXT.Process(
         target=_run, args=(str(ROOT / "tools" / tool), [str(value) for value in arguments], log, errors, env or {})
     )
     process.start()

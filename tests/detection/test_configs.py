@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from lt_plugins.checks.config_check import check_config
+from lt_plugins.runs.quiet_runner import QuietRunner
 from lt_plugins.runs.tables import DETECTION, column_values
 from tests.detection.voc import small_cfg
 
@@ -21,7 +21,7 @@ CONFIGS = sorted(FOLDER.glob("*.py"))
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_one_step_and_test(path: Path, devkit: Path, classifiers: dict[int, Path], tmp_path: Path) -> None:
     depth = Config.fromfile(path).model.backbone.depth
-    runner = Runner.from_cfg(small_cfg(path, devkit, tmp_path, str(classifiers[depth])))
+    runner = QuietRunner.from_cfg(small_cfg(path, devkit, tmp_path, str(classifiers[depth])))
     before = {name: parameter.detach().clone() for name, parameter in runner.model.named_parameters()}
     assert all(parameter.requires_grad for parameter in runner.model.parameters()), "it is fine-tuned end to end"
     runner.train()

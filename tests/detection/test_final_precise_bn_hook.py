@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from lt_plugins.runs.quiet_runner import QuietRunner
 from tests.detection.test_configs import CONFIGS
 from tests.detection.voc import small_cfg
 
@@ -30,7 +30,7 @@ def test_statistics_are_those_of_the_final_weights(devkit: Path, classifiers: di
     cfg = small_cfg(path, devkit, tmp_path, str(classifiers[18]))
     cfg.train_cfg.max_iters = 2
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    runner = Runner.from_cfg(cfg)
+    runner = QuietRunner.from_cfg(cfg)
     layers = {name: runner.model.get_submodule(name) for name in ("backbone.bn1", "roi_head.shared_head.norm")}
     seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
 from torch import Tensor
 
 from lt_plugins.checkpoints.backbone import Backbone, read_backbone, write_backbone
@@ -18,6 +17,7 @@ from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from lt_plugins.detection import LoadBackboneHook, load_backbone
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.build import build_model
+from lt_plugins.runs.quiet_runner import QuietRunner
 from tests.detection.voc import build_classifier, small_cfg
 
 CONFIGS = {
@@ -120,7 +120,7 @@ def test_no_backbone_by_accident(devkit: Path, tmp_path: Path) -> None:
     cfg = small_cfg("configs/detection/faster-rcnn_r18-c4_200i_voc07-part.py", devkit, tmp_path)
     cfg.custom_hooks[0].checkpoint = None
     with pytest.raises(UserInputError, match=r"nothing initialises the backbone: .*--backbone CKPT.*--backbone random"):
-        Runner.from_cfg(cfg).train()
+        QuietRunner.from_cfg(cfg).train()
 
 
 @pytest.mark.parametrize("state", [{"_resume": True, "_load_from": None}, {"_resume": False, "_load_from": "det.pth"}])

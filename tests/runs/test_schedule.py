@@ -11,10 +11,10 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS
-from mmengine.runner import Runner
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.config import load_config, load_stages, read_config
+from lt_plugins.runs.quiet_runner import QuietRunner
 from lt_plugins.runs.schedule import fit_schedule, follow_overrides, is_short, shorten_training, training_length
 from tests.tool_process import ROOT
 
@@ -262,7 +262,7 @@ def test_a_runner_trains_with_it(tmp_path: Path) -> None:
     """The schedulers that mmengine builds are the fitted ones."""
     cfg = load(CE, {"train_cfg.max_epochs": 2, "work_dir": str(tmp_path), "experiment_name": tmp_path.name})
     cfg.log_level = "ERROR"
-    runner = Runner.from_cfg(cfg)
+    runner = QuietRunner.from_cfg(cfg)
     fit_schedule(runner)
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     assert all(not item["by_epoch"] for item in runner.param_schedulers)

@@ -17,6 +17,7 @@ import pytest
 from lt_plugins.datasets.folder_dataset import FolderDataset
 from lt_plugins.datasets.split_dataset import SplitDataset
 from tests.miniatures import make_miniature, write_image
+from tests.tool_process import run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -146,16 +147,19 @@ def test_check_lists_what_is_wrong(tmp_path: Path) -> None:
     train[4].write_bytes(b"")
     copied = next((root / "val").glob("*/*.JPEG"))
     copied.write_bytes(train[0].read_bytes())
-    done = _run("check_data", CONFIG, "--workers", "2", "--max-shown", "5", *_options(root))
-    assert done.returncode == 1, done.stderr
-    assert "24" in done.stdout
-    assert f"train: {train[3]}: OSError: " in done.stdout
-    assert f"train: {train[4]}: is empty" in done.stdout
-    assert f"train and val share an image: {train[0]} and {copied}" in done.stdout
-    assert "train: class 1 has no images" in done.stdout
-    assert "... and 172 more of this kind" in done.stdout
-    assert "error: 180 problems" in done.stderr
-    assert "Traceback" not in done.stderr
+    done = run_tool(
+        "check_data.py", CONFIG, "--workers", "2", "--max-shown", "5", *_options(root), logs=tmp_path / "logs"
+    )
+    assert done.exit_code == 1, done.output
+    shown = done.log.read_text()
+    assert "24" in shown
+    assert f"train: {train[3]}: OSError: " in shown
+    assert f"train: {train[4]}: is empty" in shown
+    assert f"train and val share an image: {train[0]} and {copied}" in shown
+    assert "train: class 1 has no images" in shown
+    assert "... and 172 more of this kind" in shown
+    assert done.error_lines == ["error: 180 problems"]
+    assert "Traceback" not in done.output
 
 
 def test_check_names_what_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

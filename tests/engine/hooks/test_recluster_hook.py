@@ -30,6 +30,7 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.models.heads import LPAHead
 from lt_plugins.registry import TASK_UTILS
 from lt_plugins.runs.config import load_config
+from lt_plugins.runs.quiet_runner import QuietRunner
 from tests.clustering.test_local_attributes import slow_balanced_sample
 from tests.gloo import run_gloo
 from tests.random_state import random_state_untouched
@@ -59,7 +60,7 @@ def make_runner(work_dir: Path, config: str = "lpa/lpa_r32_digits.py", **overrid
             **overrides,
         }
     )
-    return Runner.from_cfg(cfg)
+    return QuietRunner.from_cfg(cfg)
 
 
 def make_lpa_runner(work_dir: Path, hook: dict[str, Any] | None = None, **overrides: Any) -> Runner:

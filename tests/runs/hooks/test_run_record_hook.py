@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 
 from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from lt_plugins.runs.config import load_config
+from lt_plugins.runs.quiet_runner import QuietRunner
 from lt_plugins.runs.run_changes import Change, ChangedRunError, check_finished_run, find_changes, show_changes
 from lt_plugins.runs.run_record import record_config
 from tests.tool_process import ROOT, run_tool
@@ -60,7 +61,7 @@ def configure(work_dir: Path, **overrides: Any) -> Config:
 
 
 def train(work_dir: Path, **overrides: Any) -> tuple[Runner, list[tuple[int, float, float]]]:
-    runner, recorder = Runner.from_cfg(configure(work_dir, **overrides)), Recorder()
+    runner, recorder = QuietRunner.from_cfg(configure(work_dir, **overrides)), Recorder()
     runner.register_hook(recorder)
     runner.train()
     return runner, recorder.rows
