@@ -24,7 +24,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from lt_plugins.models.covariance import LowRankCovariance
 from lt_plugins.models.losses import ISDALoss, LatentISDALoss
 
 MIN_SPEEDUP, MIN_MEMORY_RATIO, TOLERANCE = 5, 10, 1e-5
@@ -49,7 +48,6 @@ class Case(NamedTuple):
 
 CASES = {
     "latent, diagonal": Case(100, 2048, 100, "diagonal"),
-    "latent, low rank 16": Case(100, 2048, 100, "low_rank"),
     "latent, full": Case(100, 2048, 100, "full"),
     "classes, diagonal": Case(100, 64, 1024, "diagonal"),
     "classes, full": Case(100, 64, 1024, "full"),
@@ -83,14 +81,7 @@ def make_inputs(case: Case, dtype: torch.dtype) -> Inputs:
     if case.form == "diagonal":
         return Inputs(features, labels, weight, normal(case.groups, case.channels).square())
     factor = normal(case.groups, case.channels, 16)
-    if case.form == "low_rank":
-        return Inputs(features, labels, weight, factor @ (factor.mT @ low_rank_form(case, dtype).directions) / 16)
     return Inputs(features, labels, weight, factor @ factor.mT / 16)
-
-
-def low_rank_form(case: Case, dtype: torch.dtype) -> LowRankCovariance:
-    """The form with its directions, which are always the same."""
-    return LowRankCovariance(case.channels).to(dtype)
 
 
 def ours(case: Case, inputs: Inputs) -> Tensor:
@@ -101,8 +92,6 @@ def ours(case: Case, inputs: Inputs) -> Tensor:
         loss = kind(case.groups, case.channels, covariance=case.form)
     loss.register_buffer(f"{loss.group}_covariance", inputs.covariance)
     loss.strength = inputs.features.new_tensor(STRENGTH)
-    if case.form == "low_rank":
-        loss.form = low_rank_form(case, inputs.weight.dtype)
     value = loss.augmented_losses(inputs.features, inputs.labels, inputs.weight, None).mean()
     value.backward()
     return value
@@ -115,8 +104,6 @@ def direct(case: Case, inputs: Inputs) -> Tensor:
     covariance = inputs.covariance[inputs.labels]
     if case.form == "diagonal":
         quadratic = (difference.square() * covariance[:, None]).sum(dim=2)
-    elif case.form == "low_rank":
-        quadratic = (difference @ low_rank_form(case, inputs.weight.dtype).factor(covariance)).square().sum(dim=2)
     else:
         quadratic = (difference @ covariance * difference).sum(dim=2)
     logits = inputs.features @ inputs.weight.T

@@ -296,7 +296,7 @@ MODULES: dict[str, ModuleEntry] = {
     "ISDALoss": ModuleEntry(
         classifier_loss_step,
         {"num_classes": NUM_CLASSES, "channels": CHANNELS},
-        small={"covariance": "low_rank", "rank": 2},
+        small={"covariance": "diagonal"},
         prepare=set_covariances,
     ),
     "LatentISDALoss": ModuleEntry(

@@ -76,9 +76,9 @@ def batches(number=3, images=4, places=6):
     ]
 
 
-@pytest.mark.parametrize("form", ["full", "diagonal", "low_rank"])
+@pytest.mark.parametrize("form", ["full", "diagonal"])
 def test_assigned_is_the_weighted_covariance_of_the_image_features(form):
-    loss = make_loss(source="assigned", covariance=form, rank=2)
+    loss = make_loss(source="assigned", covariance=form)
     for features, assignment in batches():
         loss.observe(features, assignment)
         loss.update(torch.zeros(LATENTS, CHANNELS))
@@ -90,8 +90,6 @@ def test_assigned_is_the_weighted_covariance_of_the_image_features(form):
         covariance = np.cov(seen, rowvar=False, aweights=weights[:, m], ddof=0)
         if form == "diagonal":
             covariance = np.diag(covariance)
-        if form == "low_rank":
-            covariance = covariance @ loss.form.directions.numpy()
         assert float(loss.latent_count[m]) == pytest.approx(weights[:, m].sum(), rel=1e-12)
         np.testing.assert_allclose(loss.latent_mean[m].numpy(), mean, rtol=1e-12)
         np.testing.assert_allclose(loss.latent_covariance[m].numpy(), covariance, rtol=1e-9, atol=1e-12)
@@ -127,10 +125,9 @@ def test_memory_is_bounded_by_default():
     """200 latent categories of 2048 channels: 3.4 GB in full."""
     with torch.device("meta"):
         sizes = {
-            form: LatentISDALoss(200, 2048, covariance=form).latent_covariance.numel() * 4
-            for form in (None, "low_rank", "full")
+            form: LatentISDALoss(200, 2048, covariance=form).latent_covariance.numel() * 4 for form in (None, "full")
         }
-    assert sizes == {None: 200 * 2048 * 4, "low_rank": 200 * 2048 * 16 * 4, "full": 200 * 2048 * 2048 * 4}
+    assert sizes == {None: 200 * 2048 * 4, "full": 200 * 2048 * 2048 * 4}
 
 
 def test_unknown_source():

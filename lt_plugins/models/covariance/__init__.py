@@ -4,7 +4,6 @@ from .covariance_form import (
     CovarianceForm,
     DiagonalCovariance,
     FullCovariance,
-    LowRankCovariance,
     build_covariance_form,
 )
 from .moments import GroupSums, Moments, group_sums, sums_to_moments, update_moments
@@ -14,7 +13,6 @@ __all__ = [
     "DiagonalCovariance",
     "FullCovariance",
     "GroupSums",
-    "LowRankCovariance",
     "Moments",
     "build_covariance_form",
     "group_sums",

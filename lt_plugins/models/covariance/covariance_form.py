@@ -1,4 +1,4 @@
-"""How the covariances of many groups are stored: in full, as a diagonal, or as a sketch of low rank."""
+"""Storage of the covariances of many groups: in full or as a diagonal."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class CovarianceForm(nn.Module, ABC):
         Args:
             weight (Tensor): Classifier rows ``w``, one a group, shape ``(G, D)``. Gradient flows to them.
             covariance (Tensor): Covariances of the groups as they are stored, shape ``(G, *shape)``. Gradient
-                flows to them too, if they need it (not to low-rank ones, which are refused then).
+                flows to them too, if they need it.
             rows (Tensor, optional): The groups ``y`` that are asked for, int64 ``(R,)``. Defaults to all, in order.
 
         Returns:
@@ -205,95 +205,23 @@ class FullCovariance(CovarianceForm):
         return table
 
 
-class LowRankCovariance(CovarianceForm):
-    r"""Products of covariances with ``r`` fixed directions, ``(G, D, r)``, from which low-rank covariances follow.
-
-    The stored :math:`Y = \Sigma \Omega` with orthonormal random :math:`\Omega` is linear in the covariance. The
-    quadratic form uses Nyström's approximation :math:`\Sigma \approx Y (\Omega^\top Y)^+ Y^\top`, which is exact for
-    covariances of rank ``r`` or less and never exceeds the covariance.
-
-    Source: Tropp, Yurtsever, Udell and Cevher, "Fixed-Rank Approximation of a Positive-Semidefinite Matrix from
-    Streaming Data" (NeurIPS 2017).
-
-    Args:
-        channels (int): Length of the features ``D``.
-        rank (int): Number of directions ``r``. Defaults to 16.
-
-    Raises:
-        UserInputError: If the rank is not in ``1..D``.
-    """
-
-    directions: Tensor
-
-    def __init__(self, channels: int, rank: int = 16) -> None:
-        super().__init__(channels)
-        if not 1 <= rank <= channels:
-            raise UserInputError(f"rank={rank} of a low-rank covariance must be in 1..{channels}, the channels.")
-        self.rank = rank
-        # The same on every process; saved, since generators differ between versions.
-        random = torch.randn(channels, rank, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        self.register_buffer("directions", torch.linalg.qr(random).Q.to(torch.get_default_dtype()).contiguous())
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one stored covariance."""
-        return (self.channels, self.rank)
-
-    def outer(self, vectors: Tensor) -> Tensor:
-        """Outer product of each vector with itself, times the directions.
-
-        Args:
-            vectors (Tensor): Shape ``(G, D)``.
-
-        Returns:
-            Tensor: Shape ``(G, D, r)``.
-        """
-        return vectors[:, :, None] * (vectors @ self.directions.to(vectors))[:, None, :]
-
-    def factor(self, covariance: Tensor) -> Tensor:
-        r"""Factors :math:`F` of the approximated covariances :math:`F F^\top`.
-
-        Args:
-            covariance (Tensor): As stored, shape ``(G, D, r)``.
-
-        Returns:
-            Tensor: Shape ``(G, D, r)``.
-        """
-        core = self.directions.to(covariance).T @ covariance  # (G, r, r)
-        values, vectors = torch.linalg.eigh((core + core.mT) / 2)
-        # Directions in which there is nothing but rounding are left out.
-        smallest = self.rank * torch.finfo(values.dtype).eps * values[:, -1:].clamp(min=0)
-        scale = torch.where(values > smallest, values, torch.inf).rsqrt()
-        return covariance @ (vectors * scale[:, None, :])
-
-    def _quadratic(self, weight: Tensor, covariance: Tensor, own: Tensor) -> Tensor:
-        if covariance.requires_grad:
-            raise UserInputError(
-                "low-rank covariances pass no gradient on: that of their eigenvectors is not finite where eigenvalues "
-                "are equal; learn covariances with covariance='full' or 'diagonal'."
-            )
-        factor = self.factor(covariance)
-        return (weight @ factor - own[:, None] @ factor).square().sum(dim=2)  # of (R, G, r) numbers
-
-
-FORMS = {"full": FullCovariance, "diagonal": DiagonalCovariance, "low_rank": LowRankCovariance}
+FORMS = {"full": FullCovariance, "diagonal": DiagonalCovariance}
 # Above this many channels covariances are stored as a diagonal, unless something else is asked for.
 MAX_FULL_CHANNELS = 256
 
 
-def build_covariance_form(name: str | None, channels: int, rank: int = 16) -> CovarianceForm:
+def build_covariance_form(name: str | None, channels: int) -> CovarianceForm:
     """Choose how covariances are stored.
 
     Args:
-        name (str | None): ``"full"``, ``"diagonal"`` or ``"low_rank"``; None for ``"full"`` up to 256 channels and
-            ``"diagonal"`` above.
+        name (str | None): ``"full"`` or ``"diagonal"``; None for ``"full"`` up to 256 channels and ``"diagonal"``
+            above.
         channels (int): Length of the features ``D``.
-        rank (int): Of the form ``"low_rank"``; the others have none. Defaults to 16.
 
     Raises:
-        UserInputError: If there is no such form, or the rank does not fit the channels.
+        UserInputError: If there is no such form.
     """
     name = name or ("full" if channels <= MAX_FULL_CHANNELS else "diagonal")
     if name not in FORMS:
         raise UserInputError(f"covariance={name!r} is unknown; choose one of {', '.join(FORMS)}.")
-    return LowRankCovariance(channels, rank) if name == "low_rank" else FORMS[name](channels)
+    return FORMS[name](channels)

@@ -53,7 +53,6 @@ class SemanticAugmentation(nn.Module, FollowsSteps):
         lambda_0 (float): Strength at the end of training.
         covariance (str | None): How covariances are stored, see
             :func:`~lt_plugins.models.covariance.build_covariance_form`.
-        rank (int): Of low-rank covariances.
         **kwargs: Settings of the other base class of a loss.
 
     Raises:
@@ -64,14 +63,12 @@ class SemanticAugmentation(nn.Module, FollowsSteps):
     needs_hook: ClassVar[dict[str, str]] = {"type": "CovarianceHook"}
     strength: Tensor
 
-    def __init__(
-        self, num_groups: int, channels: int, lambda_0: float, covariance: str | None, rank: int, **kwargs: Any
-    ) -> None:
+    def __init__(self, num_groups: int, channels: int, lambda_0: float, covariance: str | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if lambda_0 < 0:
             raise UserInputError(f"lambda_0={lambda_0} must be 0 or more; 0.5 is usual on CIFAR.")
         self.lambda_0 = lambda_0
-        self.form = build_covariance_form(covariance, channels, rank)
+        self.form = build_covariance_form(covariance, channels)
         for name, shape in (("count", ()), ("mean", (channels,)), ("covariance", self.form.shape)):
             self.register_buffer(f"{self.group}_{name}", torch.zeros(num_groups, *shape))
         # In float64, so that a loss in float64 is not multiplied by a rounded number; a scalar decides no other type.

@@ -36,9 +36,8 @@ class ISDALoss(SemanticAugmentation, LongTailLoss):
         channels (int): Length of the features ``D``.
         lambda_0 (float): Strength at the end of training :math:`\lambda_0`; ``CovarianceHook`` raises it from 0.
             Defaults to 0.5.
-        covariance (str, optional): ``"full"``, ``"diagonal"`` or ``"low_rank"``. Defaults to full up to 256 channels,
+        covariance (str, optional): ``"full"`` or ``"diagonal"``. Defaults to full up to 256 channels,
             else diagonal.
-        rank (int): Of low-rank covariances. Defaults to 16.
         **kwargs: Class weights and other settings of :class:`LongTailLoss`.
 
     Raises:
@@ -61,10 +60,9 @@ class ISDALoss(SemanticAugmentation, LongTailLoss):
         channels: int,
         lambda_0: float = 0.5,
         covariance: str | None = None,
-        rank: int = 16,
         **kwargs: Any,
     ) -> None:
-        super().__init__(num_classes, channels, lambda_0, covariance, rank, **kwargs)
+        super().__init__(num_classes, channels, lambda_0, covariance, **kwargs)
 
     def forward(  # type: ignore[override] # besides logits it needs what they are made of
         self,

@@ -39,9 +39,8 @@ class LatentISDALoss(SemanticAugmentation):
         channels (int): Length of the latent features ``D``.
         lambda_0 (float): Strength at the end of training :math:`\lambda_0`, which the paper does not give. Defaults to
             0.5, ISDA's on CIFAR.
-        covariance (str, optional): ``"full"``, ``"diagonal"`` or ``"low_rank"``. Defaults to full up to 256 channels,
+        covariance (str, optional): ``"full"`` or ``"diagonal"``. Defaults to full up to 256 channels,
             else diagonal: 200 latent categories of 2048 channels would take 3.4 GB in full.
-        rank (int): Of low-rank covariances. Defaults to 16.
         source (str): ``"trajectory"``, the values that a latent feature has taken in training so far (the paper's
             words), or ``"assigned"``, the image features, weighted by their similarity to the latent category (which
             gives covariances of what images look like there). Defaults to ``"trajectory"``.
@@ -64,10 +63,9 @@ class LatentISDALoss(SemanticAugmentation):
         channels: int,
         lambda_0: float = 0.5,
         covariance: str | None = None,
-        rank: int = 16,
         source: Literal["trajectory", "assigned"] = "trajectory",
     ) -> None:
-        super().__init__(num_latents, channels, lambda_0, covariance, rank)
+        super().__init__(num_latents, channels, lambda_0, covariance)
         if source not in SOURCES:
             raise UserInputError(f"source={source!r} of the covariances must be one of {SOURCES}.")
         self.source = source

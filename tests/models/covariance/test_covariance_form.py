@@ -7,13 +7,12 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.models.covariance import (
     DiagonalCovariance,
     FullCovariance,
-    LowRankCovariance,
     build_covariance_form,
     covariance_form,
 )
 
 GROUPS, CHANNELS, RANK = 5, 6, 3
-FORMS = ["full", "diagonal", "low_rank"]
+FORMS = ["full", "diagonal"]
 
 
 def covariances(rank=CHANNELS, seed=0):
@@ -25,7 +24,7 @@ def covariances(rank=CHANNELS, seed=0):
 
 def stored(name, covariance):
     """The form, and the covariances as it stores them: built up from outer products, which must add up to them."""
-    form = build_covariance_form(name, CHANNELS, RANK).double()
+    form = build_covariance_form(name, CHANNELS).double()
     values, vectors = torch.linalg.eigh(covariance)
     total = torch.zeros(GROUPS, *form.shape, dtype=torch.float64)
     for k in range(CHANNELS):
@@ -81,12 +80,6 @@ def test_gradient_to_the_covariances(name, rows, monkeypatch):
     assert torch.autograd.gradcheck(lambda weight, covariance: form.quadratic(weight, covariance, rows), inputs)
 
 
-def test_low_rank_covariances_are_not_learned():
-    form, kept = stored("low_rank", covariances())
-    with pytest.raises(UserInputError, match="low-rank covariances pass no gradient on"):
-        form.quadratic(random_weight(), kept.requires_grad_())
-
-
 @pytest.mark.parametrize("name", ["full", "diagonal"])
 def test_gradient_of_a_gradient(name):
     """What learning covariances through a step of the weights needs (MetaSAug)."""
@@ -109,23 +102,6 @@ def test_full_form_is_the_same_in_parts(monkeypatch):
         torch.testing.assert_close(gradient, results[0][1], rtol=1e-12, atol=1e-12)
 
 
-def test_low_rank_never_exceeds_the_covariance_and_is_exact_up_to_its_rank():
-    for rank, is_exact in ((1, True), (RANK, True), (CHANNELS, False)):
-        covariance = covariances(rank)
-        form, kept = stored("low_rank", covariance)
-        factor = form.factor(kept)
-        rest = covariance - factor @ factor.mT
-        assert float(torch.linalg.eigvalsh(rest).min()) > -1e-8
-        assert (float(rest.abs().max()) < 1e-8) == is_exact
-
-
-def test_low_rank_of_nothing_is_nothing():
-    form = LowRankCovariance(CHANNELS, RANK)
-    weight = random_weight().float()
-    table = form.quadratic(weight, torch.zeros(GROUPS, *form.shape))
-    assert torch.equal(table, torch.zeros(GROUPS, GROUPS))
-
-
 @pytest.mark.parametrize(
     ("channels", "expected"), [(64, FullCovariance), (256, FullCovariance), (2048, DiagonalCovariance)]
 )
@@ -136,11 +112,8 @@ def test_default_bounds_the_memory(channels, expected):
 def test_shapes_say_what_a_group_takes():
     assert build_covariance_form("full", 7).shape == (7, 7)
     assert build_covariance_form("diagonal", 7).shape == (7,)
-    assert build_covariance_form("low_rank", 7, 2).shape == (7, 2)
 
 
 def test_bad_settings():
-    with pytest.raises(UserInputError, match="covariance='ful' is unknown; choose one of full, diagonal, low_rank"):
+    with pytest.raises(UserInputError, match="covariance='ful' is unknown; choose one of full, diagonal"):
         build_covariance_form("ful", 8)
-    with pytest.raises(UserInputError, match=r"rank=9 of a low-rank covariance must be in 1\.\.8"):
-        build_covariance_form("low_rank", 8, 9)
