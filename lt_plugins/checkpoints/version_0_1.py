@@ -82,7 +82,7 @@ def _move_hook_settings(config: dict[str, Any]) -> None:
             config[key.replace(".clustering.", ".task.")] = config.pop(key)
         is_lpa = config.get("model.head.type") == "LPAHead"
         config["hooks.ReclusterHook.task.type"] = "AttributeClustering" if is_lpa else "SubclassClustering"
-    if config.pop("hooks.DeferredReweightHook.type", None) is not None:
+    if config.pop("hooks.DeferredReweightHook.type", None):
         config["model.head.loss.class_weight"] = "effective_number"
         for old, new in {"start": "reweight_from", "beta": "weight_beta"}.items():
             if value := config.pop(f"hooks.DeferredReweightHook.{old}", None):  # epoch 0 is the default

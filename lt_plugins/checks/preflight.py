@@ -167,19 +167,21 @@ def check_hooks(model: nn.Module, hook_names: Collection[str]) -> None:
     """Refuse a model whose buffers nobody would fill: the method would silently be another one.
 
     Args:
-        model (nn.Module): The model; a module of it may have the config of a hook in ``needs_hook``.
+        model (nn.Module): The model; a module of it may have the config of a hook in ``needs_hook``, and one with
+            ``set_epoch`` needs ``EpochHook``.
         hook_names (Collection[str]): Names of the hooks of the run, and of their base classes.
 
     Raises:
         UserInputError: If a hook is missing.
     """
     for module in model.modules():
-        needed = getattr(module, "needs_hook", None)
-        if needed is not None and needed["type"] not in hook_names:
-            raise UserInputError(
-                f"{type(module).__name__} needs {needed['type']}: add {as_source(needed)} to custom_hooks, like "
-                f"custom_hooks = [*_base_.custom_hooks, {as_source(needed)}]."
-            )
+        named = getattr(module, "needs_hook", None)
+        for needed in ([named] if named else []) + ([{"type": "EpochHook"}] if hasattr(module, "set_epoch") else []):
+            if needed["type"] not in hook_names:
+                raise UserInputError(
+                    f"{type(module).__name__} needs {needed['type']}: add {as_source(needed)} to custom_hooks, like "
+                    f"custom_hooks = [*_base_.custom_hooks, {as_source(needed)}]."
+                )
 
 
 def as_source(value: Any) -> str:

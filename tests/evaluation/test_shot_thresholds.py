@@ -68,6 +68,8 @@ def test_summary_table_and_gallery_follow_the_metric(make_runner: MakeRunner) ->
         runner.model, "data", [], device="cpu", world_size=1, batch_size=1, num_batches=1, max_epochs=1
     )
     (table,) = Path(runner.work_dir).glob("*/per_class.csv")
-    assert ClassTable.load(table).groups.tolist() == groups
+    found = ClassTable.load(table).groups
+    assert found is not None
+    assert found.tolist() == groups
     model = load_trained_model(runner.cfg, runner.work_dir).model
     assert model.class_distribution.groups == groups

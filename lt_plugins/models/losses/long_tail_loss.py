@@ -90,7 +90,6 @@ class LongTailLoss(nn.Module):
         self.loss_weight = loss_weight
         self.class_distribution = ClassDistribution()
         self.is_reweighted = reweight_from == 0
-        self.needs_hook = {"type": "EpochHook"} if reweight_from else None
         self._knows_mixture = False
         given = None
         if class_weight is not None and not isinstance(class_weight, str):

@@ -79,6 +79,12 @@ def test_nothing_to_update_is_said_and_left_alone(make_runner: MakeRunner) -> No
     assert "CovarianceHook has nothing to do: no loss of this LinearClsHead augments features." in log.read_text()
 
 
+def test_isda_needs_the_hook_too(make_runner: MakeRunner) -> None:
+    isda = {"type": "ISDAHead", "num_classes": 10, "in_channels": 64, "_delete_": True}
+    with pytest.raises(UserInputError, match=r"ISDALoss needs CovarianceHook: add dict\(type='CovarianceHook'\)"):
+        make_runner(**{"model.head": isda}).train()
+
+
 def test_a_model_without_the_hook_stops_the_run(make_runner: MakeRunner) -> None:
     with pytest.raises(UserInputError, match=r"LatentISDALoss needs CovarianceHook: add dict\(type='CovarianceHook'\)"):
         make_runner(**LCREG).train()

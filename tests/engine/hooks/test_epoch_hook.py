@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from lt_plugins.engine.hooks import EpochHook
+from lt_plugins.errors import UserInputError
 from tests.models.structures.test_class_distribution import slow_weights
 from tests.small_runs import MakeRunner
 
@@ -68,6 +69,13 @@ def test_weights_from_the_first_epoch(make_runner: MakeRunner) -> None:
     [weights] = record(make_runner(**{"model.head": ldam(), "train_cfg.max_epochs": 1})).values()
     assert weights is not None
     assert float(weights.max()) > 1 > float(weights.min())
+
+
+def test_a_run_without_the_hook_stops(make_runner: MakeRunner) -> None:
+    runner = make_runner(**{"model.head": ldam(reweight_from=2)})
+    runner._hooks = [hook for hook in runner.hooks if not isinstance(hook, EpochHook)]
+    with pytest.raises(UserInputError, match=r"LDAMLoss needs EpochHook: add dict\(type='EpochHook'\) to custom_hooks"):
+        runner.train()
 
 
 class Follower(nn.Module):

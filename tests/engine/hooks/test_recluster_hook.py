@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from lt_plugins.clustering import KMeansResult, kmeans, match_prototypes
+from lt_plugins.datasets.labels import get_labels
 from lt_plugins.datasets.pipelines import replace_pipeline
 from lt_plugins.engine.clusterings import (
     AttributeClustering,
@@ -314,7 +315,7 @@ class MeanFeatureTask(ClusteringTask):
             return model.extract_feat(model.data_preprocessor(batch, training=False)["inputs"])[-1]
 
         features = feature_pass.gather(extract, "means")
-        labels = torch.tensor(feature_pass.dataset.get_gt_labels())
+        labels = torch.from_numpy(get_labels(feature_pass.dataset))
         for c in range(10):
             model.class_means[c] = self.scale * features[labels == c].mean(dim=0)
         return f"means of {len(labels)} features"
@@ -341,7 +342,7 @@ def test_a_task_from_outside_is_run_as_the_config_names_it(tmp_path: Path, monke
     before.model.load_state_dict(load_checkpoint(tmp_path / "epoch_1.pth")["state_dict"], strict=False)
     model = before.model.eval()
     dataset = replace_pipeline(before.train_dataloader.dataset, before.cfg.test_dataloader.dataset.pipeline)
-    sums = {c: [] for c in range(10)}
+    sums: dict[int, list[Tensor]] = {c: [] for c in range(10)}
     with torch.no_grad():
         for sample in dataset:
             data = model.data_preprocessor({"inputs": [sample["inputs"]], "data_samples": [sample["data_samples"]]})
@@ -383,10 +384,12 @@ def test_what_clustering_needs_is_checked_before_training(tmp_path: Path, monkey
     hook.before_train(runner)
     monkeypatch.setitem(sys.modules, "faiss", None)
     hook.before_train(runner)
-    hook.task.backend = "faiss"
+    task = hook.task
+    assert isinstance(task, AttributeClustering)
+    task.backend = "faiss"
     with pytest.raises(UserInputError, match="pip install faiss-cpu"):
         hook.before_train(runner)
-    hook.task.backend = "torch"
+    task.backend = "torch"
     num_sampled = 6 * len(runner.train_dataloader.dataset)
     runner.model.head.num_attributes = num_sampled
     hook.before_train(runner)
