@@ -192,7 +192,8 @@ def check_rows(args: argparse.Namespace) -> list[Row]:
         configs = load_stages(
             config, parse_overrides(args.cfg_options), ["train"], data=args.data, shorten=args.shorten
         )
-        for backbone in backbones or [None]:
+        axis: list[NamedBackbone | None] = [*backbones] or [None]
+        for backbone in axis:
             name = base if backbone is None else f"{base}_{backbone.name}"
             if name in [row.name for row in rows]:
                 raise UserInputError(f"two runs are called {name}; sweep them in folders of their own (--work-dir).")

@@ -57,7 +57,7 @@ def update_run_config(config: dict[str, Any]) -> dict[str, Any]:
     Returns:
         dict: The same, with other keys and values.
     """
-    updated = {}
+    updated: dict[str, Any] = {}
     for key, value in config.items():
         if key.startswith("hooks.SyncBatchNormHook."):
             if key.endswith(".enabled") and value:

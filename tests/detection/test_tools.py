@@ -67,9 +67,9 @@ def test_a_resumed_run_ends_with_the_same_weights(
 
 def test_two_processes_train_one_detector(config: Path, classifiers: dict[int, Path], tmp_path: Path) -> None:
     """On the CPU, by gloo."""
-    command = ["train.py", config, "--backbone", classifiers[18], "--work-dir", tmp_path / "run", "--cfg-options"]
-    options = ["train_cfg.max_iters=2", "sync_bn=None"]
-    ranks = run_ranks(*command, *options, logs=tmp_path / "logs", world_size=2, port=free_port())
+    arguments: list[str | Path] = [config, "--backbone", classifiers[18], "--work-dir", tmp_path / "run"]
+    options = ["--cfg-options", "train_cfg.max_iters=2", "sync_bn=None"]
+    ranks = run_ranks("train.py", *arguments, *options, logs=tmp_path / "logs", world_size=2, port=free_port())
     assert [rank.exit_code for rank in ranks] == [0, 0], ranks[0].output
     assert "schedule  2 iterations, batch 2 x 2" in ranks[0].output
     assert "pascal_voc/mAP" in ranks[0].output
@@ -77,8 +77,8 @@ def test_two_processes_train_one_detector(config: Path, classifiers: dict[int, P
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with GPUs it is possible")
 def test_synchronised_batch_norm_needs_gpus(config: Path, classifiers: dict[int, Path], tmp_path: Path) -> None:
-    command = ["train.py", config, "--backbone", classifiers[18], "--work-dir", tmp_path / "run"]
-    ranks = run_ranks(*command, logs=tmp_path / "logs", world_size=2, port=free_port())
+    arguments: list[str | Path] = [config, "--backbone", classifiers[18], "--work-dir", tmp_path / "run"]
+    ranks = run_ranks("train.py", *arguments, logs=tmp_path / "logs", world_size=2, port=free_port())
     assert [rank.exit_code for rank in ranks] == [1, 1]
     lines = [line for rank in ranks for line in rank.error_lines]
     assert lines and all("sync_bn='torch'" in line and "or set --cfg-options sync_bn=None" in line for line in lines)
