@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from lt_plugins.datasets.labels import get_class_counts
 from lt_plugins.errors import UserInputError
@@ -49,10 +48,6 @@ class ClassDistributionHook(Hook):
         Args:
             runner (Runner): The runner.
         """
-        loop = runner._train_loop
-        if isinstance(loop, BaseLoop) and not isinstance(loop.dataloader, DataLoader):
-            stand_aside(runner)
-            return
         model = unwrap_model(runner.model)
         if not isinstance(getattr(model, "class_distribution", None), ClassDistribution):
             device = next((parameter.device for parameter in model.parameters()), None)
@@ -128,20 +123,6 @@ class ClassDistributionHook(Hook):
         for metric in evaluator.metrics:
             if hasattr(metric, "set_class_counts"):
                 metric.set_class_counts(counts.cpu())
-
-
-def stand_aside(runner: Runner) -> None:
-    """Remove the hooks of this package from a run without data, of which only the schedule is wanted.
-
-    mmpretrain's ``vis_scheduler`` trains a stand-in for the model on a list of numbers, with the hooks of the config.
-
-    Args:
-        runner (Runner): The runner, in ``before_run``.
-    """
-    own = [hook for hook in runner._hooks if type(hook).__module__.startswith("lt_plugins.")]
-    runner._hooks = [hook for hook in runner._hooks if hook not in own]
-    names = ", ".join(type(hook).__name__ for hook in own)
-    runner.logger.info(f"Training on no data loader: only the schedule is run through, without {names}.")
 
 
 def class_distributions(model: nn.Module) -> list[ClassDistribution]:

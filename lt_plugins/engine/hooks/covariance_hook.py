@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from lt_plugins.engine.hooks.method_hook import MethodHook
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import HOOKS
 
 
 @HOOKS.register_module()
-class CovarianceHook(Hook):
+class CovarianceHook(MethodHook):
     r"""Covariance hook: sets the ISDA strength before each iteration and updates latent covariances after it.
 
     The strength is :math:`\lambda = (t / T) \lambda_0` in iteration ``t`` of ``T``: covariances of the first

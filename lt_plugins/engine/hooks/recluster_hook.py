@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from lt_plugins.datasets.pipelines import find_test_pipeline, replace_pipeline
 from lt_plugins.engine.clusterings.clustering_task import ClusteringTask, FeaturePass
+from lt_plugins.engine.hooks.method_hook import MethodHook
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import HOOKS, TASK_UTILS
 
 
 @HOOKS.register_module()
-class ReclusterHook(Hook):
+class ReclusterHook(MethodHook):
     """Re-clustering hook: runs a clustering task before the epochs ``start``, ``start + interval``, ...
 
     The task says what is clustered and which buffers of the model hold the result, which thus goes into the checkpoint:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from mmengine.dist import broadcast
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
 from lt_plugins.clustering import class_temperatures, subclass_sizes
+from lt_plugins.engine.hooks.method_hook import MethodHook
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses import SBCLLoss
 from lt_plugins.models.unwrap import unwrap_model
@@ -17,7 +17,7 @@ MODES = ("exp", "linear")
 
 
 @HOOKS.register_module()
-class TemperatureHook(Hook):
+class TemperatureHook(MethodHook):
     """Temperature hook: writes ``SBCLLoss.tau2``, the temperatures of the class term, after each re-clustering.
 
     It reads the features of that hook's pass, so no image is computed twice; without an ``SBCLLoss`` it does nothing.
