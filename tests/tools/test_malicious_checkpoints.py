@@ -29,7 +29,7 @@ COMMANDS = {
     ],
     "test.py": [[EVIL]],
     "inspect_model.py": [[EVIL]],
-    "detection/predict.py": [[EVIL, str(ROOT / "docs/images/pseudo_attributes_digits.png"), "-o", "out"]],
+    "detection/predict.py": [[EVIL, str(ROOT / "docs/images/class_accuracy_digits.png"), "-o", "out"]],
     "sweep.py": [["--backbones", EVIL]],
     "export.py": [["out.pth"]],
 }
