@@ -60,7 +60,9 @@ def plot_class_accuracy(
     upper.set_ylabel("accuracy on the class (%)")
     if len(accuracy) > 1 or not few_points:
         handles, labels = upper.get_legend_handles_labels()
-        upper.legend(handles, labels if few_points else [f"{label} (running mean)" for label in labels], loc="lower left")
+        upper.legend(
+            handles, labels if few_points else [f"{label} (running mean)" for label in labels], loc="lower left"
+        )
 
     size_bars(lower, ranks, train_counts[order], color="0.45", labelled=num_classes <= MAX_LABELLED_BARS)
     lower.set_xlim(-0.5, num_classes - 0.5)
