@@ -2,7 +2,7 @@
 
 First the assignment alone: 1,280 samples to 128 centres of 10 places, by ``balanced_assignment``, by a straightforward
 Python greedy (a walk over all sorted pairs of a tensor) and by one tuned with lists. Then whole clusterings of inputs
-of the sizes of three data sets, each in a process of its own: ours to convergence, and plain faiss k-means with the
+of the sizes of three datasets, each in a process of its own: ours to convergence, and plain faiss k-means with the
 same number of centres, class by class.
 
     python benchmarks/clustering.py
@@ -59,7 +59,7 @@ def inaturalist() -> np.ndarray:
 
 
 class Case(NamedTuple):
-    """One data set.
+    """One dataset.
 
     Args:
         counts (Callable): Gives its class counts.
@@ -192,7 +192,7 @@ def peak_memory_mb() -> float:
 
 
 def run_single(name: str, method: str) -> dict[str, float]:
-    """Cluster one data set by one method.
+    """Cluster one dataset by one method.
 
     Args:
         name (str): Key of ``CASES``.
@@ -247,7 +247,7 @@ def in_own_process(*arguments: str) -> dict[str, float]:
 
 
 def report(name: str, seconds_a_pair: float) -> list[tuple[str, bool]]:
-    """Cluster one data set by each method and print.
+    """Cluster one dataset by each method and print.
 
     Args:
         name (str): Key of ``CASES``.
@@ -285,7 +285,7 @@ def main() -> int:
         int: 0 if all bars were met.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="data sets to take the size of")
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="datasets to take the size of")
     parser.add_argument("--single", nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.single:

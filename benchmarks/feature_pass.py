@@ -34,7 +34,7 @@ MEMORY_BAR_MB = 300
 
 
 class GeneratedImages(Dataset):
-    """Random 32x32 images, drawn when asked for, so that the data set itself takes no memory.
+    """Random 32x32 images, drawn when asked for, so that the dataset itself takes no memory.
 
     Args:
         size (int): Number of images.
@@ -56,7 +56,7 @@ def run_pass(num_images: int, batch_size: int) -> None:
     """Describe the classes by all local features once and print images, seconds and peak memory.
 
     Args:
-        num_images (int): Size of the data set.
+        num_images (int): Size of the dataset.
         batch_size (int): Images a batch.
     """
     torch.manual_seed(0)

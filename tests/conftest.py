@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """Take what the imports made out of garbage collection.
 
-    mmengine collects garbage for each data set that it builds, which takes most of a second with torch's modules to
+    mmengine collects garbage for each dataset that it builds, which takes most of a second with torch's modules to
     look through.
     """
     gc.collect()

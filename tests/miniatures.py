@@ -1,8 +1,8 @@
-"""Miniatures of the data sets that are too large for tests: the exact layout, a few dozen tiny images.
+"""Miniatures of the datasets that are too large for tests: the exact layout, a few dozen tiny images.
 
     cfg = miniature_cfg('configs/lpa/paco_r50_inat.py', tmp_path)
 
-returns the config with every data set in it pointed at a miniature below ``tmp_path``, which is written on the way,
+returns the config with every dataset in it pointed at a miniature below ``tmp_path``, which is written on the way,
 with small batches at the same learning rate, no workers, and classes without images allowed. Everything else (model,
 number of classes, pipelines, schedule, hooks) is the config's own. The CIFAR pickles carry the original names and keys
 but not the original checksums, so their type becomes ``MiniatureCIFAR10`` or ``MiniatureCIFAR100``, which this module
@@ -84,10 +84,10 @@ def miniature_cfg(spec: str | Path, root: Path, stage: int = -1) -> Config:
 
 
 def make_miniature(data_root: str, folder: Path) -> None:
-    """Write the miniature of a data set.
+    """Write the miniature of a dataset.
 
     Args:
-        data_root: As in the configs; the last part says which data set.
+        data_root: As in the configs; the last part says which dataset.
         folder: Stands in for it. A folder that exists is taken as complete.
     """
     if not folder.exists():

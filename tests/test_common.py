@@ -158,7 +158,7 @@ def test_bf16_autocast(name: str) -> None:
     assert torch.allclose(fed.loss, exact, rtol=0.1, atol=0.05), (fed.loss, exact)
 
 
-# ------------------------------------------------------------------------------- data sets, transforms, metrics, hooks
+# ------------------------------------------------------------------------------- datasets, transforms, metrics, hooks
 
 
 @pytest.mark.parametrize("name", _names("DATASETS"))
@@ -208,7 +208,7 @@ def test_transform(name: str, tmp_path: Path) -> None:
         assert results["img"].dtype == np.uint8
         assert results["img"].ndim == 3
         assert results["sample_idx"] == 5
-        assert np.array_equal(given, image), "a transform must not write into the data set's image"
+        assert np.array_equal(given, image), "a transform must not write into the dataset's image"
 
 
 @pytest.mark.parametrize("labels", [[2], [0, 0, 0], [0, 1, 2, 3, 3]], ids=["one sample", "one class", "all classes"])

@@ -44,7 +44,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def build_datasets(cfg: Config, splits: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """The data sets to check, and why others cannot be built; an error if none can.
+    """The datasets to check, and why others cannot be built; an error if none can.
 
     A split that repeats another one (most configs validate on the test set) is left out.
     """
@@ -139,7 +139,7 @@ def find_problems(datasets: dict[str, Any], reports: dict[str, list[ImageReport]
 
 
 def number_of_classes(cfg: Config, datasets: dict[str, Any]) -> int:
-    """What the model of the config predicts; for a data set config, what its preprocessor expects."""
+    """What the model of the config predicts; for a dataset config, what its preprocessor expects."""
     from lt_plugins.datasets.labels import get_labels
 
     for part in (cfg.get("model", {}).get("head") or {}, cfg.get("data_preprocessor") or {}):

@@ -27,7 +27,7 @@ def check_config(cfg: Config, needs: Sequence[Loop] = (), allow_parts: bool = Fa
         cfg (Config): The config.
         needs (Sequence[Loop]): What it must be able to do, of ``"train"``, ``"val"`` and ``"test"``. Defaults to
             nothing: what is there is checked.
-        allow_parts (bool): Whether it may have no model, like those of data sets; what it then lacks is not missed.
+        allow_parts (bool): Whether it may have no model, like those of datasets; what it then lacks is not missed.
 
     Raises:
         UserInputError: If a key is misspelt or missing, a value not what the rules ask for, or a component unknown or

@@ -1,4 +1,4 @@
-"""Whether the images have a size that the transforms of a data set are made for."""
+"""Whether the images have a size that the transforms of a dataset are made for."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Passage(NamedTuple):
 
 
 def check_image_sizes(datasets: dict[str, Any], allow_small_crops: bool, one_by_one: Collection[str] = ()) -> None:
-    """Refuse photographs in pipelines for images of a fixed small size, by the first and last image of each data set.
+    """Refuse photographs in pipelines for images of a fixed small size, by the first and last image of each dataset.
 
     A pipeline that crops 32 x 32 pixels and does not resize, as those of CIFAR, sees the corner of a photograph.
 
     Args:
-        datasets (dict[str, Any]): Data sets by the name of their split; training first, if it is among them.
+        datasets (dict[str, Any]): Datasets by the name of their split; training first, if it is among them.
         allow_small_crops (bool): Whether small parts of large images are wanted, as for textures.
         one_by_one (Collection[str]): Splits whose batches hold one image, so that sizes may differ. Defaults to none.
 
@@ -61,7 +61,7 @@ def check_image_sizes(datasets: dict[str, Any], allow_small_crops: bool, one_by_
         finals = sorted({p.final for p in unchanged if p.final})
         if len(finals) > 1 and split not in one_by_one:
             raise UserInputError(
-                f"images of the {split} data set have different sizes, like {_shown(finals[0])} and "
+                f"images of the {split} dataset have different sizes, like {_shown(finals[0])} and "
                 f"{_shown(finals[-1])}, and its pipeline neither resizes nor crops; add dict(type='Resize', "
                 f"scale=(W, H)) after LoadImage to {split}_dataloader's pipeline."
             )
@@ -69,7 +69,7 @@ def check_image_sizes(datasets: dict[str, Any], allow_small_crops: bool, one_by_
             trained = next((p.final for p in passages if p.final), None)
         elif finals and trained and min(finals[0]) > MAX_GROWTH * max(trained) and not allow_small_crops:
             raise UserInputError(
-                f"images of the {split} data set reach the model at {_shown(finals[0])}, those of training at "
+                f"images of the {split} dataset reach the model at {_shown(finals[0])}, those of training at "
                 f"{_shown(trained)}; add dict(type='Resize', scale={trained[::-1]}) after LoadImage to "
                 f"{split}_dataloader's pipeline, or take a config for images of that size."
             )
@@ -79,11 +79,11 @@ def trace_sizes(dataset: Any, index: int) -> list[Passage]:
     """Send an image through its pipeline and note its sizes.
 
     Args:
-        dataset (Any): An mmpretrain data set, or one in any nesting of wrappers.
+        dataset (Any): An mmpretrain dataset, or one in any nesting of wrappers.
         index (int): Which image.
 
     Returns:
-        list[Passage]: One for each view; none if the data set has no pipeline.
+        list[Passage]: One for each view; none if the dataset has no pipeline.
     """
     table = build_leaf_table(dataset)
     leaf = table.leaves[table.leaf_of[index]]
@@ -140,7 +140,7 @@ def _check_crop(split: str, passage: Passage) -> None:
     if side < MIN_SHOWN * min(passage.loaded):
         raise UserInputError(
             f"{passage.crop} shows {_shown(passage.cropped)} pixels of images of {_shown(passage.loaded)} in the "
-            f"{split} data set: add dict(type='ResizeEdge', scale={side}) after LoadImage to its pipeline, take a "
+            f"{split} dataset: add dict(type='ResizeEdge', scale={side}) after LoadImage to its pipeline, take a "
             "config for images of that size, or allow it by default_hooks.preflight.allow_small_crops=True."
         )
 

@@ -25,7 +25,7 @@ def check_part_sizes(model: Any, loader: DataLoader[Any], sample: Any, world_siz
     Args:
         model (nn.Module): The classifier, without wrappers.
         loader (DataLoader): The training data.
-        sample (Any): An item of its data set.
+        sample (Any): An item of its dataset.
         world_size (int): Number of processes.
 
     Raises:
@@ -40,7 +40,7 @@ def check_part_sizes(model: Any, loader: DataLoader[Any], sample: Any, world_siz
     with _evaluating(model), torch.no_grad(), _batch_norm_rows(model) as rows:
         image = torch.zeros(1, *views[0].shape, dtype=views[0].dtype, device=device)
         name = type(model.data_preprocessor).__name__
-        image = _run(lambda: model.data_preprocessor({"inputs": image})["inputs"], name, image, "the data set")
+        image = _run(lambda: model.data_preprocessor({"inputs": image})["inputs"], name, image, "the dataset")
         feats = _run(lambda: model.backbone(image), _named(model, "backbone"), image, name)
         last = "backbone"
         if getattr(model, "neck", None) is not None and not _is_empty(model.neck):

@@ -24,7 +24,7 @@ from lt_plugins.models.accumulation import accumulating_wrappers, step_followers
 from lt_plugins.models.structures import ClassDistribution
 from lt_plugins.models.unwrap import unwrap_model
 
-MAX_TABLES = 4
+MAX_BUFFERS = 4
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Allowed:
 
     Args:
         empty_classes (bool): A class has no training image. Defaults to False.
-        renamed_classes (bool): Data sets or the checkpoint name the classes differently. Defaults to False.
+        renamed_classes (bool): Datasets or the checkpoint name the classes differently. Defaults to False.
         small_crops (bool): The model sees small parts of large images. Defaults to False.
     """
 
@@ -68,8 +68,8 @@ def check_setup(runner: Runner, allowed: Allowed, trained_classes: Sequence[str]
         trained_classes (Sequence[str], optional): Class names of a checkpoint whose classifier goes on.
 
     Raises:
-        UserInputError: If a class is empty, a hook is missing that the model needs, or a data set does not fit the
-            model, the checkpoint or the other data set, see :func:`check_data`.
+        UserInputError: If a class is empty, a hook is missing that the model needs, or a dataset does not fit the
+            model, the checkpoint or the other dataset, see :func:`check_data`.
     """
     model = unwrap_model(runner.model)
     distribution: ClassDistribution = model.class_distribution
@@ -97,7 +97,7 @@ def check_data(
     allowed: Allowed,
     trained_classes: Sequence[str] | None = None,
 ) -> None:
-    """Refuse data sets that do not fit the model, the checkpoint or each other, in training and in testing.
+    """Refuse datasets that do not fit the model, the checkpoint or each other, in training and in testing.
 
     Args:
         loaders (Mapping[str, DataLoader]): Data loaders by the name of their split, training first.
@@ -113,13 +113,13 @@ def check_data(
     for split, loader in loaders.items():
         dataset: Any = loader.dataset
         check_batches(split, loader)
-        named |= leaf_classes(f"the {split} data set", dataset)
+        named |= leaf_classes(f"the {split} dataset", dataset)
         names = named_classes(dataset)
         leaves = build_leaf_table(dataset).leaves
         declared = len(names) if names is not None else getattr(leaves[0], "num_classes", num_classes)
         if None not in (num_classes, declared) and declared != num_classes:
             raise UserInputError(
-                f"the {split} data set has {declared} classes, but model.head.num_classes={num_classes}; use data sets "
+                f"the {split} dataset has {declared} classes, but model.head.num_classes={num_classes}; use datasets "
                 "and a head with the same classes."
             )
         # Of the training set ClassDistributionHook has counted them.
@@ -130,14 +130,14 @@ def check_data(
                 dataset[index]
             except (OSError, AssertionError) as error:  # mmcv asserts that an image could be decoded
                 raise UserInputError(
-                    f"image {index} of the {split} data set cannot be read ({error}); mend it, and check all files "
+                    f"image {index} of the {split} dataset cannot be read ({error}); mend it, and check all files "
                     "with tools/check_data.py CONFIG."
                 ) from error
             except (LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
                 reason = " ".join(str(error).split())
                 raise UserInputError(
-                    f"image {index} of the {split} data set does not pass the transforms of {split}_dataloader ("
-                    f"{type(error).__name__}: {reason:.200}); look at the pipeline of the data set."
+                    f"image {index} of the {split} dataset does not pass the transforms of {split}_dataloader ("
+                    f"{type(error).__name__}: {reason:.200}); look at the pipeline of the dataset."
                 ) from error
     if not allowed.renamed_classes:
         check_same_classes(named)
@@ -229,7 +229,7 @@ def preflight_summary(
 
     Args:
         model (nn.Module): The classifier without wrappers, with a filled ``class_distribution``.
-        dataset_name (str): The train data set.
+        dataset_name (str): The train dataset.
         hook_names (Sequence[str]): Names of the hooks that belong to the method.
         device (str): What a process computes on.
         world_size (int): Number of processes.
@@ -254,7 +254,7 @@ def preflight_summary(
         "schedule": f"{max_epochs} epochs of {num_batches} steps, batch {batch_size}"
         + (f" x {world_size} = {batch_size * world_size}" if world_size > 1 else ""),
         "model": f"{_count(parameters)} parameters, {_count(trained)} of them trained",
-        "tables": _describe_tables(model),
+        "buffers": _describe_buffers(model),
     }
     width = max(map(len, rows))
     return "\n".join(f"{name:<{width}}  {text}" for name, text in rows.items())
@@ -280,7 +280,7 @@ def _describe_parts(model: nn.Module) -> str:
     return f"{type(model).__name__}({', '.join(parts)})"
 
 
-def _describe_tables(model: nn.Module) -> str:
+def _describe_buffers(model: nn.Module) -> str:
     """The largest buffers apart from the statistics of normalisation layers: queue, prototypes, attribute table, ..."""
     tables = [
         (buffer.numel() * buffer.element_size(), f"{path}.{name}".lstrip("."), tuple(buffer.shape))
@@ -289,8 +289,8 @@ def _describe_tables(model: nn.Module) -> str:
         for name, buffer in module.named_buffers(recurse=False)
     ]
     tables.sort(reverse=True)
-    shown = [f"{name} {shape} {_size(size)}" for size, name, shape in tables[:MAX_TABLES]]
-    rest = [f"{len(tables) - MAX_TABLES} smaller"] if len(tables) > MAX_TABLES else []
+    shown = [f"{name} {shape} {_size(size)}" for size, name, shape in tables[:MAX_BUFFERS]]
+    rest = [f"{len(tables) - MAX_BUFFERS} smaller"] if len(tables) > MAX_BUFFERS else []
     return f"{_size(sum(size for size, *_ in tables))}: " + ", ".join(shown + rest)
 
 

@@ -1,4 +1,4 @@
-"""Whether a label means the same class in all data sets, and in the checkpoint of a model."""
+"""Whether a label means the same class in all datasets, and in the checkpoint of a model."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ EXCEPTION = " If only the names differ, allow it by default_hooks.preflight.allo
 
 
 def named_classes(dataset: Any) -> Names | None:
-    """Names of the classes that a data set declares, in label order.
+    """Names of the classes that a dataset declares, in label order.
 
     Args:
-        dataset (Any): An mmpretrain data set, or one in any nesting of wrappers.
+        dataset (Any): An mmpretrain dataset, or one in any nesting of wrappers.
 
     Returns:
-        tuple[str, ...] | None: The names of the first data set at the end of the chain that has any; None if none has
+        tuple[str, ...] | None: The names of the first dataset at the end of the chain that has any; None if none has
         (lists without names).
     """
     return next(filter(None, leaf_classes("", dataset).values()), None)
 
 
 def leaf_classes(name: str, dataset: Any) -> dict[str, Names | None]:
-    """Names of the classes of each data set at the end of a chain of wrappers, for :func:`check_same_classes`.
+    """Names of the classes of each dataset at the end of a chain of wrappers, for :func:`check_same_classes`.
 
     Args:
-        name (str): How to name the data set, such as ``"the train data set"``.
-        dataset (Any): An mmpretrain data set, or one in any nesting of wrappers.
+        name (str): How to name the dataset, such as ``"the train dataset"``.
+        dataset (Any): An mmpretrain dataset, or one in any nesting of wrappers.
 
     Returns:
         dict[str, tuple[str, ...] | None]: The names in label order, None where there are none, by what has them.
@@ -60,7 +60,7 @@ def check_same_classes(named: Mapping[str, Sequence[str] | None], exception: str
 
     Args:
         named (Mapping[str, Sequence[str] | None]): Class names in label order by what has them, such as
-            ``"the train data set"``. One without names is left out.
+            ``"the train dataset"``. One without names is left out.
         exception (str): How to allow it.
 
     Raises:
@@ -71,7 +71,7 @@ def check_same_classes(named: Mapping[str, Sequence[str] | None], exception: str
         difference = first_difference(known[0], (owner, names))
         if difference:
             raise UserInputError(
-                f"{difference}; give all data sets the same classes=[...], the names in label order (a class may lack "
+                f"{difference}; give all datasets the same classes=[...], the names in label order (a class may lack "
                 f"images), or use the data that the checkpoint was trained on.{exception}"
             )
 

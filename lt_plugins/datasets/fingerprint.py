@@ -12,12 +12,12 @@ from lt_plugins.datasets.leaf_table import build_leaf_table
 
 
 def fingerprint_dataset(dataset: Any) -> str:
-    """Hash the annotations of a data set, in the order in which it is iterated.
+    """Hash the annotations of a dataset, in the order in which it is iterated.
 
     It reads what mmengine keeps in memory (about 1 GB/s), no image file and no sample.
 
     Args:
-        dataset: A data set of mmengine, or one in any nesting of wrappers (see :func:`build_leaf_table`).
+        dataset: A dataset of mmengine, or one in any nesting of wrappers (see :func:`build_leaf_table`).
 
     Returns:
         32 hexadecimal digits.

@@ -18,19 +18,19 @@ from lt_plugins.registry import DATASETS
 
 @DATASETS.register_module()
 class IndexedDataset(Dataset):
-    """Gives each sample ``sample_idx = position in this data set``, whatever lies below.
+    """Gives each sample ``sample_idx = position in this dataset``, whatever lies below.
 
-    mmengine numbers the samples in the innermost data set: two parts of a ``ConcatDataset``, or the copies of a
+    mmengine numbers the samples in the innermost dataset: two parts of a ``ConcatDataset``, or the copies of a
     ``RepeatDataset``, share their numbers. A method that keeps a value for each sample needs this wrapper around them,
-    as the outermost data set.
+    as the outermost dataset.
 
-    A sample whose pipeline returns ``None`` is replaced by another one *of this data set* (mmengine would draw it from
+    A sample whose pipeline returns ``None`` is replaced by another one *of this dataset* (mmengine would draw it from
     the innermost one), and carries that one's position.
 
     Args:
-        dataset (Any): Data set, or its config. All data sets at the end of the chain must be mmpretrain ones.
+        dataset (Any): Dataset, or its config. All datasets at the end of the chain must be mmpretrain ones.
         indices (Sequence[int] | np.ndarray | None): Which samples to keep, in this order. Defaults to all.
-        pipeline (Sequence[dict] | None): Transforms in place of those of the data set, as mmpretrain's k-fold
+        pipeline (Sequence[dict] | None): Transforms in place of those of the dataset, as mmpretrain's k-fold
             cross-validation gives them. Defaults to its own.
 
     Examples:
@@ -56,10 +56,10 @@ class IndexedDataset(Dataset):
         self.dataset.full_init()
 
     def rewrap(self, dataset: Any) -> IndexedDataset:
-        """The same selection from another data set with the same samples.
+        """The same selection from another dataset with the same samples.
 
         Args:
-            dataset: Stands in for the wrapped data set.
+            dataset: Stands in for the wrapped dataset.
 
         Returns:
             A shallow copy of this wrapper.
@@ -73,7 +73,7 @@ class IndexedDataset(Dataset):
         """Some of the samples, numbered anew (mmpretrain's ``KFoldDataset`` needs it).
 
         Args:
-            indices: Positions in this data set.
+            indices: Positions in this dataset.
 
         Returns:
             A shallow copy of this wrapper with ``len(indices)`` samples.
@@ -85,12 +85,12 @@ class IndexedDataset(Dataset):
 
     @property
     def metainfo(self) -> dict:
-        """Meta information of the wrapped data set, such as ``classes``."""
+        """Meta information of the wrapped dataset, such as ``classes``."""
         return self.dataset.metainfo
 
     @property
     def pipeline(self) -> Any:
-        """The transforms of the (first) data set that holds the images; setting them leaves that data set untouched.
+        """The transforms of the (first) dataset that holds the images; setting them leaves that dataset untouched.
 
         mmpretrain's ``browse_dataset`` looks into the steps this way.
         """
@@ -109,7 +109,7 @@ class IndexedDataset(Dataset):
         """The label of a sample in a list (mmengine's ``ClassBalancedDataset`` needs it).
 
         Args:
-            idx: Position in this data set.
+            idx: Position in this dataset.
         """
         return [int(self.get_data_info(idx)["gt_label"])]
 
@@ -117,7 +117,7 @@ class IndexedDataset(Dataset):
         """Annotation of a sample, with its ``sample_idx``.
 
         Args:
-            idx: Position in this data set; negative ones count from the end.
+            idx: Position in this dataset; negative ones count from the end.
         """
         position = range(len(self))[idx]
         info = self._leaf(position).get_data_info(int(self._table.index_in_leaf[position]))
@@ -139,5 +139,5 @@ class IndexedDataset(Dataset):
         raise RuntimeError(f"the pipeline gave no image for sample {idx}: {self.get_data_info(idx)}")
 
     def _leaf(self, idx: int) -> Any:
-        """The data set at the end of the chain that holds a sample."""
+        """The dataset at the end of the chain that holds a sample."""
         return self._table.leaves[self._table.leaf_of[idx]]

@@ -1,4 +1,4 @@
-"""What is wrong with the images and labels of data sets."""
+"""What is wrong with the images and labels of datasets."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ImageReport:
     """What was found when an image was read.
 
     Args:
-        name (str): Its path, or its place in a data set that holds arrays.
+        name (str): Its path, or its place in a dataset that holds arrays.
         label (int): Its label.
         digest (bytes): Hash of the decoded RGB pixels and their shape; empty if it cannot be decoded.
         problem (str): Why not; empty if it can be.
@@ -50,10 +50,10 @@ class ImageReport:
 
 
 def read_images(dataset: Any, num_workers: int = 0) -> Iterator[ImageReport]:
-    """Decode every image of a data set once, without its pipeline.
+    """Decode every image of a dataset once, without its pipeline.
 
     Args:
-        dataset (Any): An mmpretrain data set, or one in any nesting of wrappers. An image that a wrapper repeats is
+        dataset (Any): An mmpretrain dataset, or one in any nesting of wrappers. An image that a wrapper repeats is
             read once.
         num_workers (int): Processes that read.
 
@@ -101,10 +101,10 @@ def describe_decode_error(error: Exception) -> str:
 
 
 def find_duplicates(first: list[ImageReport], second: list[ImageReport]) -> list[tuple[ImageReport, ImageReport]]:
-    """Images of one data set whose pixels are also in another.
+    """Images of one dataset whose pixels are also in another.
 
     Args:
-        first (list[ImageReport]): Reports on one data set.
+        first (list[ImageReport]): Reports on one dataset.
         second (list[ImageReport]): Reports on the other.
 
     Returns:
@@ -115,10 +115,10 @@ def find_duplicates(first: list[ImageReport], second: list[ImageReport]) -> list
 
 
 def find_conflicts(reports: list[ImageReport]) -> list[tuple[ImageReport, ImageReport]]:
-    """Equal images of one data set with different labels.
+    """Equal images of one dataset with different labels.
 
     Args:
-        reports (list[ImageReport]): Reports on the data set.
+        reports (list[ImageReport]): Reports on the dataset.
 
     Returns:
         Pairs of such images.
@@ -132,10 +132,10 @@ def find_conflicts(reports: list[ImageReport]) -> list[tuple[ImageReport, ImageR
 
 
 def find_renamed_class(first: Any, second: Any) -> str:
-    """The first label that means something else in another data set.
+    """The first label that means something else in another dataset.
 
     Args:
-        first (Any): An mmpretrain data set, or one in any nesting of wrappers.
+        first (Any): An mmpretrain dataset, or one in any nesting of wrappers.
         second (Any): Another one.
 
     Returns:
@@ -181,6 +181,6 @@ def _rgb_array(info: dict[str, Any]) -> NDArray[np.uint8]:
 
 
 def _max_pixels(leaf: Any) -> int:
-    """What the data set's ``LoadImage`` takes."""
+    """What the dataset's ``LoadImage`` takes."""
     steps = getattr(getattr(leaf, "pipeline", None), "transforms", ())
     return next((step.max_pixels for step in steps if hasattr(step, "max_pixels")), DEFAULT_MAX_PIXELS)

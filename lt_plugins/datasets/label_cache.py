@@ -1,4 +1,4 @@
-"""Labels of data sets whose annotations are serialised, so that they are read out of them once."""
+"""Labels of datasets whose annotations are serialised, so that they are read out of them once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-# By the array that a data set keeps its annotations in: copies of the data set that share it share the labels, a subset
-# has an array of its own, and nothing more is pickled with the data set. An entry goes with its array.
+# By the array that a dataset keeps its annotations in: copies of the dataset that share it share the labels, a subset
+# has an array of its own, and nothing more is pickled with the dataset. An entry goes with its array.
 _LABELS: dict[int, tuple[weakref.ref[np.ndarray], np.ndarray]] = {}
 
 
@@ -25,12 +25,12 @@ def remember_labels(data_bytes: np.ndarray, labels: np.ndarray) -> None:
 
 
 def labels_of_leaf(leaf: Any) -> np.ndarray:
-    """Labels of a data set that wraps nothing, ``(N,)`` int64; not to be written to.
+    """Labels of a dataset that wraps nothing, ``(N,)`` int64; not to be written to.
 
     Annotations that are not serialised can be changed in place, so their labels are read each time.
 
     Args:
-        leaf: A data set with ``get_gt_labels``.
+        leaf: A dataset with ``get_gt_labels``.
     """
     data_bytes = getattr(leaf, "data_bytes", None) if getattr(leaf, "serialize_data", False) else None
     if data_bytes is not None and id(data_bytes) in _LABELS:

@@ -1,4 +1,4 @@
-"""What the data sets of this package share that read annotations from a disk."""
+"""What the datasets of this package share that read annotations from a disk."""
 
 from __future__ import annotations
 

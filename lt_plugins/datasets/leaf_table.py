@@ -1,4 +1,4 @@
-"""What is under a chain of data set wrappers."""
+"""What is under a chain of dataset wrappers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class LeafTable:
-    """Where each sample of a wrapped data set lies in the data sets at the end of the chain.
+    """Where each sample of a wrapped dataset lies in the datasets at the end of the chain.
 
     Args:
-        leaves: The data sets that hold images and a pipeline, in order of appearance.
+        leaves: The datasets that hold images and a pipeline, in order of appearance.
         leaf_of: Which leaf holds each sample, ``(N,)`` int32.
         index_in_leaf: The index of each sample in its leaf, ``(N,)`` int64.
     """
@@ -25,7 +25,7 @@ class LeafTable:
     def distinct_images(self) -> list[tuple[Any, np.ndarray]]:
         """Each image once, however often the wrappers give it.
 
-        Data sets with the same annotations (one that is concatenated with itself) hold the same images.
+        Datasets with the same annotations (one that is concatenated with itself) hold the same images.
 
         Returns:
             Pairs of a leaf and the ascending indices ``(M,)`` int64 of its images that occur.
@@ -51,16 +51,16 @@ def _same_images(one: Any, other: Any) -> bool:
 
 
 def build_leaf_table(dataset: Any) -> LeafTable:
-    """Follow a chain of wrappers down to the data sets that hold the images.
+    """Follow a chain of wrappers down to the datasets that hold the images.
 
     Knows the wrappers of mmengine (``ConcatDataset``, ``RepeatDataset``, ``ClassBalancedDataset``), mmpretrain
     (``KFoldDataset``), torch (``Subset``, ``ConcatDataset``) and this package, in any nesting.
 
     Args:
-        dataset: Any data set with ``N`` samples.
+        dataset: Any dataset with ``N`` samples.
 
     Returns:
-        The table of its samples. A data set that wraps nothing is its own only leaf.
+        The table of its samples. A dataset that wraps nothing is its own only leaf.
     """
     children, positions = _unwrap(dataset)
     if not children:
@@ -78,7 +78,7 @@ def build_leaf_table(dataset: Any) -> LeafTable:
 
 
 def _unwrap(dataset: Any) -> tuple[list[Any], np.ndarray | None]:
-    """The wrapped data sets and where the samples lie in their concatenation (None: in the same order)."""
+    """The wrapped datasets and where the samples lie in their concatenation (None: in the same order)."""
     if hasattr(dataset, "datasets"):  # ConcatDataset of mmengine and torch
         return list(dataset.datasets), None
     if not hasattr(dataset, "dataset"):

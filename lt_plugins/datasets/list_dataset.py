@@ -124,7 +124,7 @@ class ListDataset(LabelledDataset):
         if label >= self.num_classes:
             raise UserInputError(
                 f"{self._where(number)}: label {label} of {excerpt(path)} is not in "
-                f"0..{self.num_classes - 1}; set num_classes, or use the list that belongs to the data set"
+                f"0..{self.num_classes - 1}; set num_classes, or use the list that belongs to the dataset"
             )
 
     def _where(self, number: int) -> str:

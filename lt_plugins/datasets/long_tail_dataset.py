@@ -1,4 +1,4 @@
-"""A long-tailed selection from any data set."""
+"""A long-tailed selection from any dataset."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from lt_plugins.registry import DATASETS
 
 @DATASETS.register_module()
 class LongTailDataset(IndexedDataset):
-    """Keeps the images of a long-tailed profile over the classes of a data set.
+    """Keeps the images of a long-tailed profile over the classes of a dataset.
 
     The largest class is label 0, the smallest the last label. With CIFAR-10/100, ``profile='exp'`` and ``seed=0`` the
     selection is, index by index, that of the generator released with LDAM (arXiv:1906.07413, ``imbalance_cifar.py``),
     which the field uses; the samples are grouped by class. The global random state is neither read nor written.
 
     Args:
-        dataset (Any): Data set (usually balanced), or its config.
+        dataset (Any): Dataset (usually balanced), or its config.
         imbalance_factor (float): Largest over smallest class count, at least 1 (papers: 10, 50, 100).
         profile (Profile): ``'exp'``, ``'step'`` or ``'pareto'``, see :func:`class_profile`. Defaults to ``'exp'``.
         max_count (int | None): Images of the largest class. Defaults to the largest class of ``dataset``. A set
             that already is long-tailed can be cut to a higher imbalance factor.
         seed (int): Which images are kept. Defaults to 0, the field's draw.
         pareto_alpha (float): Power value of ``'pareto'``. Defaults to 6.
-        pipeline (Sequence[dict] | None): Transforms in place of those of the data set. Defaults to its own.
+        pipeline (Sequence[dict] | None): Transforms in place of those of the dataset. Defaults to its own.
 
     Raises:
         UserInputError: If a class has no images, or fewer than the profile asks for, or an argument is out of range.
@@ -82,7 +82,7 @@ def _check_enough(names: tuple[str, ...], available: np.ndarray, wanted: np.ndar
     for label, (name, has, needs) in enumerate(zip(names, available, wanted, strict=True)):
         if has == 0:
             raise UserInputError(
-                f"class {label} ({name}) has no images; add some, or leave the class out of the data set"
+                f"class {label} ({name}) has no images; add some, or leave the class out of the dataset"
             )
         if has < needs:
             raise UserInputError(

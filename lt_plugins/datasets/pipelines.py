@@ -33,12 +33,12 @@ def find_test_pipeline(cfg: Config) -> list[dict] | None:
 
 
 def replace_pipeline(dataset: Any, pipeline: Sequence[Transform] | Compose) -> Any:
-    """A copy of a (wrapped) data set that reads the same samples through another transform pipeline.
+    """A copy of a (wrapped) dataset that reads the same samples through another transform pipeline.
 
     The copies down the chain are shallow: annotations and images are shared, and the original is untouched.
 
     Args:
-        dataset: An mmpretrain data set, or one in any nesting of wrappers.
+        dataset: An mmpretrain dataset, or one in any nesting of wrappers.
         pipeline: Transform configs or callables, or an already composed pipeline.
 
     Returns:

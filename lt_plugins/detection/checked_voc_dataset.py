@@ -50,10 +50,10 @@ class CheckedVOCDataset(VOCDataset):
         """Check all images of the list, then read them.
 
         Returns:
-            list[dict]: What mmdet's data sets hold of each image.
+            list[dict]: What mmdet's datasets hold of each image.
         """
         folder, shown = Path(self.sub_data_root), show_path(self.ann_file)
-        hint = "unpack PASCAL VOC there (docs/detection.md), or set data_root of the data sets to the folder of VOC2007"
+        hint = "unpack PASCAL VOC there (docs/detection.md), or set data_root of the datasets to the folder of VOC2007"
         lines = read_lines(self.ann_file, "image list", hint)
         names = [line.strip() for line in lines if line.strip()]
         if not names:

@@ -27,7 +27,7 @@ class DetectionPreflightHook(Hook):
         default_hooks = dict(preflight=dict(type='DetectionPreflightHook'))
 
     Raises:
-        UserInputError: If a head has another number of classes than the training set, data sets and a checkpoint that
+        UserInputError: If a head has another number of classes than the training set, datasets and a checkpoint that
             is tested or resumed name them differently, or the images of a step are not the recipe's.
     """
 
@@ -58,7 +58,7 @@ class DetectionPreflightHook(Hook):
     def _check_names(self, datasets: dict[str, Any]) -> None:
         named: dict[str, Sequence[str] | None] = {"the checkpoint": self._trained_classes}
         for split, dataset in datasets.items():
-            named |= leaf_classes(f"the {split} data set", dataset)
+            named |= leaf_classes(f"the {split} dataset", dataset)
         check_same_classes(named, exception="")
 
     def before_train(self, runner: Runner) -> None:

@@ -17,7 +17,7 @@ class Draw(NamedTuple):
     """Draw: an image of the sampler and the seed of its transforms.
 
     Args:
-        image (int): Its number in the data set.
+        image (int): Its number in the dataset.
         seed (tuple[int, ...]): What its random state follows from.
     """
 
@@ -71,7 +71,7 @@ class SeededDataset(Dataset):
     A run that was resumed thus repeats crops, sizes and flips, with any number of data-loader workers.
 
     Args:
-        dataset (Dataset | dict): The data set, or its config.
+        dataset (Dataset | dict): The dataset, or its config.
 
     Config::
 
@@ -97,7 +97,7 @@ class SeededDataset(Dataset):
             draw (Draw): What :class:`SeededInfiniteSampler` yields.
 
         Returns:
-            Any: As the data set gives it.
+            Any: As the dataset gives it.
         """
         seed_generators(*draw.seed, cuda=False)
         return self.dataset[draw.image]

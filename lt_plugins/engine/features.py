@@ -38,7 +38,7 @@ def stream_features(
     Args:
         extract (Callable): Takes a batch as collated by mmengine (``inputs``: list of images, ``data_samples``) and
             returns features of shape ``(B, ...)``. Runs under ``torch.inference_mode``.
-        dataset (Dataset): Data set with the test pipeline (see :func:`lt_plugins.datasets.pipelines.replace_pipeline`).
+        dataset (Dataset): Dataset with the test pipeline (see :func:`lt_plugins.datasets.pipelines.replace_pipeline`).
         batch_size (int): Images a batch. Defaults to 256.
         num_workers (int): Data-loader workers. Defaults to 0.
         indices (Sequence[int] | Tensor, optional): Which samples to visit. Defaults to all.
@@ -96,7 +96,7 @@ def gather_features(
 
     Args:
         extract (Callable): As in :func:`stream_features`.
-        dataset (Dataset): Data set with the test pipeline.
+        dataset (Dataset): Dataset with the test pipeline.
         batch_size (int): Images a batch. Defaults to 256.
         num_workers (int): Data-loader workers. Defaults to 0.
         indices (Sequence[int] | Tensor, optional): Which samples to visit. Defaults to all.

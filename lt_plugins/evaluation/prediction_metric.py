@@ -16,7 +16,7 @@ from lt_plugins.evaluation.predictions import Predictions
 
 
 class PredictionMetric(BaseMetric):
-    """Base of metrics that are functions of the :class:`Predictions` for the whole data set.
+    """Base of metrics that are functions of the :class:`Predictions` for the whole dataset.
 
     mmengine's own collection drops padding by position, which only fits samplers that deal samples out in turn, and
     passes one pickled dict a sample through files. Here every process gathers the compact arrays of all, drops repeated
@@ -52,7 +52,7 @@ class PredictionMetric(BaseMetric):
             if "gt_label" not in sample or len(sample["gt_label"]) != 1:
                 raise UserInputError(
                     f"{type(self).__name__} needs exactly one gt_label a sample, got {sample.get('gt_label')}; "
-                    "evaluate on a labelled single-label data set."
+                    "evaluate on a labelled single-label dataset."
                 )
         scores = torch.stack([sample["pred_score"] for sample in data_samples])  # (B, C)
         label = torch.cat([sample["gt_label"] for sample in data_samples]).to(scores.device)  # (B,)
@@ -88,7 +88,7 @@ class PredictionMetric(BaseMetric):
 
     @abstractmethod
     def compute_metrics(self, predictions: Predictions) -> dict[str, float]:
-        """Compute the numbers from the predictions for the whole data set.
+        """Compute the numbers from the predictions for the whole dataset.
 
         Args:
             predictions (Predictions): One prediction a sample, in dataset order.

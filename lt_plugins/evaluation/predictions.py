@@ -30,7 +30,7 @@ class Predictions:
         label_rank (NDArray): Place of the true class when classes are sorted by falling score, ``(N,)`` int64. 0 is a
             hit; the sample is a top-k hit if it is below ``k``. ``C`` where the scores were not finite.
         confidence (NDArray): Highest score, ``(N,)`` float32; 0 where the scores were not finite.
-        sample_idx (NDArray): Position of the sample in its data set, ``(N,)`` int64; -1 if it is not known.
+        sample_idx (NDArray): Position of the sample in its dataset, ``(N,)`` int64; -1 if it is not known.
         num_classes (int): Number of classes ``C`` that the model scores.
     """
 
@@ -48,7 +48,7 @@ class Predictions:
         Args:
             scores (Tensor): Class probabilities, ``(B, C)``.
             label (Tensor): True classes, ``(B,)``.
-            sample_idx (Iterable[int]): Positions of the samples in the data set, ``(B,)``.
+            sample_idx (Iterable[int]): Positions of the samples in the dataset, ``(B,)``.
 
         Raises:
             UserInputError: If a label is not in ``[0, C)``.
@@ -77,7 +77,7 @@ class Predictions:
         """Drop the repetitions that pad the shards of a distributed sampler and put the samples in dataset order.
 
         Args:
-            size (int): Length of the data set. No more predictions than that means that there is nothing to drop.
+            size (int): Length of the dataset. No more predictions than that means that there is nothing to drop.
 
         Raises:
             UserInputError: If there are repetitions, but the samples' indices do not tell which they are.

@@ -44,7 +44,7 @@ def folder(root: Path, steps: list[dict[str, Any]], *sizes: tuple[int, int]) -> 
 )
 def test_photographs_in_a_cifar_pipeline(name: str, key: str, size: tuple[int, int], tmp_path: Path) -> None:
     data = folder(tmp_path, pipeline(name, key), size, size)
-    message = rf"RandomCrop shows 32 x 32 pixels of images of {size[0]} x {size[1]} in the train data set: add dict\("
+    message = rf"RandomCrop shows 32 x 32 pixels of images of {size[0]} x {size[1]} in the train dataset: add dict\("
     with pytest.raises(UserInputError, match=message):
         check_image_sizes({"train": IndexedDataset(data)}, allow_small_crops=False)
     check_image_sizes({"train": data}, allow_small_crops=True)
@@ -98,7 +98,7 @@ def test_images_of_different_sizes_without_resizing(tmp_path: Path) -> None:
 def test_test_images_much_larger_than_those_of_training(tmp_path: Path) -> None:
     train = folder(tmp_path / "train", pipeline("datasets/cifar100-lt"), SMALL, SMALL)
     test = folder(tmp_path / "test", [LOAD, PACK], PHOTO, PHOTO)
-    with pytest.raises(UserInputError, match="val data set reach the model at 120 x 90, those of training at 32 x 32"):
+    with pytest.raises(UserInputError, match="val dataset reach the model at 120 x 90, those of training at 32 x 32"):
         check_image_sizes({"train": train, "val": test}, allow_small_crops=False)
     resized = folder(tmp_path / "test", [LOAD, {"type": "Resize", "scale": 224}, PACK], PHOTO, PHOTO)
     check_image_sizes({"train": train, "val": resized}, allow_small_crops=False)  # whoever resizes has chosen it

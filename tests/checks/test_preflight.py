@@ -42,7 +42,7 @@ def test_summary_says_what_is_about_to_happen() -> None:
     assert rows["device"] == "4 processes on cpu"
     assert rows["schedule"] == "9 epochs of 7 steps, batch 32 x 4 = 128"
     assert rows["model"] == "0.02 M parameters, 30 of them trained"
-    assert rows["tables"].startswith("1.0 MB: queue (1024, 256) 1.0 MB, class_distribution.counts (3,) 0.0 KB")
+    assert rows["buffers"].startswith("1.0 MB: queue (1024, 256) 1.0 MB, class_distribution.counts (3,) 0.0 KB")
 
 
 def test_empty_classes_must_be_allowed() -> None:
@@ -74,7 +74,7 @@ def test_stops_where_training_cannot_work(make_runner: MakeRunner, monkeypatch: 
     runner = make_runner()
     monkeypatch.setattr(type(runner.val_dataloader.dataset), "__getitem__", broken)
     with pytest.raises(
-        UserInputError, match=r"image 0 of the (train|val) data set cannot be read \(no such image: a.jpg"
+        UserInputError, match=r"image 0 of the (train|val) dataset cannot be read \(no such image: a.jpg"
     ):
         runner.train()
 
@@ -102,7 +102,7 @@ def checkpoint(tmp_path: Path) -> str:
 
 
 def test_splits_whose_classes_have_other_names(make_runner: MakeRunner) -> None:
-    message = "label 0 is '0' in the train data set and '1' in the val data set; give all data sets the same classes"
+    message = "label 0 is '0' in the train dataset and '1' in the val dataset; give all datasets the same classes"
     with pytest.raises(UserInputError, match=message):
         make_runner(**{"val_dataloader.dataset.classes": SWAPPED}).train()
     allowed = {"default_hooks.preflight.allow_renamed_classes": True, "train_cfg.max_epochs": 1}
@@ -110,10 +110,10 @@ def test_splits_whose_classes_have_other_names(make_runner: MakeRunner) -> None:
 
 
 def test_a_checkpoint_of_other_classes_is_not_tested(make_runner: MakeRunner, checkpoint: str) -> None:
-    with pytest.raises(UserInputError, match="label 0 is '0' in the checkpoint and '1' in the test data set"):
+    with pytest.raises(UserInputError, match="label 0 is '0' in the checkpoint and '1' in the test dataset"):
         make_runner(load_from=checkpoint, **{"test_dataloader.dataset.classes": SWAPPED}).test()
     make_runner(load_from=checkpoint).test()
-    with pytest.raises(UserInputError, match="label 0 is '0' in the checkpoint and '1' in the val data set"):
+    with pytest.raises(UserInputError, match="label 0 is '0' in the checkpoint and '1' in the val dataset"):
         make_runner(load_from=checkpoint, **{"val_dataloader.dataset.classes": SWAPPED}).val()
 
 
@@ -127,7 +127,7 @@ def test_class_names_travel_and_a_resumed_run_keeps_them(make_runner: MakeRunner
         "train_dataloader.dataset.dataset.classes": SWAPPED,
         "val_dataloader.dataset.classes": SWAPPED,
     }
-    with pytest.raises(UserInputError, match="label 0 is '0' in the checkpoint and '1' in the train data set"):
+    with pytest.raises(UserInputError, match="label 0 is '0' in the checkpoint and '1' in the train dataset"):
         make_runner(resume=True, **renamed).train()
     elsewhere = {"work_dir": f"{first.work_dir}_2", "train_cfg.max_epochs": 1}
     make_runner(**renamed, **elsewhere).train()  # a new run from its weights learns them
@@ -137,7 +137,7 @@ def test_a_classifier_that_goes_on_keeps_its_classes(make_runner: MakeRunner, ch
     """A second stage that takes over the head, as in MiSLAS."""
     renamed = {"train_dataloader.dataset.dataset.classes": SWAPPED, "val_dataloader.dataset.classes": SWAPPED}
     stage_2 = {"model.type": "FrozenBackboneClassifier", "model.reuse_head": True, "load_from": checkpoint, **renamed}
-    with pytest.raises(UserInputError, match="label 0 is '0' in the checkpoint and '1' in the train data set"):
+    with pytest.raises(UserInputError, match="label 0 is '0' in the checkpoint and '1' in the train dataset"):
         make_runner(**stage_2).train()
     make_runner(**{**stage_2, "model.reuse_head": False, "train_cfg.max_epochs": 1}).train()
 
@@ -149,7 +149,7 @@ def test_a_classifier_that_goes_on_keeps_its_classes(make_runner: MakeRunner, ch
             {"test_dataloader.dataset.indices": 0, "test_dataloader.dataset.serialize_data": False},
             "test_dataloader has 0 images but yields no batch",
         ),
-        ({"test_dataloader.dataset.classes": NAMES[:9]}, "the test data set has 9 classes, but model.head.num_classes"),
+        ({"test_dataloader.dataset.classes": NAMES[:9]}, "the test dataset has 9 classes, but model.head.num_classes"),
         (
             {"model.head.num_classes": 9, "test_dataloader.dataset.metainfo": {"classes": None}},
             "labels run from 0 to 9, expected 0 to 8",
@@ -186,5 +186,5 @@ def test_photographs_stop_before_the_first_step(make_runner: MakeRunner, tmp_pat
 
 
 def test_a_pipeline_that_fails_is_named(make_runner: MakeRunner) -> None:
-    with pytest.raises(UserInputError, match=r"image 0 of the train data set does not pass the transforms of train_da"):
+    with pytest.raises(UserInputError, match=r"image 0 of the train dataset does not pass the transforms of train_da"):
         make_runner(**{"train_dataloader.dataset.dataset.pipeline.0.type": "PackInputs"}).train()

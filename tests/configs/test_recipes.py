@@ -168,7 +168,7 @@ def test_augmentations(name: str, number: int) -> None:
     if sampler.type == "ClassAwareSampler":
         built = DATA_SAMPLERS.build({**sampler, "dataset": _Labels([0] * 50 + [1] * 10), "seed": 0})
         assert built.samples_per_class == recipe.sampler["samples_per_class"]
-        assert len(built) == 60, "an epoch of as many images as the data set has"
+        assert len(built) == 60, "an epoch of as many images as the dataset has"
 
 
 @pytest.mark.parametrize(("name", "number"), STAGES)
@@ -225,7 +225,7 @@ def test_an_epoch_of_class_balanced_sampling_on_cifar_is_that_of_the_released_co
 
 
 class _Labels:
-    """A data set of labels alone."""
+    """A dataset of labels alone."""
 
     def __init__(self, labels: list[int]) -> None:
         self.labels = labels

@@ -1,4 +1,4 @@
-"""A data set made of labels alone, for the tests of what goes around it."""
+"""A dataset made of labels alone, for the tests of what goes around it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ArrayDataset(BaseDataset):
 
     Args:
         labels: Labels ``(N,)``.
-        offset: Tells the images of two such data sets apart.
+        offset: Tells the images of two such datasets apart.
         num_classes: Names the classes ``c0, c1, ...``; without it they have no names.
     """
 

@@ -1,4 +1,4 @@
-"""Labels must mean the same class in all data sets and in the checkpoint."""
+"""Labels must mean the same class in all datasets and in the checkpoint."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_through_wrappers() -> None:
 def test_joined_data_sets_are_all_looked_at() -> None:
     one, other = ArrayDataset([0], num_classes=2), ArrayDataset([0], classes=["c1", "c0"])
     joined = IndexedDataset(ConcatDataset([one, other], ignore_keys="classes"))
-    with pytest.raises(UserInputError, match="label 0 is 'c0' in the train data set and 'c1' in part 2 of the train"):
-        check_same_classes(leaf_classes("the train data set", joined))
+    with pytest.raises(UserInputError, match="label 0 is 'c0' in the train dataset and 'c1' in part 2 of the train"):
+        check_same_classes(leaf_classes("the train dataset", joined))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Every data set config reads its miniature; the pipelines are those of the recipes."""
+"""Every dataset config reads its miniature; the pipelines are those of the recipes."""
 
 from __future__ import annotations
 

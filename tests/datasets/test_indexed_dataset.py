@@ -1,4 +1,4 @@
-"""`sample_idx` is the position in the outermost data set, whatever lies between it and the loader."""
+"""`sample_idx` is the position in the outermost dataset, whatever lies between it and the loader."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from lt_plugins.datasets.pipelines import replace_pipeline
 from lt_plugins.errors import UserInputError
 from tests.datasets.arrays import ArrayDataset, identity
 
-# A data set, and the (image, label) pairs that iterating over it must give.
+# A dataset, and the (image, label) pairs that iterating over it must give.
 Wrapped = tuple[Any, list[tuple[int, int]]]
 
 

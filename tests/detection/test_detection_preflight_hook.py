@@ -1,4 +1,4 @@
-"""The class names of a detector's data sets and checkpoint."""
+"""The class names of a detector's datasets and checkpoint."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_checkpoint_of_other_classes_is_not_tested() -> None:
     hook.after_load_checkpoint(runner(CLASSES), {"meta": {"dataset_meta": {"classes": tuple(CLASSES)}}})
     hook.before_test(runner(CLASSES))
     with pytest.raises(
-        UserInputError, match="label 0 is 'cat' in the checkpoint and 'dog' in the test data set"
+        UserInputError, match="label 0 is 'cat' in the checkpoint and 'dog' in the test dataset"
     ) as raised:
         hook.before_test(runner(SWAPPED))
     assert "PreflightHook" not in str(raised.value)

@@ -36,7 +36,7 @@ class Trained(NamedTuple):
 
 @pytest.fixture(params=["arrays", "files"])
 def trained(request: pytest.FixtureRequest, tmp_path: Path) -> Trained:
-    """With arrays that the data set holds, and with image files."""
+    """With arrays that the dataset holds, and with image files."""
     cfg = miniature_cfg(ROOT / "configs/ce/ce_r32_cifar100-lt.py", tmp_path)
     if request.param == "files":
         use_data(cfg, find_data(str(tmp_path / "cifar100")))

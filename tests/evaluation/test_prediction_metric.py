@@ -68,7 +68,7 @@ def predictions(sample_idx: list[int]) -> Predictions:
 
 
 def test_repetitions_are_dropped_only_where_there_are_any() -> None:
-    # Two data sets in a row number their samples alike; nothing is repeated here.
+    # Two datasets in a row number their samples alike; nothing is repeated here.
     assert len(predictions([0, 1, 0, 1]).once_each(4)) == 4
     assert len(predictions([-1, -1]).once_each(5)) == 2
     kept = predictions([2, 0, 1, 0, 2]).once_each(3)

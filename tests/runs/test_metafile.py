@@ -8,13 +8,14 @@ import pytest
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.metafile import published_results
+from lt_plugins.runs.spec import parse_spec
 from tests.tool_process import ROOT
 
 
 def test_published_numbers(tmp_path: Path) -> None:
     for metafile in (ROOT / "configs").rglob("metafile.yml"):
         for config, published in published_results(metafile):
-            assert (ROOT / config).is_file() and published["source"]
+            assert (ROOT / parse_spec(config).path).is_file() and published["source"]
     foreign = tmp_path / "metafile.yml"
     foreign.write_text(
         "Models:\n  - Name: a\n    Config: a.py\n    Results: [{Task: b, Metrics: {Top 1: 3}}]\n    Weights: c\n"

@@ -68,7 +68,7 @@ def predict(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options, data=args.data)
     trained = load_trained_model(cfg, args.checkpoint, args.device, args.allow_pickle)
     predictor = Predictor(cfg, trained.model, args.score_threshold)
-    named = {str(trained.checkpoint): trained.classes, "the test data set of the config": predictor.classes}
+    named = {str(trained.checkpoint): trained.classes, "the test dataset of the config": predictor.classes}
     check_same_classes(named, exception="")
     records, unreadable = [], []
     for image in images:

@@ -22,8 +22,8 @@ class LoadImage(LoadImageFromFile):
     """Gives ``img`` as BGR ``uint8 (H, W, 3)``, from a file or from an array.
 
     Files are read as BGR, OpenMMLab's inferencers and tools hand over BGR arrays, and the colour transforms of mmcv and
-    mmpretrain (saturation, hue, grayscale, AutoAugment) expect BGR; but mmpretrain's CIFAR data sets hold RGB arrays.
-    So an array is BGR, unless ``channel_order='rgb'`` in the annotation says otherwise, or a data set holds it itself:
+    mmpretrain (saturation, hue, grayscale, AutoAugment) expect BGR; but mmpretrain's CIFAR datasets hold RGB arrays.
+    So an array is BGR, unless ``channel_order='rgb'`` in the annotation says otherwise, or a dataset holds it itself:
     then it has a ``sample_idx`` and no ``img_path``. With this step one pipeline and one ``to_rgb=True`` serve all of
     them.
 

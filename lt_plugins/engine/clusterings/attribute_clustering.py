@@ -28,7 +28,7 @@ class AttributeClustering(ClusteringTask):
 
     The images pass through the encoder that the model clusters with (the key encoder of a ``MomentumClassifier``):
     first a class-balanced sample, whose local features give the prototypes by k-means; then all images, streamed, whose
-    scores are averaged for each class. Only the table of classes is kept, so memory does not grow with the data set.
+    scores are averaged for each class. Only the table of classes is kept, so memory does not grow with the dataset.
     New prototypes are matched to the old ones, so that attribute ``k`` keeps its meaning.
 
     Args:

@@ -77,7 +77,7 @@ class SubclassClustering(ClusteringTask):
         if found != last:
             raise UserInputError(
                 f"the last training sample has sample_idx={found}, expected {last}, so subclasses would go to other "
-                "images; pack it by PackInputs, and wrap concatenated data sets in IndexedDataset."
+                "images; pack it by PackInputs, and wrap concatenated datasets in IndexedDataset."
             )
 
     def is_done(self, model: Any) -> bool:

@@ -24,7 +24,7 @@ class ClassDistributionHook(Hook):
 
     A model without one at its root gets one, ``model.class_distribution``, so that every checkpoint holds the class
     counts of its training set. Before validation and testing the counts go to each metric with ``set_class_counts``;
-    testing builds no train data set, it takes them from the checkpoint. Their many-, medium- and few-shot classes are
+    testing builds no train dataset, it takes them from the checkpoint. Their many-, medium- and few-shot classes are
     those of the ``ShotAccuracy`` of the config.
 
     Config::
@@ -32,7 +32,7 @@ class ClassDistributionHook(Hook):
         default_hooks = dict(class_distribution=dict(type='ClassDistributionHook'))
 
     Raises:
-        UserInputError: If the labels or classes of the train data set do not fit the head's ``num_classes``, or a
+        UserInputError: If the labels or classes of the train dataset do not fit the head's ``num_classes``, or a
             resumed checkpoint was trained on other class counts, or two metrics have different shot thresholds.
     """
 
@@ -77,7 +77,7 @@ class ClassDistributionHook(Hook):
         declared = getattr(dataset, "metainfo", {}).get("classes")
         if declared is not None and len(declared) != num_classes:
             raise UserInputError(
-                f"the train data set has {len(declared)} classes, but model.head.num_classes={num_classes}; "
+                f"the train dataset has {len(declared)} classes, but model.head.num_classes={num_classes}; "
                 f"set model.head.num_classes={len(declared)}."
             )
         counts = get_class_counts(dataset, num_classes)
@@ -113,7 +113,7 @@ class ClassDistributionHook(Hook):
             first = int(classes[0])
             where = f", first at class {first} ({before[first]} and {counts[first]})"
         raise UserInputError(
-            f"the checkpoint was trained on {int(before.sum())} images of {len(before)} classes, the train data set "
+            f"the checkpoint was trained on {int(before.sum())} images of {len(before)} classes, the train dataset "
             f"has {int(counts.sum())} of {len(counts)}{where}; resume with the same data, or start anew with load_from."
         )
 

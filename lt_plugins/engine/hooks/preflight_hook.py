@@ -41,7 +41,7 @@ class PreflightHook(Hook):
 
     Args:
         allow_empty_classes (bool): Whether a class may have no training image. Defaults to False.
-        allow_renamed_classes (bool): Whether data sets, and the checkpoint that is tested or resumed, may name the
+        allow_renamed_classes (bool): Whether datasets, and the checkpoint that is tested or resumed, may name the
             classes differently. Defaults to False.
         allow_small_crops (bool): Whether the model may see small parts of large images, as for textures. Defaults to
             False.
@@ -51,8 +51,8 @@ class PreflightHook(Hook):
         default_hooks = dict(preflight=dict(type='PreflightHook', allow_empty_classes=True))
 
     Raises:
-        UserInputError: If a class has no image, the classes of a data set do not fit the head, the checkpoint or the
-            other data set, the validation part is of another split than the training part, the first or last image
+        UserInputError: If a class has no image, the classes of a dataset do not fit the head, the checkpoint or the
+            other dataset, the validation part is of another split than the training part, the first or last image
             cannot be read or is much larger than what the model sees of it, the images of a step are not the recipe's,
             or ClassDistributionHook is missing.
     """

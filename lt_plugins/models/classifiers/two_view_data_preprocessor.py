@@ -13,7 +13,7 @@ class TwoViewDataPreprocessor(ClsDataPreprocessor):
     """Normalise each view of a batch as ``ClsDataPreprocessor`` does a single one.
 
     mmpretrain's ``SelfSupDataPreprocessor`` also takes several views, but neither the arguments of
-    ``ClsDataPreprocessor`` nor labels; with this one, the same data set config serves one-view and two-view methods.
+    ``ClsDataPreprocessor`` nor labels; with this one, the same dataset config serves one-view and two-view methods.
     All arguments are those of ``ClsDataPreprocessor``.
     """
 

@@ -20,7 +20,7 @@ from tests.small_runs import MakeRunner, make_runner  # noqa: F401 (a fixture)
 
 
 class Labelled:
-    """A data set of labels alone."""
+    """A dataset of labels alone."""
 
     def __init__(self, labels: list[int]) -> None:
         self.labels = labels
@@ -65,7 +65,7 @@ def test_what_an_epoch_is(labels: list[int], per_class: int, num_samples: int, s
 def test_head_and_tail_come_equally_often() -> None:
     labels = [0] * 1000 + [1] * 30 + [5] * 2
     counts = Counter(labels[image] for image in order_of(labels))
-    assert len(order_of(labels)) == len(labels), "an epoch has the size of the data set"
+    assert len(order_of(labels)) == len(labels), "an epoch has the size of the dataset"
     assert max(counts.values()) - min(counts.values()) <= 4
     assert set(counts) == {0, 1, 5}
 

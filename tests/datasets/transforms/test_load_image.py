@@ -22,7 +22,7 @@ def load(path: Path, **options: Any) -> np.ndarray:
 
 
 def test_every_way_in_gives_the_same(tmp_path: Path) -> None:
-    """A file, the RGB array of a data set, and the BGR array of an inferencer; also if loaded twice."""
+    """A file, the RGB array of a dataset, and the BGR array of an inferencer; also if loaded twice."""
     rgb = random_pixels(5, 7, 3)
     Image.fromarray(rgb).save(tmp_path / "x.png")
     path, bgr = str(tmp_path / "x.png"), rgb[..., ::-1].copy()
