@@ -343,12 +343,8 @@ _DIGITS = {"type": "DigitsDataset"}
 
 DATASETS: dict[str, Entry] = {
     "DigitsDataset": Entry(),
-    "FolderDataset": Entry(small=lambda folder: {"data_root": str(image_folder(folder) / "images")}),
+    "ImageListDataset": Entry(small=lambda folder: {"data_root": str(image_folder(folder) / "images")}),
     "IndexedDataset": Entry(lambda folder: {"dataset": _DIGITS}),
-    "ListDataset": Entry(
-        lambda folder: {"ann_file": str(image_folder(folder) / "list.txt"), "num_classes": 3},
-        lambda folder: {"data_prefix": str(folder / "images")},
-    ),
     "LongTailDataset": Entry(
         lambda folder: {"dataset": _DIGITS, "imbalance_factor": 10}, lambda folder: {"max_count": 100}
     ),

@@ -163,7 +163,17 @@ def test_bf16_autocast(name: str) -> None:
 
 @pytest.mark.parametrize("name", _names("DATASETS"))
 def test_dataset(name: str, tmp_path: Path) -> None:
-    dataset = _other(name, tmp_path, "DATASETS")
+    _check_dataset(_other(name, tmp_path, "DATASETS"))
+
+
+def test_dataset_of_a_list(tmp_path: Path) -> None:
+    """The other source of ``ImageListDataset``, whose entry reads class folders."""
+    folder = battery.image_folder(tmp_path)
+    args = {"ann_file": str(folder / "list.txt"), "num_classes": 3, "data_prefix": str(folder / "images")}
+    _check_dataset(mmpretrain.registry.DATASETS.build({"type": "ImageListDataset", **args}))
+
+
+def _check_dataset(dataset: Any) -> None:
     dataset.full_init()
     assert isinstance(dataset.metainfo, dict)
     labels = get_labels(dataset)

@@ -9,6 +9,8 @@ from typing import Any
 TYPES = {
     "ResNetCIFAR32": "CIFARResNet",
     "SupContrastHead": "SupConHead",
+    "FolderDataset": "ImageListDataset",
+    "ListDataset": "ImageListDataset",
 }
 # Settings that have another name, and what becomes of their value.
 INVERTED = {"model.live_batch_norm": "model.norm_eval"}

@@ -40,7 +40,7 @@ class SplitDataset(IndexedDataset):
 
     Examples:
         >>> train_dataloader = dict(dataset=dict(
-        ...     type='SplitDataset', part='train', dataset=dict(type='FolderDataset', data_root='data/birds')))
+        ...     type='SplitDataset', part='train', dataset=dict(type='ImageListDataset', data_root='data/birds')))
     """
 
     def __init__(

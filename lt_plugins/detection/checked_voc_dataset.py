@@ -9,7 +9,7 @@ from mmdet.datasets import VOCDataset
 from mmdet.registry import DATASETS
 
 from lt_plugins.datasets.image_file import DEFAULT_MAX_PIXELS, check_max_pixels
-from lt_plugins.datasets.list_dataset import leaves_folder
+from lt_plugins.datasets.image_list import leaves_folder
 from lt_plugins.datasets.text_file import excerpt, read_lines, show_path
 from lt_plugins.detection.voc_annotations import find_voc_problem
 from lt_plugins.errors import UserInputError

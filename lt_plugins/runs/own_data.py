@@ -119,7 +119,7 @@ def _find_folders(root: Path) -> OwnData:
             f"--data {show_path(root)} has no class folders; expected {show_path(root)}/<class>/<image>, or "
             f"{show_path(root)}/train/<class>/<image> with val/ or test/ beside it."
         )
-    common = {"type": "FolderDataset", "data_root": str(root)}
+    common = {"type": "ImageListDataset", "data_root": str(root)}
     if not is_split:
         found = {"all": common}
     elif {*parts} == {"train"}:
@@ -166,7 +166,7 @@ def _find_table(path: Path) -> OwnData:
 def _list_config(path: Path, is_absolute: bool, num_classes: int) -> dict[str, Any]:
     """Config of a list dataset whose paths are absolute, or below the folder of the list."""
     root, name = ("", str(path)) if is_absolute else (str(path.parent), path.name)
-    return {"type": "ListDataset", "data_root": root, "ann_file": name, "num_classes": num_classes}
+    return {"type": "ImageListDataset", "data_root": root, "ann_file": name, "num_classes": num_classes}
 
 
 def _innermost(dataset: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from lt_plugins.checks.image_sizes import check_image_sizes, trace_sizes
-from lt_plugins.datasets.folder_dataset import FolderDataset
+from lt_plugins.datasets.image_list_dataset import ImageListDataset
 from lt_plugins.datasets.indexed_dataset import IndexedDataset
 from lt_plugins.errors import UserInputError
 from tests.miniatures import write_image
@@ -27,11 +27,11 @@ def pipeline(name: str, key: str = "train_pipeline") -> list[dict[str, Any]]:
     return Config.fromfile(BASE / f"{name}.py")[key]
 
 
-def folder(root: Path, steps: list[dict[str, Any]], *sizes: tuple[int, int]) -> FolderDataset:
+def folder(root: Path, steps: list[dict[str, Any]], *sizes: tuple[int, int]) -> ImageListDataset:
     init_default_scope("mmpretrain")
     for number, size in enumerate(sizes):
         write_image(root / "a" / f"{number}.png", seed=number, size=size)
-    return FolderDataset(data_root=str(root), pipeline=steps)
+    return ImageListDataset(data_root=str(root), pipeline=steps)
 
 
 @pytest.mark.parametrize("size", [PHOTO, (64, 64), (500, 64)])

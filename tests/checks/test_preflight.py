@@ -167,7 +167,7 @@ def test_testing_reads_an_image_first(make_runner: MakeRunner, tmp_path: Path) -
     for number in range(2):
         write_image(tmp_path / "data" / f"{number}" / "a.png", seed=number, size=(32, 32))
     (tmp_path / "data/0/a.png").write_bytes(b"no image")
-    data = {"type": "FolderDataset", "data_root": str(tmp_path / "data"), "classes": NAMES, "_delete_": True}
+    data = {"type": "ImageListDataset", "data_root": str(tmp_path / "data"), "classes": NAMES, "_delete_": True}
     loader = {"dataset": {**data, "pipeline": [{"type": "LoadImage"}, {"type": "PackInputs"}]}}
     with pytest.raises(UserInputError, match=r"cannot read image .*0/a.png"):
         make_runner(test_dataloader=loader).test()
@@ -176,7 +176,7 @@ def test_testing_reads_an_image_first(make_runner: MakeRunner, tmp_path: Path) -
 def test_photographs_stop_before_the_first_step(make_runner: MakeRunner, tmp_path: Path) -> None:
     for number in range(10):
         write_image(tmp_path / "data" / f"{number}" / "a.png", seed=number, size=(120, 90))
-    data = {"type": "FolderDataset", "data_root": str(tmp_path / "data"), "_delete_": True}
+    data = {"type": "ImageListDataset", "data_root": str(tmp_path / "data"), "_delete_": True}
     crop = {"type": "RandomCrop", "crop_size": 32, "padding": 4}
     loader = {"dataset": {**data, "pipeline": [{"type": "LoadImage"}, crop, {"type": "PackInputs"}]}}
     options = {"train_dataloader": loader, "val_cfg": None, "val_dataloader": None, "val_evaluator": None}

@@ -40,6 +40,8 @@ RENAMED: dict[str, str] = {
     "lt_plugins": "lt_plugins.plugins",  # importing the package itself is to stay light
     "ResNetCIFAR32": "CIFARResNet",  # it has other depths too
     "SupContrastHead": "SupConHead",  # the field's name
+    "FolderDataset": "ImageListDataset",
+    "ListDataset": "ImageListDataset",
 }
 """Names of components and modules."""
 INVERTED = {"live_batch_norm": "norm_eval"}

@@ -8,7 +8,7 @@ import pytest
 from mmengine.dataset import RepeatDataset
 from PIL import Image
 
-from lt_plugins.datasets.folder_dataset import FolderDataset
+from lt_plugins.datasets.image_list_dataset import ImageListDataset
 from lt_plugins.datasets.integrity import find_conflicts, find_duplicates, find_renamed_class, read_images
 from lt_plugins.datasets.long_tail_dataset import LongTailDataset
 from tests.datasets.arrays import ArrayDataset
@@ -24,7 +24,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def _read(root: Path, split: str) -> list:
-    return list(read_images(FolderDataset(data_root=str(root), data_prefix=split)))
+    return list(read_images(ImageListDataset(data_root=str(root), data_prefix=split)))
 
 
 def test_sound_images(root: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_cut_off_file_is_found(root: Path, name: str, keep: float) -> None:
 
 def test_other_broken_files(root: Path) -> None:
     (root / "train/a/0.jpg").write_text("<html>404 Not Found</html>")
-    dataset = FolderDataset(data_root=str(root), data_prefix="train")
+    dataset = ImageListDataset(data_root=str(root), data_prefix="train")
     (root / "train/a/2.png").unlink()
     Image.new("RGB", (4, 4)).save(root / "train/a/4.webp", format="PCX")
     problems = [report.problem for report in read_images(dataset)]

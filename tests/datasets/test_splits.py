@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lt_plugins.datasets.folder_dataset import FolderDataset
+from lt_plugins.datasets.image_list_dataset import ImageListDataset
 from lt_plugins.datasets.labels import get_class_counts, get_labels
 from lt_plugins.datasets.split_dataset import SplitDataset
 from lt_plugins.datasets.splits import describe_split, split_sizes, split_validation
@@ -110,7 +110,7 @@ def test_the_split_moves_with_its_folder(tmp_path: Path) -> None:
     write_folders(tmp_path / "there/deeper", {"ant": 9, "bee": 3, "cat": 1})
     found = []
     for root in (tmp_path / "here", tmp_path / "there/deeper"):
-        val = SplitDataset(FolderDataset(data_root=str(root)), "val", seed=2)
+        val = SplitDataset(ImageListDataset(data_root=str(root)), "val", seed=2)
         found.append([Path(val.get_data_info(k)["img_path"]).relative_to(root) for k in range(len(val))])
         assert get_labels(val).tolist() == [0, 0, 1]
     assert found[0] == found[1]
@@ -124,4 +124,4 @@ def test_mistakes(tmp_path: Path) -> None:
         SplitDataset(whole, "test")  # type: ignore[arg-type]
     write_folders(tmp_path, {"ant": 1, "bee": 1})
     with pytest.raises(UserInputError, match=f"{tmp_path}.*: no class has two images"):
-        SplitDataset(FolderDataset(data_root=str(tmp_path)), "train")
+        SplitDataset(ImageListDataset(data_root=str(tmp_path)), "train")

@@ -32,7 +32,7 @@ def datasets(cfg: Config) -> dict[str, dict[str, Any]]:
 
 def folder(root: Path, **more: str) -> dict[str, Any]:
     """The config of class folders."""
-    return {"type": "FolderDataset", "data_root": str(root), **more}
+    return {"type": "ImageListDataset", "data_root": str(root), **more}
 
 
 def part(name: str, dataset: dict[str, Any], fraction: float = 0.2, seed: int = 0) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def test_lists(tmp_path: Path) -> None:
     lines = [f"{name}/{k}.png {label}" for label, name in enumerate(SIZES) for k in range(SIZES[name])]
     (tmp_path / "birds.txt").write_text("\n".join([*lines, ""]))
     cfg = load_config(str(CONFIGS / "ce/ce_r32_digits.py"), data=str(tmp_path / "birds.txt"))
-    inner = {"type": "ListDataset", "data_root": str(tmp_path), "ann_file": "birds.txt", "num_classes": 3}
+    inner = {"type": "ImageListDataset", "data_root": str(tmp_path), "ann_file": "birds.txt", "num_classes": 3}
     assert datasets(cfg)["train"] == part("train", inner)
     train, val = (DATASETS.build(cfg[f"{split}_dataloader"].dataset) for split in ("train", "val"))
     assert (len(train), len(val)) == (11, 3)

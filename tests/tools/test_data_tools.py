@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from lt_plugins.datasets.folder_dataset import FolderDataset
+from lt_plugins.datasets.image_list_dataset import ImageListDataset
 from lt_plugins.datasets.split_dataset import SplitDataset
 from tests.miniatures import make_miniature, write_image
 from tests.tool_process import run_tool
@@ -132,7 +132,7 @@ def test_check_of_own_images(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert _check(config, *data) == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "train 15 3 of 3 10 1 10 0 / 0 / 3" in shown and "val 3 2 of 3 2 1" in shown, shown
-    train = SplitDataset(FolderDataset(data_root=str(tmp_path / "animals")), "train")
+    train = SplitDataset(ImageListDataset(data_root=str(tmp_path / "animals")), "train")
     val = SplitDataset(train.dataset, "val")
     shutil.copy(val.get_data_info(0)["img_path"], train.get_data_info(0)["img_path"])
     assert _check(config, *data) == 1

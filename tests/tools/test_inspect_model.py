@@ -348,8 +348,8 @@ def test_configs_that_cannot_be_shown(lpa: Path, tmp_path: Path) -> None:
     folder = tmp_path / "folder.py"
     folder.write_text(
         f"_base_ = {str(LPA)!r}\n"
-        "train_dataloader = dict(dataset=dict(dataset=dict(_delete_=True, type='FolderDataset', data_root='/nowhere', "
-        "data_prefix='train')))\n"
+        "train_dataloader = dict(dataset=dict(dataset=dict(_delete_=True, type='ImageListDataset', "
+        "data_root='/nowhere', data_prefix='train')))\n"
         "model = dict(backbone=dict(depth=20), head=dict(num_attributes=12))\n"
     )
     nothing = "which learns nothing that can be inspected; use a config with LPAHead (configs/lpa) for attributes, "

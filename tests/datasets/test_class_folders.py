@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine.logging import MMLogger
 
-from lt_plugins.datasets.folder_dataset import FolderDataset
+from lt_plugins.datasets.image_list_dataset import ImageListDataset
 from lt_plugins.datasets.labels import get_class_names
 from lt_plugins.datasets.transforms import LoadImage
 from lt_plugins.errors import UserInputError
@@ -23,13 +23,13 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _paths(dataset: FolderDataset, root: Path) -> list[tuple[str, int]]:
+def _paths(dataset: ImageListDataset, root: Path) -> list[tuple[str, int]]:
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     return [(Path(info["img_path"]).relative_to(root).as_posix(), info["gt_label"]) for info in infos]
 
 
 def test_labels_follow_the_sorted_folders(root: Path) -> None:
-    dataset = FolderDataset(data_root=str(root), data_prefix="train")
+    dataset = ImageListDataset(data_root=str(root), data_prefix="train")
     assert _paths(dataset, root / "train") == [
         ("ant/b.PNG", 0),
         ("ant/deep/a.jpg", 0),
@@ -40,17 +40,17 @@ def test_labels_follow_the_sorted_folders(root: Path) -> None:
 
 
 def test_names_fix_the_labels(root: Path) -> None:
-    dataset = FolderDataset(data_root=str(root), data_prefix="train", classes=["zebra", "bee", "ant", "cow"])
+    dataset = ImageListDataset(data_root=str(root), data_prefix="train", classes=["zebra", "bee", "ant", "cow"])
     assert dataset.get_gt_labels().tolist() == [0, 2, 2, 3]
 
 
 def test_says_what_is_wrong(root: Path) -> None:
     with pytest.raises(UserInputError, match=r"nowhere not found; set data_root to the folder that holds nowhere/"):
-        FolderDataset(data_root=str(root), data_prefix="nowhere")
+        ImageListDataset(data_root=str(root), data_prefix="nowhere")
     with pytest.raises(UserInputError, match=r"cow is not one of the 2 classes"):
-        FolderDataset(data_root=str(root), data_prefix="train", classes=["ant", "zebra"])
+        ImageListDataset(data_root=str(root), data_prefix="train", classes=["ant", "zebra"])
     with pytest.raises(UserInputError, match=r"no images in .*; expected .*/<class>/<image> ending in one of .gif"):
-        FolderDataset(data_root=str(root), data_prefix="train", extensions=[".gif"])
+        ImageListDataset(data_root=str(root), data_prefix="train", extensions=[".gif"])
 
 
 def test_files_left_out_are_counted_and_named_once(root: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -61,7 +61,7 @@ def test_files_left_out_are_counted_and_named_once(root: Path, caplog: pytest.Lo
     logger.addHandler(caplog.handler)
     try:
         with caplog.at_level(logging.WARNING):
-            dataset = FolderDataset(data_root=str(root), data_prefix="train")
+            dataset = ImageListDataset(data_root=str(root), data_prefix="train")
     finally:
         logger.removeHandler(caplog.handler)
     assert [record.getMessage() for record in caplog.records] == [
@@ -74,13 +74,13 @@ def test_files_left_out_are_counted_and_named_once(root: Path, caplog: pytest.Lo
 @pytest.mark.parametrize("name", ["x.jpe", "x.JFIF", "x.gif", "x.avif", "x.jp2", "x.dib"])
 def test_more_formats(root: Path, name: str) -> None:
     (root / "train/ant" / name).write_bytes(b"")
-    assert len(FolderDataset(data_root=str(root), data_prefix="train")) == 5
+    assert len(ImageListDataset(data_root=str(root), data_prefix="train")) == 5
 
 
 def test_hidden_copies_are_left_out(root: Path) -> None:
     write_image(root / "train/ant/.ipynb_checkpoints/b.png", seed=0)
     write_image(root / "train/ant/deep/.b.png", seed=0)
-    assert len(FolderDataset(data_root=str(root), data_prefix="train")) == 4
+    assert len(ImageListDataset(data_root=str(root), data_prefix="train")) == 4
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_links_in_a_circle(root: Path, link: str, target: str) -> None:
     (root / "train/cow/there").symlink_to("../ant")
     (root / "train" / link).symlink_to(target)
     with pytest.raises(UserInputError, match=r"folder .* is a link to .*, which contains it, .*; remove the link"):
-        FolderDataset(data_root=str(root), data_prefix="train")
+        ImageListDataset(data_root=str(root), data_prefix="train")
 
 
 def test_links_elsewhere_are_followed(root: Path) -> None:
@@ -99,7 +99,7 @@ def test_links_elsewhere_are_followed(root: Path) -> None:
     (root / "train/ant/far").symlink_to(root / "far")
     (root / "train/bee").symlink_to(root / "far")
     (root / "linked").symlink_to("train")
-    dataset = FolderDataset(data_root=str(root), data_prefix="linked")
+    dataset = ImageListDataset(data_root=str(root), data_prefix="linked")
     assert _paths(dataset, root / "linked")[2:4] == [("ant/far/1.png", 0), ("bee/1.png", 1)]
 
 
@@ -109,7 +109,7 @@ def test_what_is_called_like_an_image_is_one(root: Path) -> None:
     (root / "train/cow/b.png").mkdir()
     os.mkfifo(root / "train/cow/c.png")
     (root / "train/cow/me").symlink_to("me")
-    dataset = FolderDataset(data_root=str(root), data_prefix="train")
+    dataset = ImageListDataset(data_root=str(root), data_prefix="train")
     assert [path for path, label in _paths(dataset, root / "train") if label == 1] == [
         f"cow/{name}" for name in ("1.jpeg", "a.png", "b.png", "c.png")
     ]
@@ -120,38 +120,38 @@ def test_names_that_are_not_utf8(root: Path) -> None:
     folder = os.fsencode(root / "train") + b"/caf\xe9"
     os.mkdir(folder)  # noqa: PTH102
     (root / "x.png").rename(os.fsdecode(folder + b"/\xff.png"))
-    dataset = FolderDataset(data_root=str(root), data_prefix="train")
+    dataset = ImageListDataset(data_root=str(root), data_prefix="train")
     assert get_class_names(dataset) == ("ant", r"caf\udce9", "cow", "zebra")
     "".join(get_class_names(dataset)).encode()  # as every report does
     assert LoadImage()(dataset.get_data_info(2))["img"].shape == (40, 48, 3)
     with pytest.raises(UserInputError, match=r"folder .*caf\\udce9 is not one of the 3 classes"):
-        FolderDataset(data_root=str(root), data_prefix="train", classes=["ant", "cow", "zebra"])
+        ImageListDataset(data_root=str(root), data_prefix="train", classes=["ant", "cow", "zebra"])
 
 
 def test_labels_follow_the_training_folders(root: Path) -> None:
     for i, name in enumerate(["ant", "zebra"]):
         write_image(root / "val" / name / "1.png", seed=i)
-    dataset = FolderDataset(data_root=str(root), data_prefix="val", class_folder="train")
+    dataset = ImageListDataset(data_root=str(root), data_prefix="val", class_folder="train")
     assert dataset.metainfo["classes"] == ("ant", "cow", "zebra")
     assert dataset.get_gt_labels().tolist() == [0, 2]
     (root / "val/bee").mkdir()
     with pytest.raises(UserInputError, match=r"val/bee is not one of the 3 classes; .* or add it to train/ or classes"):
-        FolderDataset(data_root=str(root), data_prefix="val", class_folder="train")
+        ImageListDataset(data_root=str(root), data_prefix="val", class_folder="train")
 
 
 def test_testing_needs_no_training_folder(root: Path) -> None:
-    dataset = FolderDataset(data_root=str(root), data_prefix="train", class_folder="nowhere")
+    dataset = ImageListDataset(data_root=str(root), data_prefix="train", class_folder="nowhere")
     assert dataset.metainfo["classes"] == ("ant", "cow", "zebra")
 
 
 def test_classes_as_text(root: Path) -> None:
     (root / "names.txt").write_bytes(b"\xef\xbb\xbfzebra\r\nant\r\ncow\r\n")
-    dataset = FolderDataset(data_root=str(root), data_prefix="train", classes=str(root / "names.txt"))
+    dataset = ImageListDataset(data_root=str(root), data_prefix="train", classes=str(root / "names.txt"))
     assert dataset.metainfo["classes"] == ("zebra", "ant", "cow")
     for kwargs in ({"classes": "dog"}, {"metainfo": {"classes": "dog"}}):
         with pytest.raises(UserInputError, match=r"file dog not found; .*classes=\['cat'\] for a single one"):
-            FolderDataset(data_root=str(root), data_prefix="train", **kwargs)
+            ImageListDataset(data_root=str(root), data_prefix="train", **kwargs)
     with pytest.raises(UserInputError, match=r"classes=3 must be a list of names"):
-        FolderDataset(data_root=str(root), data_prefix="train", classes=3)
+        ImageListDataset(data_root=str(root), data_prefix="train", classes=3)
     with pytest.raises(UserInputError, match=r"classes names 'ant' twice"):
-        FolderDataset(data_root=str(root), data_prefix="train", classes=["ant", "cow", "zebra", "ant"])
+        ImageListDataset(data_root=str(root), data_prefix="train", classes=["ant", "cow", "zebra", "ant"])

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from lt_plugins.datasets.list_dataset import ListDataset
+from lt_plugins.datasets.image_list_dataset import ImageListDataset
 from lt_plugins.errors import UserInputError
 
 
-def _build(folder: Path, text: str, **kwargs: object) -> ListDataset:
+def _build(folder: Path, text: str, **kwargs: object) -> ImageListDataset:
     (folder / "list.txt").write_text(text)
-    return ListDataset(**{"ann_file": "list.txt", "data_root": str(folder), "num_classes": 5, **kwargs})  # type: ignore[arg-type]
+    return ImageListDataset(**{"ann_file": "list.txt", "data_root": str(folder), "num_classes": 5, **kwargs})  # type: ignore[arg-type]
 
 
 def test_reads_paths_and_labels(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_names_the_bad_line(tmp_path: Path, text: str, message: str) -> None:
 
 def test_missing_list(tmp_path: Path) -> None:
     with pytest.raises(UserInputError, match=r"nowhere.txt not found; docs/data.md"):
-        ListDataset(ann_file="nowhere.txt", data_root=str(tmp_path), num_classes=5)
+        ImageListDataset(ann_file="nowhere.txt", data_root=str(tmp_path), num_classes=5)
 
 
 def test_names_must_fit(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_names_must_fit(tmp_path: Path) -> None:
 
 def test_windows_editors(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa.jpg 0\r\nb.jpg 1\r\n")
-    dataset = ListDataset(ann_file="list.txt", data_root=str(tmp_path), num_classes=2)
+    dataset = ImageListDataset(ann_file="list.txt", data_root=str(tmp_path), num_classes=2)
     assert dataset.get_data_info(0)["img_path"] == f"{tmp_path}/a.jpg"
     assert dataset.get_gt_labels().tolist() == [0, 1]
 
@@ -86,12 +86,12 @@ def test_a_linked_root_may_lead_anywhere(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "work/data").symlink_to("../disk")
     (tmp_path / "disk/list.txt").write_text("images/a.jpg 0")
     monkeypatch.chdir(tmp_path / "work")
-    assert len(ListDataset(ann_file="list.txt", data_root="data", num_classes=1)) == 1
+    assert len(ImageListDataset(ann_file="list.txt", data_root="data", num_classes=1)) == 1
 
 
 def test_absolute_paths_need_an_empty_root(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("/big/a.jpg 0\n../b.jpg 0")
-    dataset = ListDataset(ann_file=str(tmp_path / "list.txt"), num_classes=1)
+    dataset = ImageListDataset(ann_file=str(tmp_path / "list.txt"), num_classes=1)
     assert [dataset.get_data_info(i)["img_path"] for i in range(2)] == ["/big/a.jpg", "../b.jpg"]
 
 
@@ -108,5 +108,19 @@ def test_rules_must_not_lead_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("num_classes", [0, -1, "5", 5.0, None, True])
 def test_number_of_classes(tmp_path: Path, num_classes: object) -> None:
-    with pytest.raises(UserInputError, match=r"num_classes=.* of ListDataset must be a positive integer"):
+    with pytest.raises(UserInputError, match=r"num_classes=.* of ImageListDataset must be a positive integer"):
         _build(tmp_path, "a.jpg 0", num_classes=num_classes)
+
+
+@pytest.mark.parametrize("given", [{"num_classes": 5}, {"path_replace": {"a": "b"}}, {"split": "val"}])
+def test_arguments_of_lists_need_a_list(tmp_path: Path, given: dict) -> None:
+    name = next(iter(given))
+    with pytest.raises(UserInputError, match=rf"{name}=.* is for a list, not for class folders; .* give ann_file"):
+        ImageListDataset(data_root=str(tmp_path), **given)
+
+
+@pytest.mark.parametrize("given", [{"extensions": [".gif"]}, {"class_folder": "train"}])
+def test_arguments_of_class_folders_go_without_a_list(tmp_path: Path, given: dict) -> None:
+    name = next(iter(given))
+    with pytest.raises(UserInputError, match=rf"{name}=.* is for class folders, not for a list; remove it"):
+        _build(tmp_path, "a.jpg 0", **given)

@@ -1,106 +1,89 @@
-"""Images named in a text file."""
+"""Lists of images: text files with a path and a label a line, and CSV files."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from mmengine.fileio import get_file_backend
 
-from lt_plugins.datasets.image_table import SUFFIX, read_image_table
-from lt_plugins.datasets.labelled_dataset import LabelledDataset
+from lt_plugins.datasets.image_table import SUFFIX, ImageTable, read_image_table
 from lt_plugins.datasets.text_file import excerpt, read_lines, show_path
 from lt_plugins.errors import UserInputError
-from lt_plugins.registry import DATASETS
 
 _MAX_DIGITS = 18  # of a label in int64
 
 
-@DATASETS.register_module()
-class ListDataset(LabelledDataset):
-    r"""Reads ``relative/path label`` lines: ImageNet-LT, Places-LT, iNaturalist 2018.
-
-    The same as ``CustomDataset(ann_file=...)``, with every line checked and paths that can be rewritten, because the
-    lists of one split circulate for different folder layouts. A path must not leave ``data_root/data_prefix`` by
-    ``..`` or by being absolute (links below it may lead anywhere); a list of absolute paths needs both to be empty. A
-    file ``*.csv`` has columns (:func:`~lt_plugins.datasets.image_table.read_image_table`), and may name the classes.
+class ImageList(NamedTuple):
+    """A list of images: ``relative/path label`` lines, or a CSV file.
 
     Args:
-        ann_file (str): List file; each line holds a path without the data prefix, a blank and an integer label.
-        num_classes (int): Number of classes ``C``; labels run from 0 to ``C-1``. Classes may be absent.
-        path_replace (Mapping[str, str] | None): Regular expressions and what replaces them in each path, in order.
-            Defaults to None.
-        split (str | None): Of a CSV file with a column ``split``: which of its images to read. Defaults to all.
-        **kwargs: ``data_root``, ``data_prefix``, ``pipeline``, ``classes`` and the other arguments of mmpretrain's
-            ``BaseDataset``.
-
-    Raises:
-        UserInputError: If the list is missing, empty or no UTF-8 text, a line is malformed, a path leaves the data
-            root, a label is out of range, or ``classes`` names another number of classes.
-
-    Examples:
-        >>> dict(type='ListDataset', data_root='data/places', ann_file='Places_LT_train.txt', num_classes=365,
-        ...      path_replace={r'^train/(.)': r'data_256/\1/\1'}, pipeline=train_pipeline)
+        ann_file (str): The file.
+        folder (str): Folder of the images, or an address; empty for absolute paths.
+        num_classes (int): Number of classes ``C``; labels run from 0 to ``C-1``.
+        path_replace (Sequence[tuple[Pattern, str]]): Patterns and what replaces them in each path, in order.
+        split (str | None): Of a CSV file with a column ``split``: which of its images to read; None for all.
     """
 
-    def __init__(
-        self,
-        ann_file: str,
-        num_classes: int,
-        path_replace: Mapping[str, str] | None = None,
-        split: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if type(num_classes) is not int or num_classes < 1:
-            raise UserInputError(f"num_classes={num_classes!r} of ListDataset must be a positive integer")
-        self.num_classes = num_classes
-        self.split = split
-        self.path_replace = _compile(path_replace or {})
-        super().__init__(ann_file=ann_file, **kwargs)
+    ann_file: str
+    folder: str
+    num_classes: int
+    path_replace: Sequence[tuple[re.Pattern[str], str]]
+    split: str | None
 
-    def load_data_list(self) -> list[dict]:
+    def read(self, classes: tuple[str, ...] | None) -> tuple[list[dict], tuple[str, ...] | None]:
         """Read and check the list.
 
+        Args:
+            classes (tuple[str, ...] | None): Names of the classes, where they are given.
+
         Returns:
-            One ``dict(img_path, gt_label)`` for each line that is not blank.
+            tuple: One ``dict(img_path, gt_label)`` for each line that is not blank, and the names of the classes: those
+            given, or of the CSV file; None if neither names them.
+
+        Raises:
+            UserInputError: If the list is missing, empty or no UTF-8 text, a line is malformed, a path leaves the
+                folder, a label is out of range, or ``classes`` are not ``num_classes``.
         """
-        rows = list(self._read_table() if str(self.ann_file).lower().endswith(SUFFIX) else self._read_list())
-        if self.CLASSES is not None and len(self.CLASSES) != self.num_classes:
-            raise UserInputError(f"classes names {len(self.CLASSES)} classes, expected num_classes={self.num_classes}")
-        join = get_file_backend(self.img_prefix, enable_singleton=True).join_path
+        if self.ann_file.lower().endswith(SUFFIX):
+            table = read_image_table(self.ann_file)
+            rows = list(self._select(table))
+            classes = table.classes if classes is None else classes
+        else:
+            rows = list(self._read_lines())
+        if classes is not None and len(classes) != self.num_classes:
+            raise UserInputError(f"classes names {len(classes)} classes, expected num_classes={self.num_classes}")
+        join = get_file_backend(self.folder, enable_singleton=True).join_path
         samples = []
         for number, path, label in rows:
             for old, new in self.path_replace:
                 path = old.sub(new, path)
             # Nearly all paths are plain, and millions of them must load quickly.
-            if (".." in path or ":" in path or path.startswith("/")) and leaves_folder(self.img_prefix, path):
+            if (".." in path or ":" in path or path.startswith("/")) and leaves_folder(self.folder, path):
                 raise UserInputError(
-                    f"{self._where(number)}: {excerpt(path)} leaves the data root {show_path(self.img_prefix)}; give "
+                    f"{self._where(number)}: {excerpt(path)} leaves the data root {show_path(self.folder)}; give "
                     "paths below it (a link there may lead elsewhere), or absolute ones with empty data_root and "
                     "data_prefix"
                 )
-            samples.append({"img_path": join(self.img_prefix, path), "gt_label": label})
+            samples.append({"img_path": join(self.folder, path), "gt_label": label})
         if not samples:
             raise UserInputError(
                 f"list file {show_path(self.ann_file)} is empty, expected lines like 'relative/path.jpg 0'"
             )
-        return samples
+        return samples, classes
 
-    def _read_list(self) -> Iterator[tuple[int, str, int]]:
+    def _read_lines(self) -> Iterator[tuple[int, str, int]]:
         """Number, path and label of each line."""
         hint = "docs/data.md says where to get it, data_root and ann_file in the config where to put it"
         for number, line in enumerate(read_lines(self.ann_file, "list file", hint), start=1):
             if line.strip():
                 yield number, *self._parse(line, number)
 
-    def _read_table(self) -> Iterator[tuple[int, str, int]]:
+    def _select(self, table: ImageTable) -> Iterator[tuple[int, str, int]]:
         """Number, path and label of each row of the split."""
-        table = read_image_table(self.ann_file)
-        if self.CLASSES is None and table.classes is not None:
-            self._metainfo["classes"] = table.classes
         for number, path, label, split in table.rows:
             if self.split in (None, split):
                 self._check_label(label, path, number)
@@ -149,7 +132,15 @@ def leaves_folder(folder: str, path: str) -> bool:
     return os.path.commonpath([root, target]) != root
 
 
-def _compile(path_replace: Mapping[str, str]) -> list[tuple[re.Pattern[str], str]]:
+def compile_replacements(path_replace: Mapping[str, str]) -> list[tuple[re.Pattern[str], str]]:
+    """Compile regular expressions, and check that each has the groups that its replacement names.
+
+    Args:
+        path_replace (Mapping[str, str]): Regular expressions and what replaces them.
+
+    Raises:
+        UserInputError: If one is malformed.
+    """
     compiled = []
     for old, new in path_replace.items():
         try:

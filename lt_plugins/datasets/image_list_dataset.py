@@ -1,0 +1,137 @@
+"""Images of class folders, or of a list or CSV file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmpretrain.datasets import BaseDataset
+
+from lt_plugins.datasets.class_folders import ClassFolders
+from lt_plugins.datasets.image_file import IMAGE_SUFFIXES
+from lt_plugins.datasets.image_list import ImageList, compile_replacements
+from lt_plugins.datasets.label_cache import remember_labels
+from lt_plugins.datasets.text_file import read_class_names
+from lt_plugins.errors import UserInputError
+from lt_plugins.registry import DATASETS
+from lt_plugins.terminal import displayable
+
+
+@DATASETS.register_module()
+class ImageListDataset(BaseDataset):
+    r"""Reads the images of class folders or of a list: own data, ImageNet-LT, Places-LT, iNaturalist 2018.
+
+    Without ``ann_file`` the images are ``data_root/data_prefix/<class>/**/<image>``, and labels follow the sorted
+    folder names. mmpretrain's ``CustomDataset`` does so too. This one reads more formats, says which files it leaves
+    out, takes the labels from the folders of another split or from class names (so that a class folder that the test
+    split lacks does not shift all labels after it) and says in one line what is wrong.
+
+    With ``ann_file`` they are ``relative/path label`` lines, as with ``CustomDataset(ann_file=...)``, with every line
+    checked and paths that can be rewritten, because the lists of one split circulate for different folder layouts. A
+    path must not leave ``data_root/data_prefix`` by ``..`` or by being absolute (links below it may lead anywhere); a
+    list of absolute paths needs both to be empty. A file ``*.csv`` has columns
+    (:func:`~lt_plugins.datasets.image_table.read_image_table`), and may name the classes.
+
+    Args:
+        data_root (str): Root folder. Defaults to ``''``.
+        data_prefix (str): Folder of the images, below the root. Defaults to ``''``.
+        ann_file (str): List file; each line holds a path without the data prefix, a blank and an integer label.
+            Defaults to ``''``: class folders.
+        num_classes (int | None): Of a list, which must have it: number of classes ``C``; labels run from 0 to ``C-1``.
+            Classes may be absent.
+        path_replace (Mapping[str, str] | None): Of a list: regular expressions and what replaces them in each path, in
+            order. Defaults to None.
+        split (str | None): Of a CSV file with a column ``split``: which of its images to read. Defaults to all.
+        extensions (Sequence[str] | None): Of class folders: endings of the files that are images, in any case. Defaults
+            to those of the formats that can be read.
+        class_folder (str | None): Of class folders: folder below the root whose sub-folders are the classes, for the
+            splits beside the training set: ``'train'``. Defaults to the split's own folder, which also serves where it
+            is missing.
+        **kwargs: ``classes`` (names in label order, or a file with one a line; with class folders their names, instead
+            of ``class_folder``), ``pipeline`` and the other arguments of mmpretrain's ``BaseDataset``.
+
+    Raises:
+        UserInputError: If an argument is of the other source or ``classes`` is neither. Of class folders: if one is
+            missing, there are no class folders or no images, or a folder is not one of the classes. Of a list: if it is
+            missing, empty or no UTF-8 text, a line is malformed, a path leaves the data root, a label is out of range,
+            or ``classes`` names another number of classes.
+
+    Examples:
+        >>> dict(type='ImageListDataset', data_root='data/birds', data_prefix='val', class_folder='train')
+        >>> dict(type='ImageListDataset', data_root='data/places', ann_file='Places_LT_train.txt', num_classes=365,
+        ...      path_replace={r'^train/(.)': r'data_256/\1/\1'}, pipeline=train_pipeline)
+    """
+
+    def __init__(
+        self,
+        data_root: str = "",
+        data_prefix: str = "",
+        ann_file: str = "",
+        num_classes: int | None = None,
+        path_replace: Mapping[str, str] | None = None,
+        split: str | None = None,
+        extensions: Sequence[str] | None = None,
+        class_folder: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        of_lists = {"num_classes": num_classes, "path_replace": path_replace, "split": split}
+        of_folders = {"extensions": extensions, "class_folder": class_folder}
+        for name, value in (of_folders if ann_file else of_lists).items():
+            if value is not None:
+                raise UserInputError(
+                    f"{name}={value!r} of ImageListDataset is for class folders, not for a list; remove it, or ann_file"
+                    if ann_file
+                    else f"{name}={value!r} of ImageListDataset is for a list, not for class folders; remove it, or "
+                    "give ann_file"
+                )
+        if ann_file and (type(num_classes) is not int or num_classes < 1):
+            raise UserInputError(f"num_classes={num_classes!r} of ImageListDataset must be a positive integer")
+        self.num_classes = num_classes
+        self.path_replace = compile_replacements(path_replace or {})
+        self.split = split
+        extensions = IMAGE_SUFFIXES if extensions is None else extensions
+        self.extensions = (extensions,) if isinstance(extensions, str) else tuple(extensions)
+        self.class_folder = class_folder
+        super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=data_prefix, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Find or read the images, and check them.
+
+        Returns:
+            One ``dict(img_path, gt_label)`` for each image: of class folders sorted by label and path, of a list in its
+            order.
+        """
+        source: ImageList | ClassFolders
+        if self.num_classes is not None:
+            source = ImageList(self.ann_file, self.img_prefix, self.num_classes, self.path_replace, self.split)
+        else:
+            source = ClassFolders(self.data_root, self.img_prefix, self.extensions, self.class_folder)
+        samples, classes = source.read(self.CLASSES)
+        if classes is not None:
+            self._metainfo["classes"] = classes
+        return samples
+
+    def _compat_classes(self, metainfo: dict | None, classes: Any) -> dict:
+        """Called by ``BaseDataset`` to put ``classes`` into ``metainfo``, where they can be given as well."""
+        metainfo = dict(metainfo or {})
+        if classes is not None or "classes" in metainfo:
+            metainfo["classes"] = _class_names(metainfo.get("classes", classes))
+        return metainfo
+
+    def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.array([info["gt_label"] for info in self.data_list], dtype=np.int64)
+        data_bytes, data_address = super()._serialize_data()
+        remember_labels(data_bytes, labels)
+        return data_bytes, data_address
+
+
+def _class_names(classes: Any) -> tuple[str, ...]:
+    if isinstance(classes, str):
+        return read_class_names(Path(classes).expanduser())
+    if not isinstance(classes, Sequence):
+        raise UserInputError(
+            f"classes={str(classes)[:60]} must be a list of names, or the path of a file with one name a line"
+        )
+    return tuple(displayable(str(name)) for name in classes)
