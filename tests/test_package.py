@@ -28,8 +28,9 @@ OPTIONAL = ("faiss", "mmcv.ops", "mmcv._ext", "mmdet")
 # docs/architecture.md: folder -> folders of the package that it may import. Single modules at the top are below all.
 LAYERS: dict[str, set[str]] = {
     "clustering": set(),
-    "models": {"clustering"},
-    "datasets": {"models"},
+    "augmentation": set(),
+    "models": {"clustering", "augmentation"},
+    "datasets": {"models", "augmentation"},
     "evaluation": {"models"},
     "visualization": {"models"},
     "checkpoints": {"models"},

@@ -3,6 +3,7 @@
 # What of the package works without OpenMMLab: folders and modules, each a prefix of paths below lt_plugins/.
 ROOMS = (
     *("atomic_write.py", "distributed.py", "errors.py", "registry.py", "terminal.py", "unreadable.py"),
+    "augmentation/",
     "clustering/",
     "datasets/label_cache.py",
     "datasets/labels.py",
