@@ -5,8 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 # Control characters but tab and line feed, the line separators of Unicode, what turns the direction of writing, and
 # halves of surrogate pairs (bytes of a file name that are not UTF-8).
@@ -128,3 +132,23 @@ def drawing_stream(stream: Any) -> Any:
         stream: Any stream.
     """
     return raw_stream(stream) if stream.isatty() else stream
+
+
+def progress_bar() -> Progress:
+    """Build a progress bar on stderr for the main process of a run; none where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from lt_plugins.distributed import rank_and_world_size  # which imports torch
+
+    # Only on a terminal: a log file gets neither bars nor empty lines.
+    console = Console(file=drawing_stream(sys.stderr))
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not (rank_and_world_size()[0] == 0 and console.is_terminal),
+    )

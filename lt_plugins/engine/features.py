@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from mmengine.dataset import pseudo_collate
-from mmengine.dist import all_gather_object, all_reduce, get_rank, get_world_size, is_main_process
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from mmengine.dist import all_gather_object, all_reduce, get_rank, get_world_size
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.terminal import drawing_stream, printable
+from lt_plugins.terminal import printable, progress_bar
 
 Extract = Callable[[dict[str, Any]], Tensor]
 
@@ -61,7 +58,7 @@ def stream_features(
         # Own generator: the pass must not move the random state of the training run.
         generator=torch.Generator().manual_seed(0),
     )
-    with _progress_bar() as progress:
+    with progress_bar() as progress:
         task = progress.add_task(printable(description), total=len(own))
         # No strict zip: without any sample the loader has no batch, but split() still gives one, empty.
         for batch, positions in zip(loader, own.split(batch_size), strict=False):
@@ -132,17 +129,3 @@ def _positions(dataset: Dataset, indices: Sequence[int] | Tensor | None) -> Tens
     if indices is None:
         return torch.arange(len(dataset))  # type: ignore[arg-type]
     return torch.as_tensor(indices, dtype=torch.int64, device="cpu")
-
-
-def _progress_bar() -> Progress:
-    # On stderr and only on a terminal: a log file gets neither bars nor empty lines.
-    console = Console(file=drawing_stream(sys.stderr))
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not (is_main_process() and console.is_terminal),
-    )

@@ -1,5 +1,6 @@
 """Batched forms of the transforms of mmcv, mmpretrain and this package."""
 
 from .forms import batched_form, batched_form_of, refuse_settings
+from .pipeline_form import PipelineForm, pipeline_form
 
-__all__ = ["batched_form", "batched_form_of", "refuse_settings"]
+__all__ = ["PipelineForm", "batched_form", "batched_form_of", "pipeline_form", "refuse_settings"]
