@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from lt_plugins.visualization import HtmlReport
 
 BEST_EPOCH_NOTE = (
-    "The best epoch is the one with the highest accuracy on the evaluation set. Most published numbers are chosen like "
-    "that, on the test set; the last epoch is the honest one."
+    "The best epoch is the evaluated one with the highest accuracy on the evaluation set. Most published numbers are "
+    "chosen like that, on the test set; the last epoch is the honest one."
 )
 Results = Mapping[str, Mapping[str, float]]
 

@@ -22,6 +22,7 @@ from lt_plugins.runs.cli import (
     add_data_argument,
     add_pickle_argument,
     add_shorten_argument,
+    add_val_interval_argument,
     parse_overrides,
     user_errors,
 )
@@ -80,6 +81,8 @@ class Sweep:
     def _options(self, row: Row) -> list[str]:
         """Options of tools/train.py."""
         options = ["--shorten", str(self.args.shorten)] if self.args.shorten != 1 else []
+        if self.args.val_interval is not None:
+            options += ["--val-interval", str(self.args.val_interval)]
         if row.backbone is not None:
             options += ["--backbone", row.backbone.source]
         return options
@@ -273,6 +276,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add_data_argument(parser)
     add_shorten_argument(parser)
+    add_val_interval_argument(parser)
     add_pickle_argument(parser)
     return parser.parse_args(argv)
 

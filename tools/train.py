@@ -16,6 +16,7 @@ from lt_plugins.runs.cli import (
     add_config_arguments,
     add_pickle_argument,
     add_shorten_argument,
+    add_val_interval_argument,
     user_errors,
 )
 from lt_plugins.runs.launch import add_launcher_argument, launch_rank, launch_size, prepare_launch
@@ -46,7 +47,9 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         help="of a detector: start from the backbone of this checkpoint of a classifier; 'random' trains from scratch",
     )
     parser.add_argument("--amp", action="store_true", help="mixed precision (CUDA)")
-    parser.add_argument("--no-validate", action="store_true", help="no evaluation during training")
+    evaluation = parser.add_mutually_exclusive_group()
+    evaluation.add_argument("--no-validate", action="store_true", help="no evaluation during training")
+    add_val_interval_argument(evaluation)
     learning_rate = parser.add_mutually_exclusive_group()
     learning_rate.add_argument(
         "--auto-scale-lr",
@@ -79,6 +82,9 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
         cfg.accept_changes = True
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.val_interval is not None:
+        cfg.train_cfg.val_interval = args.val_interval
+        cfg.train_cfg.pop("dynamic_intervals", None)
     if args.amp:
         cfg.optim_wrapper.type = "AmpOptimWrapper"
         cfg.optim_wrapper.setdefault("loss_scale", "dynamic")

@@ -6,3 +6,4 @@ _base_ = [
 ]
 num_processes = 4
 model = dict(backbone=dict(depth=18), head=dict(num_classes=200, in_channels=512))
+train_cfg = dict(val_interval=10)

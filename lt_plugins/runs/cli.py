@@ -40,6 +40,7 @@ __all__ = [
     "add_pickle_argument",
     "add_shorten_argument",
     "add_stage_argument",
+    "add_val_interval_argument",
     "parse_overrides",
     "user_errors",
 ]
@@ -177,6 +178,21 @@ def add_shorten_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_val_interval_argument(parser: argparse._ActionsContainer) -> None:
+    """Add ``--val-interval``.
+
+    Args:
+        parser (ArgumentParser): Extended in place, or a group of it.
+    """
+    parser.add_argument(
+        "--val-interval",
+        type=_positive_int,
+        metavar="N",
+        help="evaluate after every N epochs, in all stages (of a training that counts iterations: after every N of "
+        "them); the last one is always evaluated",
+    )
+
+
 def add_stage_argument(parser: argparse.ArgumentParser, help_text: str) -> None:
     """Add ``--stage``.
 
@@ -185,6 +201,13 @@ def add_stage_argument(parser: argparse.ArgumentParser, help_text: str) -> None:
         help_text (str): What the tool does with it.
     """
     parser.add_argument("--stage", type=int, metavar="N", help=help_text)
+
+
+def _positive_int(text: str) -> int:
+    """Parse a number of at least 1."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be a whole number of at least 1")
+    return int(text)
 
 
 def add_pickle_argument(parser: argparse.ArgumentParser) -> None:

@@ -108,6 +108,8 @@ def shorten_training(cfg: Config, divisor: int) -> None:
 
     Scaled are the length and, with it, the schedule (:func:`fit_schedule`), the first epochs of hooks, and the
     intervals of ``custom_hooks``. At least :data:`MIN_SHORTENED` epochs (or iterations) stay, or as many as there are.
+    The interval of evaluation stays, so that their share of the time does, but for two evaluations at least; a run that
+    is evaluated at its end alone still is.
 
     Args:
         cfg (Config): The config of a stage; changed in place.
@@ -129,7 +131,8 @@ def shorten_training(cfg: Config, divisor: int) -> None:
     train_cfg = cfg.train_cfg
     train_cfg["max_iters" if train_cfg.get("max_iters") else "max_epochs"] = shorter
     if "val_interval" in train_cfg:
-        train_cfg.val_interval = min(train_cfg.val_interval, shorter)
+        at_the_end = train_cfg.val_interval >= length
+        train_cfg.val_interval = shorter if at_the_end else min(train_cfg.val_interval, max(shorter // 2, 1))
     _write_intervals(cfg)
     noted = cfg.get("written_schedule") or {}
     hooks = _scale_starts(cfg, Fraction(shorter, length), shorter, (), intervals=True)

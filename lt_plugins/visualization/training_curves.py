@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lt_plugins.visualization.style import RUN_COLORS, clean, new_figure
 
+FEW_POINTS = 40  # up to which each is marked: a line alone does not show when a run was evaluated
 LARGEST_DRAWN = 1e100  # differences of larger numbers overflow in the layout of the axis
 
 Curves = Mapping[str, tuple[ArrayLike, ArrayLike]]
@@ -54,13 +55,13 @@ def plot_training_curves(
 
 def _plot_panel(axes: Axes, curves: Curves, monitor: str | None) -> None:
     for index, (name, (steps, values)) in enumerate(curves.items()):
-        single = np.size(steps) == 1
         axes.plot(
             _drawable(steps),
             _drawable(values),
             color=RUN_COLORS[index % len(RUN_COLORS)],
             linestyle=("-", "--", ":")[index // len(RUN_COLORS) % 3],
-            marker="o" if single else None,  # a line through one point is invisible
+            marker="o" if np.size(steps) <= FEW_POINTS else None,
+            markersize=4,
             linewidth=2.5 if name == monitor else 1.5,
             zorder=3 if name == monitor else 2,  # others often lie on it
             label=name,

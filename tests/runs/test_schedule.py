@@ -291,7 +291,7 @@ ATTRIBUTES = {"type": "AttributeClustering"}
 def test_shortened_lpa() -> None:
     """400 epochs, warm-up 10, drops at 320 and 360; clusters before epoch 40 and every 10 after it."""
     [runner] = shortened("lpa/lpa_r32_cifar100-lt.py", 20)
-    assert runner.cfg.train_cfg == {"by_epoch": True, "max_epochs": 20, "val_interval": 1}
+    assert runner.cfg.train_cfg == {"by_epoch": True, "max_epochs": 20, "val_interval": 10}
     assert runner.cfg.custom_hooks == [{"type": "ReclusterHook", "task": ATTRIBUTES, "start": 2, "interval": 1}]
     warm_up, drops = runner.param_schedulers
     assert (warm_up["by_epoch"], warm_up["end"]) == (False, 4), "half an epoch of 7 steps, rounded to an even number"
@@ -319,7 +319,7 @@ def test_shortened_sbcl() -> None:
     assert falls(second) == [14 * 7, 18 * 7]
     first, second = shortened("sbcl/sbcl_r32_cifar100-lt.py", 100)
     assert (first.cfg.train_cfg.max_epochs, second.cfg.train_cfg.max_epochs) == (10, 10)
-    assert first.cfg.train_cfg.val_interval == 10
+    assert first.cfg.train_cfg.val_interval == second.cfg.train_cfg.val_interval == 5
     assert second.param_schedulers[1]["milestones"] == [7, 9]
 
 

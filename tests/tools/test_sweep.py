@@ -91,8 +91,8 @@ def test_paco_and_lpa_of_the_same_data(tmp_path: Path) -> None:
     configs = [tmp_path / "configs" / method / "paco_r32_digits.py" for method in ("paco", "lpa")]
     small = [*SMALL[:-2], "model.queue_size=32"]
     done = run_tool(
-        "sweep.py", *configs, "--work-dir", out, "--record", tmp_path / "results", "--shorten", "10", "--cfg-options",
-        *small, "train_cfg.max_epochs=12", "train_cfg.val_interval=12", logs=tmp_path,
+        "sweep.py", *configs, "--work-dir", out, "--record", tmp_path / "results", "--shorten", "10",
+        "--val-interval", "12", "--cfg-options", *small, "train_cfg.max_epochs=12", logs=tmp_path,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     heads = {}
@@ -103,7 +103,8 @@ def test_paco_and_lpa_of_the_same_data(tmp_path: Path) -> None:
         heads[method] = run.setting("model.head.type", str)
         result = json.loads((tmp_path / "results" / method / "paco_r32_digits+short10_seed0.json").read_text())
         assert (result["epochs"], result["schedule"], result["seed"], result["dataset"]) == (10, "short", 0, "digits")
-        assert result["command"].startswith(f"python tools/train.py {result['config']} --shorten 10 --cfg-options ran")
+        assert f"train.py {result['config']} --shorten 10 --val-interval 12 --cfg-options ran" in result["command"]
+        assert [row["step"] for row in run.log().metrics] == [10]
         assert result["metrics"]["overall"] == round(run.log().metrics[-1]["shot/accuracy_top1"], 4)
     assert heads == {"paco": "PaCoHead", "lpa": "LPAHead"}
     rows = [

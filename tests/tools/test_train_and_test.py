@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lt_plugins.checkpoints.checkpoint import load_checkpoint
+from lt_plugins.runs.run_folder import RunFolder
 from tests.tool_process import ROOT, run_tool
 
 CONFIG = str(ROOT / "configs/ce/ce_r32_digits.py")
@@ -67,6 +68,41 @@ def test_starting_from_the_weights_of_another_run(trained: Path) -> None:
     assert "Epoch(val)" not in done.output
 
 
+def test_every_second_epoch_and_the_last_of_both_stages_are_evaluated(tmp_path: Path) -> None:
+    config = ROOT / "configs/lcreg/lcreg_r32_digits.py"
+    metric = "shot/accuracy_top1"
+    done = run_tool(
+        "train.py", config, "--work-dir", tmp_path / "run", "--val-interval", "2", "--cfg-options", *SMALL[:-1],
+        "train_cfg.max_epochs=5", "stage2.train_cfg.max_epochs=3", f"default_hooks.checkpoint.save_best={metric}",
+        "default_hooks.checkpoint.rule=greater", "default_hooks.checkpoint.max_keep_ckpts=-1", logs=tmp_path,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    for folder, evaluated in ((tmp_path / "run" / "stage1", [2, 4, 5]), (tmp_path / "run", [2, 3])):
+        rows = RunFolder(folder).log().metrics
+        assert [row["step"] for row in rows] == evaluated
+        best = max(rows, key=lambda row: row[metric])["step"]
+        [saved] = folder.glob("best_*.pth")
+        assert saved.stem.endswith(f"_epoch_{best}")
+        kept, expected = (load_checkpoint(path)["state_dict"] for path in (saved, folder / f"epoch_{best}.pth"))
+        assert all(torch.equal(kept[name], value) for name, value in expected.items())
+
+
+def test_the_interval_of_a_training_that_counts_iterations(trained: Path, tmp_path: Path) -> None:
+    config = tmp_path / "iterations.py"
+    loop = "dict(_delete_=True, type='IterBasedTrainLoop', max_iters=5, val_interval=5, dynamic_intervals=[(2, 1)])"
+    hooks = "dict(epoch_seed=None, checkpoint=dict(by_epoch=False, interval=5), logger=dict(interval=1))"
+    config.write_text(
+        f"_base_ = {CONFIG!r}\n"
+        f"train_cfg = {loop}\nparam_scheduler = []\nlog_processor = dict(by_epoch=False)\ndefault_hooks = {hooks}\n"
+        "train_dataloader = dict(sampler=dict(_delete_=True, type='InfiniteSampler'))\n"
+    )
+    options = ["--val-interval", "3", "--cfg-options", *SMALL[:-1]]
+    done = run_tool("train.py", config, "--work-dir", tmp_path / "run", *options, logs=tmp_path)
+    assert done.exit_code == 0, done.output
+    log = RunFolder(tmp_path / "run").log()
+    assert (log.unit, [row["step"] for row in log.metrics]) == ("iteration", [3, 5])
+
+
 MISTAKES = {
     "no such config": ("train.py", ["none.py"], "config none.py does not exist"),
     "misspelt key": ("train.py", [CONFIG, "--cfg-options", "trian_cfg.max_epochs=3"], "did you mean 'train_cfg'"),
@@ -95,6 +131,8 @@ MISTAKES = {
     ),
     "nothing to resume": ("train.py", [CONFIG, "--resume", "none.pth"], "checkpoint none.pth does not exist"),
     "no base batch": ("train.py", ["NO_BASE", "--auto-scale-lr"], "auto_scale_lr = dict(base_batch_size=...)"),
+    "never evaluated": ("train.py", [CONFIG, "--val-interval", "0"], "--val-interval: 0 must be a whole number of at"),
+    "evaluated and not": ("train.py", [CONFIG, "--val-interval", "2", "--no-validate"], "not allowed with argument"),
     "no checkpoint": ("test.py", [CONFIG, "none.pth"], "checkpoint none.pth does not exist"),
     "no checkpoint yet": ("test.py", [CONFIG, "EMPTY"], "has no checkpoint yet"),
     "output over input": ("test.py", [CONFIG, "TRAINED", "--out", "TRAINED"], "is the same file as the input"),

@@ -222,6 +222,13 @@ def test_training_curves() -> None:
     assert not legend.get_window_extent().overlaps(metric.get_window_extent())
 
 
+@pytest.mark.parametrize(("evaluations", "marker"), [(1, "o"), (20, "o"), (200, "None")])
+def test_few_evaluations_are_marked(evaluations: int, marker: str) -> None:
+    epochs = range(10, 10 * evaluations + 1, 10)
+    figure = plot_training_curves({}, {}, {"shot/accuracy_top1": (epochs, [30.0] * evaluations)})
+    assert figure.axes[0].lines[0].get_marker() == marker
+
+
 def test_training_curves_of_a_run_that_has_just_begun() -> None:
     figure = plot_training_curves({"loss": ([5], [math.nan])}, {}, {})
     assert len(figure.axes) == 1

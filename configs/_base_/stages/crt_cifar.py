@@ -12,7 +12,7 @@ crt = dict(
         dict(type="LinearLR", start_factor=0.1, by_epoch=True, begin=0, end=5, convert_to_iter_based=True),
         dict(type="CosineAnnealingLR", by_epoch=True, begin=5, end=45, T_max=40, convert_to_iter_based=True),
     ],
-    train_cfg=dict(max_epochs=45, val_interval=1),
+    train_cfg=dict(max_epochs=45),
     train_dataloader=dict(batch_size=128, sampler=dict(_delete_=True, type="ClassAwareSampler", full_length=True)),
     custom_hooks=[],
     auto_scale_lr=dict(base_batch_size=128),

@@ -15,7 +15,7 @@ stage2 = dict(
         dict(type="LinearLR", start_factor=0.2, by_epoch=True, begin=0, end=5),
         dict(type="MultiStepLR", by_epoch=True, milestones=[140, 180], gamma=0.1),
     ],
-    train_cfg=dict(max_epochs=200, val_interval=1),
+    train_cfg=dict(max_epochs=200),
     train_dataloader=dict(batch_size=128),
     custom_hooks=[],
     auto_scale_lr=dict(base_batch_size=128),

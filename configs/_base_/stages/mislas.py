@@ -14,7 +14,7 @@ stage2 = dict(
     ),
     optim_wrapper=dict(paramwise_cfg=dict(_delete_=True, custom_keys={"head.fc": dict(lr_mult=0.2)})),
     param_scheduler=[dict(type="CosineAnnealingLR", by_epoch=True, T_max=10)],
-    train_cfg=dict(max_epochs=10, val_interval=1),
+    train_cfg=dict(max_epochs=10),
     train_dataloader=dict(sampler=dict(_delete_=True, type="ClassAwareSampler")),
     custom_hooks=[],
 )
