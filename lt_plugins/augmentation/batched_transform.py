@@ -13,8 +13,9 @@ from lt_plugins.augmentation.draws import Draws
 class BatchedTransform(Protocol):
     """Transform of a batch: each image by parameters of its own.
 
-    Everything random, and every table of floating-point origin, is computed on the CPU; on the device there are integer
-    arithmetic, ``gather`` and ``where`` alone, so that every device gives the same pixels and none is waited for.
+    Everything random, and every table of floating-point origin, is computed on the CPU. On the device there are integer
+    arithmetic, ``gather``, ``where``, and sums, products and conversions of floating-point numbers, one operation a
+    kernel, which IEEE 754 rounds in one way only. So every device gives the same pixels, and none is waited for.
     """
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
