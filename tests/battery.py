@@ -271,7 +271,7 @@ MODULES: dict[str, ModuleEntry] = {
         frozen_step,
         {"backbone": {"type": "CIFARResNet", "depth": 20}, "head": {"type": "CosineClsHead", **_HEAD}},
     ),
-    "TwoViewDataPreprocessor": ModuleEntry(preprocessor_step),
+    "ImageBatchPreprocessor": ModuleEntry(preprocessor_step),
     "MLPProjector": ModuleEntry(
         neck_step, {"in_channels": CHANNELS, "hidden_channels": 16, "out_channels": 8}, small={"num_layers": 2}
     ),
@@ -306,6 +306,7 @@ MODULES: dict[str, ModuleEntry] = {
         prepare=set_covariances,
     ),
     "ReconstructionLoss": ModuleEntry(reconstruction_loss_step),
+    "LinearHead": ModuleEntry(cls_head_step, _HEAD),
     "SupConHead": ModuleEntry(supcon_head_step, {**_HEAD, "loss": {"type": "SupConLoss"}}, prepare=set_full_counts),
     "KCLLoss": ModuleEntry(contrast_loss_step, small={"num_positives": 2}),
     "SBCLLoss": ModuleEntry(contrast_loss_step, prepare=set_subclasses),

@@ -11,6 +11,7 @@ TYPES = {
     "SupContrastHead": "SupConHead",
     "FolderDataset": "ImageListDataset",
     "ListDataset": "ImageListDataset",
+    "TwoViewDataPreprocessor": "ImageBatchPreprocessor",
 }
 # Settings that have another name, and what becomes of their value.
 INVERTED = {"model.live_batch_norm": "model.norm_eval"}

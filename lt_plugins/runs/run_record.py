@@ -44,6 +44,8 @@ NEUTRAL = re.compile(
     r"|train_dataloader\.(num_workers|pin_memory|pin_memory_device|prefetch_factor|persistent_workers|timeout)\b"
     r"|(.+\.)?init_cfg\b|(.+\.)?pretrained$"  # of weights that have been trained since
 )
+# Classes of mmpretrain, and ours that compute the same of a batch as a whole.
+SAME_RESULT = {"LinearClsHead": "LinearHead", "ClsDataPreprocessor": "ImageBatchPreprocessor"}
 PARTS = (
     "model",
     "data_preprocessor",
@@ -125,7 +127,15 @@ def compare_configs(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[s
     Returns:
         dict: Old and new value by key, in the order of the old; None where there is none.
     """
+    before, now = _same_names(before), _same_names(now)
     return {key: (before.get(key), now.get(key)) for key in {**before, **now} if before.get(key) != now.get(key)}
+
+
+def _same_names(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded config in which classes that compute the same have one name, and the usual preprocessor none."""
+    named = {key: SAME_RESULT.get(value, value) if key.endswith("type") else value for key, value in config.items()}
+    usual = SAME_RESULT["ClsDataPreprocessor"]
+    return {k: v for k, v in named.items() if not (k.endswith("data_preprocessor.type") and v == usual)}
 
 
 def _flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

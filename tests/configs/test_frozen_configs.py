@@ -43,6 +43,7 @@ RENAMED: dict[str, str] = {
     "SupContrastHead": "SupConHead",  # the field's name
     "FolderDataset": "ImageListDataset",
     "ListDataset": "ImageListDataset",
+    "LinearClsHead": "LinearHead",  # the same weights and numbers, without Python code for each image of a batch
 }
 """Names of components and modules."""
 INVERTED = {"live_batch_norm": "norm_eval"}
@@ -74,6 +75,7 @@ def move_settings(stage: dict[str, Any]) -> None:
     weights from epoch ``start`` on are settings of the loss.
     """
     head, hooks = stage["model"]["head"], stage["custom_hooks"]
+    stage["data_preprocessor"].setdefault("type", "ImageBatchPreprocessor")  # mmpretrain's, of a batch as a whole
     for hook in [hook for hook in hooks if hook["type"] == "DeferredReweightHook"]:
         assert hook == {"type": "DeferredReweightHook", "start": 0}
         head["loss"]["class_weight"] = "effective_number"

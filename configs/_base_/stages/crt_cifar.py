@@ -5,7 +5,7 @@ crt = dict(
     model=dict(
         type="FrozenBackboneClassifier",
         neck=dict(type="GlobalAveragePooling"),
-        head=dict(type="LinearClsHead", loss=dict(type="CrossEntropyLoss", loss_weight=1.0)),
+        head=dict(type="LinearHead", loss=dict(type="CrossEntropyLoss", loss_weight=1.0)),
     ),
     optim_wrapper=dict(optimizer=dict(_delete_=True, type="SGD", lr=0.1, momentum=0.9, weight_decay=0.0)),
     param_scheduler=[

@@ -5,7 +5,7 @@ stage2 = dict(
         type="FrozenBackboneClassifier",
         neck=dict(type="GlobalAveragePooling"),
         norm_eval=False,
-        head=dict(type="LinearClsHead", loss=dict(type="CrossEntropyLoss", loss_weight=1.0)),
+        head=dict(type="LinearHead", loss=dict(type="CrossEntropyLoss", loss_weight=1.0)),
     ),
     optim_wrapper=dict(optimizer=dict(_delete_=True, type="SGD", lr=10.0, momentum=0.9, weight_decay=0.0)),
     param_scheduler=[dict(type="MultiStepLR", by_epoch=True, milestones=[20, 30], gamma=0.1)],

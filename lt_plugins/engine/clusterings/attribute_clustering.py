@@ -16,6 +16,7 @@ from lt_plugins.engine.clusterings.clustering_task import ClusteringTask, Featur
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers import TwoViewClassifier
 from lt_plugins.models.heads import LPAHead
+from lt_plugins.models.structures import LabelBatch
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import TASK_UTILS
 
@@ -130,9 +131,15 @@ class AttributeClustering(ClusteringTask):
         def extract(batch: dict[str, Any]) -> Tensor:
             data = model.data_preprocessor(batch, training=False)
             local = model.extract_local_features(data["inputs"])
+            positions = LabelBatch.from_samples(data["data_samples"]).sample_idx
+            if positions is None:
+                raise UserInputError(
+                    "AttributeClustering draws places of each image by its sample_idx, and some image has none; keep "
+                    "'sample_idx' in the meta_keys of PackInputs."
+                )
             keep = [
-                _random_places(local.shape[1], self.features_per_image, seed, sample.sample_idx)
-                for sample in data["data_samples"]
+                _random_places(local.shape[1], self.features_per_image, seed, position)
+                for position in positions.tolist()
             ]
             places = torch.stack(keep).to(local.device)
             return local.gather(1, places[:, :, None].expand(-1, -1, local.shape[2]))

@@ -64,7 +64,7 @@ class CIFARResNet(BaseModule):
     Examples:
         >>> model = dict(type='ImageClassifier', backbone=dict(type='CIFARResNet', depth=32),
         ...              neck=dict(type='GlobalAveragePooling'),
-        ...              head=dict(type='LinearClsHead', num_classes=100, in_channels=64))
+        ...              head=dict(type='LinearHead', num_classes=100, in_channels=64))
     """
 
     depths = (20, 32, 44, 56)

@@ -1,13 +1,13 @@
-"""Classifiers that train on two views of each image, or on frozen features."""
+"""Classifiers that train on two views of each image, or on frozen features, and the preprocessor of all."""
 
 from .frozen_backbone_classifier import FrozenBackboneClassifier
+from .image_batch_preprocessor import ImageBatchPreprocessor
 from .momentum_classifier import MomentumClassifier
 from .two_view_classifier import TwoViewClassifier
-from .two_view_data_preprocessor import TwoViewDataPreprocessor
 
 __all__ = [
     "FrozenBackboneClassifier",
+    "ImageBatchPreprocessor",
     "MomentumClassifier",
     "TwoViewClassifier",
-    "TwoViewDataPreprocessor",
 ]

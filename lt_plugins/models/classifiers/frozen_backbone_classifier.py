@@ -36,7 +36,7 @@ class FrozenBackboneClassifier(ImageClassifier):
             True.
         reuse_head (bool): Whether the linear layer ``head.fc`` goes on from that of stage 1, as in MiSLAS. Whatever
             else the head has, such as the scale of an ``LWSClsHead``, starts anew. Defaults to False.
-        data_preprocessor (dict, optional): As in :class:`mmpretrain.models.ImageClassifier`.
+        data_preprocessor (dict, optional): Arguments of :class:`ImageBatchPreprocessor`.
         init_cfg (dict, optional): Initialisation.
 
     Raises:
@@ -62,13 +62,13 @@ class FrozenBackboneClassifier(ImageClassifier):
             backbone=backbone,
             neck={"type": "GlobalAveragePooling"} if neck is None else neck,
             head=head,
-            data_preprocessor=data_preprocessor,
+            data_preprocessor={"type": "ImageBatchPreprocessor", **(data_preprocessor or {})},
             init_cfg=init_cfg,
         )
         if reuse_head and not any(key.startswith("fc.") for key in self.head.state_dict()):
             raise UserInputError(
                 f"reuse_head=True takes the linear layer fc of stage 1, but {type(self.head).__name__} has none; "
-                "set reuse_head=False or use a head like LinearClsHead."
+                "set reuse_head=False or use a head like LinearHead."
             )
         self.norm_eval = norm_eval
         self.reuse_head = reuse_head

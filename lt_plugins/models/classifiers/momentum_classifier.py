@@ -14,7 +14,8 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.classifiers.two_view_classifier import TwoViewClassifier, sample_indices
+from lt_plugins.models.classifiers.two_view_classifier import TwoViewClassifier
+from lt_plugins.models.structures import LabelBatch
 from lt_plugins.models.structures.contrast_batch import compare_views, compare_with_queue
 from lt_plugins.registry import MODELS
 
@@ -95,12 +96,12 @@ class MomentumClassifier(TwoViewClassifier):
         for name, key_module in self.key_encoder.items():
             key_module.load_state_dict(getattr(self, name).state_dict())
 
-    def loss(self, inputs: Sequence[Tensor], data_samples: list[DataSample]) -> dict[str, Tensor]:
+    def loss(self, inputs: Sequence[Tensor], data_samples: Sequence[DataSample]) -> dict[str, Tensor]:
         """Compute the losses of a batch, let the key encoder follow, and enqueue the keys.
 
         Args:
             inputs (Sequence[Tensor]): Query and key view, each of shape ``(B, 3, H, W)``.
-            data_samples (list[DataSample]): Annotations of the ``B`` images.
+            data_samples (Sequence[DataSample]): Annotations of the ``B`` images.
 
         Returns:
             dict[str, Tensor]: The head's losses.
@@ -112,8 +113,8 @@ class MomentumClassifier(TwoViewClassifier):
         feats = self.extract_feat(query_view)
         queries = self.project(feats)
         keys = self._encode_keys(key_view)
-        labels = torch.cat([sample.gt_label for sample in data_samples])
-        samples = sample_indices(data_samples, labels.device)
+        batch = LabelBatch.from_samples(data_samples)
+        labels, samples = batch.one_label_each, batch.sample_idx
         if self.compare_batch:
             contrast = compare_views((queries, keys), labels, samples, self.queue, num_anchor_views=1)
         else:

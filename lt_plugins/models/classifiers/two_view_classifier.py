@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lt_plugins.distributed import gather_rows
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.structures import FollowsSteps, LabelledQueue
+from lt_plugins.models.structures import FollowsSteps, LabelBatch, LabelledQueue
 from lt_plugins.models.structures.contrast_batch import compare_views
 from lt_plugins.registry import MODELS
 
@@ -42,7 +42,7 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
         separate_passes (bool): Whether the views pass one after the other, so that batch norm takes the statistics of
             each view by itself, as in the released code of GPaCo. Defaults to False, one pass with the statistics of
             both views together, as in SupCon's.
-        data_preprocessor (dict, optional): Arguments of :class:`TwoViewDataPreprocessor`, without ``batch_augments``.
+        data_preprocessor (dict, optional): Arguments of :class:`ImageBatchPreprocessor`, without ``batch_augments``.
         init_cfg (dict, optional): Initialisation.
 
     Raises:
@@ -73,7 +73,7 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
             backbone=backbone,
             neck={"type": "GlobalAveragePooling"} if neck is None else neck,
             head=head,
-            data_preprocessor={"type": "TwoViewDataPreprocessor", **(data_preprocessor or {})},
+            data_preprocessor={"type": "ImageBatchPreprocessor", **(data_preprocessor or {})},
             init_cfg=init_cfg,
         )
         if self.data_preprocessor.batch_augments is not None:
@@ -86,12 +86,12 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
         self.separate_passes = separate_passes
         self._remembered: list[tuple[Tensor, Tensor, Tensor]] = []  # of the step under way
 
-    def loss(self, inputs: Sequence[Tensor], data_samples: list[DataSample]) -> dict[str, Tensor]:
+    def loss(self, inputs: Sequence[Tensor], data_samples: Sequence[DataSample]) -> dict[str, Tensor]:
         """Compute the losses of a batch of image pairs and remember its second views.
 
         Args:
             inputs (Sequence[Tensor]): The two views, each of shape ``(B, 3, H, W)``.
-            data_samples (list[DataSample]): Annotations of the ``B`` images.
+            data_samples (Sequence[DataSample]): Annotations of the ``B`` images.
 
         Returns:
             dict[str, Tensor]: The head's losses.
@@ -101,8 +101,8 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
         """
         first, second = self._split_views(inputs)
         feats, views = self._encode_views(first, second)
-        labels = torch.cat([sample.gt_label for sample in data_samples])
-        samples = sample_indices(data_samples, labels.device)
+        batch = LabelBatch.from_samples(data_samples)
+        labels, samples = batch.one_label_each, batch.sample_idx
         contrast = compare_views(views, labels, samples, self.queue, num_anchor_views=2)
         losses = self.head.loss(feats, data_samples, contrast=contrast)
         self._remember(views[1], labels, samples)
@@ -181,17 +181,3 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
             step = [torch.cat(parts) for parts in zip(*self._remembered, strict=True)]
             self._remembered.clear()
             self.queue.enqueue(*map(gather_rows, step))
-
-
-def sample_indices(data_samples: Sequence[DataSample], device: torch.device) -> Tensor | None:
-    """Index of each image in the training set as iterated.
-
-    Args:
-        data_samples (Sequence[DataSample]): Annotations of the ``B`` images.
-        device (torch.device): Where the indices go.
-
-    Returns:
-        Tensor | None: int64 ``(B,)``; None if the pipeline packs no ``sample_idx`` for some image.
-    """
-    indices = [sample.get("sample_idx") for sample in data_samples]
-    return None if None in indices else torch.tensor(indices, device=device)

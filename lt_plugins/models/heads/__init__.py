@@ -2,8 +2,10 @@
 
 from .cosine_cls_head import CosineClsHead
 from .isda_head import ISDAHead
+from .label_batch_head import LabelBatchHead
 from .latent_pool import LatentPool
 from .lcreg_head import LatentView, LCRegHead
+from .linear_head import LinearHead
 from .lpa_head import LPAHead
 from .lws_cls_head import LWSClsHead
 from .paco_head import PaCoHead
@@ -15,8 +17,10 @@ __all__ = [
     "LCRegHead",
     "LPAHead",
     "LWSClsHead",
+    "LabelBatchHead",
     "LatentPool",
     "LatentView",
+    "LinearHead",
     "PaCoHead",
     "SupConHead",
 ]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.models.heads.margin_head import NormProduct
 from torch import Tensor
 
+from lt_plugins.models.heads.linear_head import LinearHead
 from lt_plugins.errors import UserInputError
 from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()
-class CosineClsHead(LinearClsHead):
+class CosineClsHead(LinearHead):
     r"""Classifier by cosine, without bias: :math:`z_c = s\,\hat w_c^\top \hat x`.
 
     The scale is applied here and only here; a loss that needs to know it has an attribute ``scale``, which must agree.

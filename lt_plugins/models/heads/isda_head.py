@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import torch
-from mmpretrain.models.heads import LinearClsHead
+from collections.abc import Sequence
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from lt_plugins.models.heads.linear_head import LinearHead
+from lt_plugins.models.structures import LabelBatch
 from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()
-class ISDAHead(LinearClsHead):
+class ISDAHead(LinearHead):
     """A linear head whose loss also reads the features and the weights of the classifier.
 
     Source: Wang et al., "Implicit Semantic Data Augmentation for Deep Networks" (NeurIPS 2019).
@@ -21,7 +22,7 @@ class ISDAHead(LinearClsHead):
         in_channels (int): Length of the pooled feature.
         loss (dict, optional): Settings of the loss; it gets this head's sizes. Defaults to ``dict(type='ISDALoss')``,
             which needs ``CovarianceHook``.
-        init_cfg (dict, optional): Initialisation. Defaults to that of ``LinearClsHead``.
+        init_cfg (dict, optional): Initialisation. Defaults to that of ``LinearHead``.
 
     Examples:
         >>> head = dict(type='ISDAHead', num_classes=100, in_channels=64, loss=dict(lambda_0=0.5))
@@ -37,17 +38,16 @@ class ISDAHead(LinearClsHead):
             init_cfg=init_cfg or {"type": "Normal", "layer": "Linear", "std": 0.01},
         )
 
-    def loss(self, feats: tuple[Tensor, ...], data_samples: list[DataSample]) -> dict[str, Tensor]:
+    def loss(self, feats: tuple[Tensor, ...], data_samples: Sequence[DataSample]) -> dict[str, Tensor]:
         """Compute the loss of a batch.
 
         Args:
             feats (tuple[Tensor, ...]): Pooled features, the last of shape ``(B, in_channels)``.
-            data_samples (list[DataSample]): Annotations of the ``B`` images.
+            data_samples (Sequence[DataSample]): Annotations of the ``B`` images.
 
         Returns:
             dict[str, Tensor]: ``loss``.
         """
         features = self.pre_logits(feats)
-        mixed = "gt_score" in data_samples[0]
-        labels = torch.cat([sample.gt_score[None] if mixed else sample.gt_label for sample in data_samples])
+        labels = LabelBatch.from_samples(data_samples).target
         return {"loss": self.loss_module(features, labels, self.fc.weight, self.fc.bias)}

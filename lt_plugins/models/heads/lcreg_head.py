@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -160,12 +161,12 @@ class LCRegHead(LWSClsHead):
         """
         return self._pool(self.view_latents(feats))
 
-    def loss(self, feats: tuple[Tensor, ...], data_samples: list[DataSample]) -> dict[str, Tensor]:
+    def loss(self, feats: tuple[Tensor, ...], data_samples: Sequence[DataSample]) -> dict[str, Tensor]:
         """Compute the losses of a batch, each with its weight.
 
         Args:
             feats (tuple[Tensor, ...]): Feature maps, the last of shape ``(B, D, H, W)``.
-            data_samples (list[DataSample]): Annotations of the ``B`` images.
+            data_samples (Sequence[DataSample]): Annotations of the ``B`` images.
 
         Returns:
             dict[str, Tensor]: ``loss_cls``, and ``loss_recon`` and ``loss_aug`` if they have a weight.

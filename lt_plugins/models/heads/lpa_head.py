@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -143,13 +144,13 @@ class LPAHead(PaCoHead):
         return affinity.masked_fill(other_labels[None, :] < 0, 0.0)
 
     def loss(
-        self, feats: tuple[Tensor, ...], data_samples: list[DataSample], contrast: ContrastBatch
+        self, feats: tuple[Tensor, ...], data_samples: Sequence[DataSample], contrast: ContrastBatch
     ) -> dict[str, Tensor]:
         """Compute PaCo's loss and the weighted attribute loss.
 
         Args:
             feats (tuple[Tensor, ...]): Pooled features of the anchors, the last of shape ``(M, in_channels)``.
-            data_samples (list[DataSample]): Unused, part of mmpretrain's signature: the contrast has the labels.
+            data_samples (Sequence[DataSample]): Unused, part of mmpretrain's signature: the contrast has the labels.
             contrast (ContrastBatch): Anchors and candidates.
 
         Returns:

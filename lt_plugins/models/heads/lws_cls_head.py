@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import torch
-from mmpretrain.models.heads import LinearClsHead
 from torch import Tensor, nn
 
+from lt_plugins.models.heads.linear_head import LinearHead
 from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()
-class LWSClsHead(LinearClsHead):
+class LWSClsHead(LinearHead):
     r"""Learnable weight scaling: :math:`z_c = s_c (w_c^\top x + b_c)`, a linear head while all :math:`s_c` are 1.
 
     The scale multiplies the bias too, as in the released codes; the paper writes it for the weights only. MiSLAS trains
@@ -23,7 +23,7 @@ class LWSClsHead(LinearClsHead):
         num_classes (int): Number of classes ``C``.
         in_channels (int): Length of the pooled feature.
         loss (dict, optional): Config of the loss on the scaled logits. Defaults to cross-entropy.
-        init_cfg (dict, optional): Initialisation. Defaults to that of ``LinearClsHead``; the scale starts as ones.
+        init_cfg (dict, optional): Initialisation. Defaults to that of ``LinearHead``; the scale starts as ones.
 
     Examples:
         >>> head = dict(type='LWSClsHead', num_classes=100, in_channels=64,

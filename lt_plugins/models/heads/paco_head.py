@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from mmpretrain.models.heads import LinearClsHead
+from collections.abc import Sequence
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from lt_plugins.models.heads.linear_head import LinearHead
 from lt_plugins.models.structures import ContrastBatch
 from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()
-class PaCoHead(LinearClsHead):
+class PaCoHead(LinearHead):
     """The class centres of PaCo: a plain linear classifier on the pooled feature.
 
     Training uses its logits plus the log-prior as the parametric part of the contrast; prediction uses the plain
@@ -41,14 +42,14 @@ class PaCoHead(LinearClsHead):
     def loss(
         self,
         feats: tuple[Tensor, ...],
-        data_samples: list[DataSample],  # noqa: ARG002
+        data_samples: Sequence[DataSample],  # noqa: ARG002
         contrast: ContrastBatch,
     ) -> dict[str, Tensor]:
         """Compute the parametric contrastive loss.
 
         Args:
             feats (tuple[Tensor, ...]): Pooled features of the anchors, the last of shape ``(M, in_channels)``.
-            data_samples (list[DataSample]): Unused, part of mmpretrain's signature: the contrast has the labels.
+            data_samples (Sequence[DataSample]): Unused, part of mmpretrain's signature: the contrast has the labels.
             contrast (ContrastBatch): Anchors and candidates.
 
         Returns:

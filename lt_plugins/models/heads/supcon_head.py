@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
-from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from lt_plugins.models.heads.linear_head import LinearHead
 from lt_plugins.models.structures import ClassDistribution, ContrastBatch
 from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()
-class SupConHead(LinearClsHead):
+class SupConHead(LinearHead):
     """A contrastive loss, and beside it an online linear probe.
 
     The contrastive loss alone trains the encoder. The probe is a linear classifier on the detached, standardised pooled
@@ -68,14 +69,14 @@ class SupConHead(LinearClsHead):
     def loss(
         self,
         feats: tuple[Tensor, ...],
-        data_samples: list[DataSample],  # noqa: ARG002
+        data_samples: Sequence[DataSample],  # noqa: ARG002
         contrast: ContrastBatch,
     ) -> dict[str, Tensor]:
         """Compute the contrastive loss and the probe's.
 
         Args:
             feats (tuple[Tensor, ...]): Pooled features of the anchors, the last of shape ``(M, in_channels)``.
-            data_samples (list[DataSample]): Unused, part of mmpretrain's signature: the contrast has the labels.
+            data_samples (Sequence[DataSample]): Unused, part of mmpretrain's signature: the contrast has the labels.
             contrast (ContrastBatch): Anchors and candidates.
 
         Returns:

@@ -27,7 +27,7 @@ class TorchDefaultInit(BaseInit):
             named by ``override`` then, as for mmengine's own initialisations.
 
     Examples:
-        >>> head = dict(type='LinearClsHead', num_classes=100, in_channels=64,
+        >>> head = dict(type='LinearHead', num_classes=100, in_channels=64,
         ...             init_cfg=dict(type='TorchDefaultInit', kaiming_weight=True, layer='Linear'))
     """
 

@@ -3,6 +3,7 @@
 from .class_distribution import ClassDistribution
 from .contrast_batch import ContrastBatch
 from .data_sized_module import DataSizedModule
+from .label_batch import LabelBatch
 from .labelled_queue import LabelledQueue
 from .step_position import FollowsSteps
 
@@ -11,5 +12,6 @@ __all__ = [
     "ContrastBatch",
     "DataSizedModule",
     "FollowsSteps",
+    "LabelBatch",
     "LabelledQueue",
 ]

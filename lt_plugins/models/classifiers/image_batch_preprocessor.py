@@ -1,0 +1,98 @@
+"""Data preprocessor of all classifiers: one view or several, with the labels of a batch as one tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmpretrain.models import ClsDataPreprocessor
+from mmpretrain.structures import DataSample
+from torch import Tensor
+
+from lt_plugins.errors import UserInputError
+from lt_plugins.models.structures import LabelBatch
+from lt_plugins.registry import MODELS
+
+Images = Tensor | Sequence[Tensor]
+
+
+@MODELS.register_module()
+class ImageBatchPreprocessor(ClsDataPreprocessor):
+    """mmpretrain's ``ClsDataPreprocessor`` for one view or several of each image, without Python code for each image.
+
+    Labels become a :class:`~lt_plugins.models.structures.LabelBatch`, in one transfer to the device, which is a
+    sequence of samples for heads of other packages. Each view is normalised as ``ClsDataPreprocessor`` does a single
+    one, and Mixup and CutMix give the same numbers. Samples of other kinds (several labels an image, several tasks) are
+    left to ``ClsDataPreprocessor``. All arguments are its own.
+
+    Raises:
+        UserInputError: If Mixup or CutMix is to mix several views.
+    """
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Move to the device, normalise, and mix.
+
+        Args:
+            data (dict): ``inputs``: a batch ``(B, 3, H, W)``, a list of ``B`` images, or a list of views, each of these
+                two kinds; and ``data_samples``, if the images have labels.
+            training (bool): Whether to mix images, if ``batch_augments`` are configured. Defaults to False.
+
+        Returns:
+            dict: ``inputs``: a batch ``(B, 3, H, W)``, or a list of such views; and ``data_samples``: a
+            :class:`~lt_plugins.models.structures.LabelBatch`, or None.
+        """
+        views, samples = self._read(data)
+        if not (samples is None or isinstance(samples, LabelBatch)):
+            return super().forward(data, training)
+        inputs = [self._normalise(view) for view in views]
+        if samples is not None and self.to_onehot:
+            samples = self._with_scores(samples)
+            if training and self.batch_augments is not None and samples.scores is not None:
+                if len(inputs) > 1:
+                    raise UserInputError(
+                        f"Mixup and CutMix mix one view of each image, and the train pipeline gives {len(inputs)}; "
+                        "remove MultiView from it, or data_preprocessor.batch_augments."
+                    )
+                inputs[0], scores = self.batch_augments(inputs[0], samples.scores)
+                samples = samples.with_scores(scores)
+        return {"inputs": inputs if len(inputs) > 1 else inputs[0], "data_samples": samples}
+
+    def _read(self, data: dict) -> tuple[list[Images], Any]:
+        """Take a batch of a data loader apart.
+
+        Args:
+            data (dict): As given to :meth:`forward`.
+
+        Returns:
+            tuple: The views, and their labels as a ``LabelBatch`` on the device; or, instead of the labels, None for
+            images without samples, or the samples that are no ``LabelBatch``.
+        """
+        inputs, samples = data["inputs"], data.get("data_samples")
+        has_views = not isinstance(inputs, Tensor) and (not isinstance(inputs[0], Tensor) or inputs[0].ndim == 4)
+        views = list(inputs) if has_views else [inputs]
+        if isinstance(samples, LabelBatch):
+            return views, samples.to(self.device)
+        if samples is None or not isinstance(samples[0], DataSample):
+            return views, samples
+        batch = LabelBatch.from_samples(samples, self.device)
+        return views, samples if batch.labels is None and "gt_label" in samples[0] else batch
+
+    def _normalise(self, view: Images) -> Tensor:
+        """Images as one batch of floats on the device, ``(B, 3, H, W)``."""
+        if not isinstance(view, Tensor) and len({image.shape for image in view}) == 1:
+            view = torch.stack(list(view))
+        return super().forward({"inputs": view})["inputs"]
+
+    def _with_scores(self, samples: LabelBatch) -> LabelBatch:
+        """Labels as shares of the classes, which are 1 of one class unless the samples have them."""
+        if samples.scores is not None or samples.labels is None:
+            return samples
+        num_classes = self.num_classes or samples[0].get("num_classes")
+        if num_classes is None:
+            raise UserInputError(
+                "data_preprocessor.num_classes is not set, and mixed or one-hot labels need it; set it to the number "
+                "of classes of the data."
+            )
+        return samples.with_scores(F.one_hot(samples.labels, num_classes))
