@@ -60,7 +60,7 @@ def test_last_stage_with_a_page(config: str, index: int, page: type[AnalysisPage
 def test_nothing_to_inspect() -> None:
     with pytest.raises(
         UserInputError,
-        match=r"LinearClsHead with the loss \w+, which learns nothing that can be inspected; use a config with LPAHead",
+        match=r"LinearHead with the loss \w+, which learns nothing that can be inspected; use a config with LPAHead",
     ):
         find_pages(_stages("ce/ce_r32_digits.py"))
     stages = _stages("sbcl/sbcl_r32_digits.py")

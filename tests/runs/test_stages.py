@@ -348,5 +348,5 @@ def test_each_stage_leaves_a_plain_config_of_its_own(tmp_path: Path) -> None:
         [again] = load_stages(str(Path(stage.cfg.work_dir, "config.py")), needs=["train", "test"])
         trained = load_checkpoint(Path(stage.cfg.work_dir, "epoch_1.pth"))["meta"]["run_record"]
         assert record_config(again) == trained["config"]
-    assert [dump.model.head.type for dump in dumps] == ["LinearClsHead", "CosineClsHead"]
+    assert [dump.model.head.type for dump in dumps] == ["LinearHead", "CosineClsHead"]
     assert dumps[1].load_from == str(tmp_path / "run/stage1/epoch_1.pth")

@@ -359,7 +359,7 @@ def test_configs_that_cannot_be_shown(lpa: Path, tmp_path: Path) -> None:
             (
                 CE,
                 lpa,
-            ): f"model.head is LinearClsHead with the loss CrossEntropyLoss, {nothing}LCRegHead "
+            ): f"model.head is LinearHead with the loss CrossEntropyLoss, {nothing}LCRegHead "
             "(configs/lcreg) for latents, SBCLLoss (configs/sbcl) for subclasses.",
             (
                 ROOT / "configs/paco/paco_r32_digits.py",

@@ -97,7 +97,7 @@ def test_a_method_in_two_stages_is_killed_and_resumed(animals: Path, tmp_path: P
     assert refused.exit_code == 1
     assert "train_dataloader.dataset.seed 5 -> 6" in refused.error_lines[0]
 
-    for stage, head in (("1", "LinearClsHead"), ("2", "LWSClsHead")):
+    for stage, head in (("1", "LinearHead"), ("2", "LWSClsHead")):
         done = run_tool("test.py", spec, run, "--data", animals, "--stage", stage, *overrides, logs=tmp_path)
         assert done.exit_code == 0, done.output
         folder = run / "stage1" if stage == "1" else run

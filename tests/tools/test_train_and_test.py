@@ -34,7 +34,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run_tool("train.py", config, *options, logs=folder)
     assert done.exit_code == 0, done.output
     assert "imbalance factor 8" in done.output
-    assert "CIFARResNet, GlobalAveragePooling, LinearClsHead with CrossEntropyLoss" in done.output
+    assert "CIFARResNet, GlobalAveragePooling, LinearHead with CrossEntropyLoss" in done.output
     return folder
 
 
@@ -111,7 +111,7 @@ MISTAKES = {
     "unknown argument": (
         "train.py",
         [CONFIG, "--cfg-options", "model.head.nmu=3"],
-        "LinearClsHead has no argument 'nmu'",
+        "LinearHead has no argument 'nmu'",
     ),
     "missing folder": (
         "train.py",

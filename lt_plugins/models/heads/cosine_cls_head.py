@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from mmpretrain.models.heads.margin_head import NormProduct
 from torch import Tensor
 
-from lt_plugins.models.heads.linear_head import LinearHead
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.heads.linear_head import LinearHead
 from lt_plugins.registry import MODELS
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 from mmpretrain.structures import DataSample
 from torch import Tensor
 

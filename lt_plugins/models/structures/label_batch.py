@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib import import_module
 from typing import Any, overload
@@ -113,13 +113,7 @@ class LabelBatch(Sequence[Any]):
         Args:
             scores (Tensor): Shares of the classes, ``(B, C)``.
         """
-        return LabelBatch(
-            self.labels,
-            scores=scores,
-            sample_idx=self.sample_idx,
-            pred_score=self.pred_score,
-            samples=self._samples,
-        )
+        return self._copy(scores=scores)
 
     def with_predictions(self, pred_score: Tensor) -> LabelBatch:
         """The batch with what a model predicts for its images.
@@ -127,13 +121,7 @@ class LabelBatch(Sequence[Any]):
         Args:
             pred_score (Tensor): Probabilities of the classes, ``(B, C)``.
         """
-        return LabelBatch(
-            self.labels,
-            scores=self.scores,
-            sample_idx=self.sample_idx,
-            pred_score=pred_score,
-            samples=self._samples,
-        )
+        return self._copy(pred_score=pred_score)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> LabelBatch:
         """The batch on another device; labels and positions travel together.
@@ -142,20 +130,23 @@ class LabelBatch(Sequence[Any]):
             device (torch.device | str): The device.
             non_blocking (bool): As for ``Tensor.to``. Defaults to False.
         """
-
-        def move(part: Tensor | None) -> Tensor | None:
-            return None if part is None else part.to(device, non_blocking=non_blocking)
-
-        labels, sample_idx = self.labels, self.sample_idx
-        if labels is not None and sample_idx is not None and labels.device != torch.device(device):
+        batch, labels, sample_idx = self, self.labels, self.sample_idx
+        if labels is not None and sample_idx is not None and labels.device == sample_idx.device != torch.device(device):
             labels, sample_idx = torch.stack([labels, sample_idx]).to(device, non_blocking=non_blocking)
-        return LabelBatch(
-            move(labels),
-            scores=move(self.scores),
-            sample_idx=move(sample_idx),
-            pred_score=move(self.pred_score),
-            samples=self._samples,
-        )
+            batch = self._copy(labels=labels, sample_idx=sample_idx)
+        return batch._map(lambda part: part.to(device, non_blocking=non_blocking))
+
+    def _tensors(self) -> dict[str, Tensor | None]:
+        names = ("labels", "scores", "sample_idx", "pred_score")
+        return {name: getattr(self, name) for name in names}
+
+    def _copy(self, **changed: Any) -> LabelBatch:
+        """The batch with other parts in the place of some."""
+        return LabelBatch(**{**self._tensors(), "samples": self._samples, **changed})
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> LabelBatch:
+        """The batch with the result of a function in the place of each tensor."""
+        return self._copy(**{k: function(part) for k, part in self._tensors().items() if part is not None})
 
     def __len__(self) -> int:
         return self._size
@@ -168,9 +159,8 @@ class LabelBatch(Sequence[Any]):
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
-            parts = (self.labels, self.scores, self.sample_idx, self.pred_score, self._samples)
-            labels, scores, sample_idx, pred_score, samples = (None if part is None else part[index] for part in parts)
-            return LabelBatch(labels, scores=scores, sample_idx=sample_idx, pred_score=pred_score, samples=samples)
+            parts: dict[str, Any] = {**self._tensors(), "samples": self._samples}
+            return LabelBatch(**{name: None if part is None else part[index] for name, part in parts.items()})
         position = range(self._size)[index]
         if position not in self._built:
             self._built[position] = self._build(position)

@@ -76,7 +76,7 @@ def test_nothing_to_update_is_said_and_left_alone(make_runner: MakeRunner) -> No
     runner.register_hook(CovarianceHook())
     runner.train()
     (log,) = Path(runner.work_dir).glob("*/*.log")
-    assert "CovarianceHook has nothing to do: no loss of this LinearClsHead augments features." in log.read_text()
+    assert "CovarianceHook has nothing to do: no loss of this LinearHead augments features." in log.read_text()
 
 
 def test_isda_needs_the_hook_too(make_runner: MakeRunner) -> None:
