@@ -90,7 +90,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"resume": "x"}, "resume='x' in the config must be True or False"),
     ({"load_from": 3}, "load_from=3"),
     ({"val_evaluator": []}, "val_evaluator is empty; name a metric"),
-    ({"model.head.init_cfg": "x"}, "model.head.init_cfg='x' must be a dict with a type"),
+    ({"model.head.init_cfg": "x"}, "model.head.init_cfg='x' of LinearHead must be"),
     ({"param_scheduler": [{"type": "LinearLR", "start_factor": 0}]}, "start_factor=0 in the config must be"),
     ({"test_evaluator": None}, "has no test_evaluator beside its test_dataloader"),
 ]

@@ -18,7 +18,7 @@ class LinearHead(LabelBatchHead, LinearClsHead):
         loss (dict, optional): Config of the loss on the logits. Defaults to cross-entropy.
         topk (int | tuple[int, ...]): The ``k`` of the training accuracies. Defaults to ``(1,)``.
         cal_acc (bool): Whether the log shows training accuracies; they need one label an image. Defaults to False.
-        init_cfg (dict, optional): Initialisation. Defaults to normal with a deviation of 0.01.
+        init_cfg (dict | list, optional): Initialisation. Defaults to normal with a deviation of 0.01.
 
     Examples:
         >>> head = dict(type='LinearHead', num_classes=100, in_channels=64)
@@ -31,7 +31,7 @@ class LinearHead(LabelBatchHead, LinearClsHead):
         loss: dict | None = None,
         topk: int | tuple[int, ...] = (1,),
         cal_acc: bool = False,
-        init_cfg: dict | None = None,
+        init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(
             num_classes=num_classes,
