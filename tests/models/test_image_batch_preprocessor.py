@@ -47,11 +47,11 @@ def both(data: Any, training: bool = True, **settings: Any) -> list[dict]:
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("augments", AUGMENTS)
 @pytest.mark.parametrize("as_list", [True, False])
-def test_bits_are_those_of_mmpretrain(augments: str, training: bool, as_list: bool) -> None:
+def test_bits_are_those_of_mmpretrain(augments, training, as_list):
     for seed in range(3 if "neither" in augments else 1):
         batch = images(seed=seed)
 
-        def data(batch: Tensor = batch) -> dict:
+        def data(batch=batch):
             return {"inputs": list(batch) if as_list else batch.clone(), "data_samples": samples(LABELS)}
 
         theirs, ours = both(data, training, **AUGMENTS[augments])
@@ -68,14 +68,14 @@ def test_bits_are_those_of_mmpretrain(augments: str, training: bool, as_list: bo
 
 @pytest.mark.parametrize("pad", [{}, {"pad_size_divisor": 16, "pad_value": 7}])
 @pytest.mark.parametrize("sizes", [[(8, 10)] * 6, [(8, 10), (9, 5)] * 3])
-def test_lists_of_images_of_any_size(sizes: list[tuple[int, int]], pad: dict) -> None:
+def test_lists_of_images_of_any_size(sizes, pad):
     given = [images(size, seed)[0] for seed, size in enumerate(sizes)]
     theirs, ours = both(lambda: {"inputs": list(given), "data_samples": samples(LABELS)}, **pad)
     assert torch.equal(theirs["inputs"], ours["inputs"])
 
 
 @pytest.mark.parametrize("as_list", [True, False])
-def test_each_view_is_normalised_as_a_single_one(as_list: bool) -> None:
+def test_each_view_is_normalised_as_a_single_one(as_list):
     views = [images(seed=seed) for seed in (0, 1)]
     given = [list(view) for view in views] if as_list else views
     found = ImageBatchPreprocessor(**SETTINGS)({"inputs": given, "data_samples": samples(LABELS)}, training=True)
@@ -84,7 +84,7 @@ def test_each_view_is_normalised_as_a_single_one(as_list: bool) -> None:
         assert torch.equal(out, ClsDataPreprocessor(**SETTINGS)({"inputs": view})["inputs"])
 
 
-def test_images_without_labels() -> None:
+def test_images_without_labels():
     preprocessor = ImageBatchPreprocessor(**SETTINGS)
     assert preprocessor({"inputs": images()})["data_samples"] is None
     unlabelled = [DataSample(metainfo={"img_path": str(i)}) for i in range(6)]
@@ -92,7 +92,7 @@ def test_images_without_labels() -> None:
     assert isinstance(found, LabelBatch) and found.labels is None and found[4] is unlabelled[4]
 
 
-def test_a_batch_of_labels_is_taken_as_it_is() -> None:
+def test_a_batch_of_labels_is_taken_as_it_is():
     given = LabelBatch(LABELS, sample_idx=torch.arange(6))
     mixing = ImageBatchPreprocessor(**SETTINGS, batch_augments={"augments": MIXUP})
     for training in (True, False):
@@ -103,7 +103,7 @@ def test_a_batch_of_labels_is_taken_as_it_is() -> None:
         assert bool((found.scores.gt(0).sum(dim=1) > 1).any()) == training
 
 
-def test_other_samples_are_left_to_mmpretrain() -> None:
+def test_other_samples_are_left_to_mmpretrain():
     several = [[0, 2], [1], [3, 4], [0], [1], [2]]
     for training in (True, False):
         theirs, ours = both(
@@ -119,7 +119,7 @@ def test_other_samples_are_left_to_mmpretrain() -> None:
     assert all(isinstance(sample, MultiTaskDataSample) for sample in kept)
 
 
-def test_the_number_of_classes_may_come_from_the_samples() -> None:
+def test_the_number_of_classes_may_come_from_the_samples():
     preprocessor = ImageBatchPreprocessor(to_onehot=True)
     with pytest.raises(UserInputError, match=r"data_preprocessor\.num_classes is not set"):
         preprocessor({"inputs": images(), "data_samples": samples(LABELS)})
@@ -130,7 +130,7 @@ def test_the_number_of_classes_may_come_from_the_samples() -> None:
     assert torch.equal(scores, torch.eye(5)[LABELS].long())
 
 
-def test_several_views_are_not_mixed() -> None:
+def test_several_views_are_not_mixed():
     mixing = ImageBatchPreprocessor(**SETTINGS, batch_augments={"augments": MIXUP})
     with pytest.raises(UserInputError, match="mix one view of each image, and the train pipeline gives 2"):
         mixing({"inputs": [images(), images()], "data_samples": samples(LABELS)}, training=True)

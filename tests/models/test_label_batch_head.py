@@ -32,7 +32,7 @@ def batch(mixed: bool = False) -> LabelBatch:
     return found.with_scores(SHARES) if mixed else found
 
 
-def test_weights_are_those_of_mmpretrains_head() -> None:
+def test_weights_are_those_of_mmpretrains_head():
     ours, theirs = (build(kind).state_dict() for kind in (LinearHead, LinearClsHead))
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
@@ -48,7 +48,7 @@ def test_weights_are_those_of_mmpretrains_head() -> None:
         (False, {"loss": {"type": "LabelSmoothLoss", "label_smooth_val": 0.1}}),
     ],
 )
-def test_the_loss_is_mmpretrains(mixed: bool, settings: dict, as_list: bool) -> None:
+def test_the_loss_is_mmpretrains(mixed, settings, as_list):
     given = list(batch(mixed)) if as_list else batch(mixed)
     ours = build(LinearHead, **settings).loss(FEATS, given)
     theirs = build(LinearClsHead, **settings).loss(FEATS, list(batch(mixed)))
@@ -57,13 +57,13 @@ def test_the_loss_is_mmpretrains(mixed: bool, settings: dict, as_list: bool) -> 
         assert torch.equal(torch.as_tensor(ours[key]), torch.as_tensor(theirs[key])), key
 
 
-def test_one_k_is_a_number() -> None:
+def test_one_k_is_a_number():
     losses = build(LinearHead, cal_acc=True, topk=2).loss(FEATS, batch())
     assert set(losses) == {"loss", "accuracy_top-2"}
 
 
 @pytest.mark.parametrize("given", ["batch", "list", "nothing"])
-def test_predictions_are_mmpretrains(given: str) -> None:
+def test_predictions_are_mmpretrains(given):
     ours, theirs = build(LinearHead).eval(), build(LinearClsHead).eval()
     data = {"batch": batch(), "list": samples(LABELS), "nothing": None}[given]
     found = ours.predict(FEATS, data)
@@ -86,7 +86,7 @@ FOREIGN: dict[str, tuple[dict, tuple[Any, ...]]] = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_heads_of_mmpretrain_take_a_batch(name: str) -> None:
+def test_heads_of_mmpretrain_take_a_batch(name):
     settings, feats = FOREIGN[name]
     torch.manual_seed(0)
     head = MODELS.build({"type": name, "num_classes": C, "in_channels": D, **settings}).eval()

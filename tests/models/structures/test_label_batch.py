@@ -22,7 +22,7 @@ def samples(**meta: object) -> list[DataSample]:
     ]
 
 
-def test_samples_become_tensors() -> None:
+def test_samples_become_tensors():
     batch = LabelBatch.from_samples(samples())
     assert isinstance(batch, Sequence) and len(batch) == 3
     assert batch.labels.tolist() == list(LABELS) and batch.labels.dtype == torch.int64
@@ -32,7 +32,7 @@ def test_samples_become_tensors() -> None:
     assert LabelBatch.from_samples(batch) is batch
 
 
-def test_elements_are_the_samples_with_what_is_new() -> None:
+def test_elements_are_the_samples_with_what_is_new():
     given = samples()
     scores = torch.tensor([[0.1, 0.9, 0.0, 0.0], [0.6, 0.2, 0.1, 0.1], [0.0, 0.0, 0.5, 0.5]])
     batch = LabelBatch.from_samples(given).with_predictions(scores)
@@ -47,7 +47,7 @@ def test_elements_are_the_samples_with_what_is_new() -> None:
         batch[3]
 
 
-def test_elements_of_tensors_alone() -> None:
+def test_elements_of_tensors_alone():
     batch = LabelBatch(torch.tensor(LABELS), sample_idx=torch.tensor([5, 6, 7]))
     assert [(s.gt_label.tolist(), s.sample_idx) for s in batch] == [([3], 5), ([0], 6), ([2], 7)]
     assert batch[1] is batch[1], "what other code writes into a sample stays"
@@ -56,7 +56,7 @@ def test_elements_of_tensors_alone() -> None:
     assert "gt_label" not in predicted[0] and "sample_idx" not in predicted[0].metainfo
 
 
-def test_mixed_labels_are_the_target() -> None:
+def test_mixed_labels_are_the_target():
     shares = torch.tensor([[0.25, 0.75], [1.0, 0.0], [0.5, 0.5]])
     batch = LabelBatch.from_samples(samples()).with_scores(shares)
     assert torch.equal(batch.target, shares)
@@ -65,7 +65,7 @@ def test_mixed_labels_are_the_target() -> None:
     assert torch.equal(again.scores, shares) and torch.equal(again.labels, batch.labels)
 
 
-def test_slices_are_batches_of_the_same_samples() -> None:
+def test_slices_are_batches_of_the_same_samples():
     given = samples()
     part = LabelBatch.from_samples(given).with_predictions(torch.eye(4)[:3])[1:]
     assert isinstance(part, LabelBatch) and len(part) == 2
@@ -73,7 +73,7 @@ def test_slices_are_batches_of_the_same_samples() -> None:
     assert part[0] is given[1] and part[0].pred_label.item() == 1
 
 
-def test_images_without_one_label_each() -> None:
+def test_images_without_one_label_each():
     some, many = samples(), samples()
     del some[1].gt_label
     many[2].set_gt_label([1, 2])
@@ -86,14 +86,14 @@ def test_images_without_one_label_each() -> None:
 
 
 @pytest.mark.parametrize(("index", "expected"), [(np.int64(4), [4, 10, 20]), (None, None), ("a", None), (1.5, None)])
-def test_positions_are_whole_numbers_of_all_images(index: object, expected: list[int] | None) -> None:
+def test_positions_are_whole_numbers_of_all_images(index, expected):
     given = samples()
     given[0].set_metainfo({"sample_idx": index})
     found = LabelBatch.from_samples(given).sample_idx
     assert (None if found is None else found.tolist()) == expected
 
 
-def test_a_move_takes_everything_along() -> None:
+def test_a_move_takes_everything_along():
     batch = LabelBatch.from_samples(samples()).with_predictions(torch.eye(4)[:3]).with_scores(torch.ones(3, 4))
     moved = batch.to("meta")
     assert {t.device.type for t in (moved.labels, moved.sample_idx, moved.pred_score, moved.scores)} == {"meta"}
@@ -103,7 +103,7 @@ def test_a_move_takes_everything_along() -> None:
     assert LabelBatch.from_samples(samples(), "meta").labels.device.type == "meta"
 
 
-def test_parts_of_other_lengths_are_refused() -> None:
+def test_parts_of_other_lengths_are_refused():
     with pytest.raises(ValueError, match=r"as many images, got \[2, 3\]"):
         LabelBatch(torch.zeros(2, dtype=torch.int64), sample_idx=torch.arange(3))
     with pytest.raises(ValueError, match="got none"):
