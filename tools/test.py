@@ -12,7 +12,9 @@ from lt_plugins.runs.cli import (
     ToolParser,
     add_config_arguments,
     add_pickle_argument,
+    add_resident_argument,
     add_stage_argument,
+    resident_overrides,
     user_errors,
 )
 from lt_plugins.runs.launch import add_launcher_argument, prepare_launch
@@ -22,6 +24,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = ToolParser(description=__doc__)
     add_config_arguments(parser)
+    add_resident_argument(parser)
     parser.add_argument(
         "checkpoint", help="checkpoint file, like work_dirs/NAME/epoch_200.pth, or work dir of a run (its last one)"
     )
@@ -44,7 +47,9 @@ def test(args: argparse.Namespace) -> None:
     from lt_plugins.runs.spec import parse_spec, run_name, stage_source
 
     guard_pickles(args.allow_pickle)
-    cfg = load_config(args.config, args.cfg_options, ["test"], data=args.data, stage=args.stage)
+    cfg = load_config(
+        args.config, {**args.cfg_options, **resident_overrides(args)}, ["test"], data=args.data, stage=args.stage
+    )
     work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs", run_name(args.config, args.data)))
     cfg.work_dir = stage_source(work_dir, args.stage)
     checkpoint = resolve_checkpoint(stage_source(args.checkpoint, args.stage), args.allow_pickle)

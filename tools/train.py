@@ -15,8 +15,10 @@ from lt_plugins.runs.cli import (
     ToolParser,
     add_config_arguments,
     add_pickle_argument,
+    add_resident_argument,
     add_shorten_argument,
     add_val_interval_argument,
+    resident_overrides,
     user_errors,
 )
 from lt_plugins.runs.launch import add_launcher_argument, launch_rank, launch_size, prepare_launch
@@ -29,6 +31,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = ToolParser(description=__doc__)
     add_config_arguments(parser)
+    add_resident_argument(parser)
     add_shorten_argument(parser)
     parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/<path of the config>)")
     parser.add_argument(
@@ -113,7 +116,9 @@ def train(args: argparse.Namespace) -> None:
     from lt_plugins.runs.stages import check_stages, configured_resume, place_stages, train_stages
 
     guard_pickles(args.allow_pickle)
-    configs = load_stages(args.config, args.cfg_options, ["train"], data=args.data, shorten=args.shorten)
+    configs = load_stages(
+        args.config, {**args.cfg_options, **resident_overrides(args)}, ["train"], data=args.data, shorten=args.shorten
+    )
     cfg, name = configs[-1], run_name(args.config, args.data, args.shorten)
     stages = place_stages(configs, args.work_dir or cfg.get("work_dir") or Path("work_dirs", name))
     check_stages(stages)

@@ -28,13 +28,14 @@ RUNNER_KEYS = ({*inspect.signature(Runner).parameters} - {"cfg"}) | {
     "custom_imports",
     "find_unused_parameters",
     "model_wrapper_cfg",
+    "resident",
     "scale_schedule",
     "split",
     "sync_bn",
     "written_schedule",
 }
 # Of these, what holds nothing that is built.
-NOT_BUILT = {"accept_changes", "custom_imports", "scale_schedule", "split", "written_schedule"}
+NOT_BUILT = {"accept_changes", "custom_imports", "resident", "scale_schedule", "split", "written_schedule"}
 LOADER_KEYS = ({*inspect.signature(DataLoader).parameters} - {"shuffle", "generator"}) | {
     "disable_subprocess_warning",
     "num_batch_per_epoch",
@@ -171,6 +172,7 @@ RULES: dict[str, Rule] = {
     "train_cfg.val_interval": COUNT,
     "val_cfg": _or_none(DICT),
     "test_cfg": _or_none(DICT),
+    "resident": FLAG,
     **{
         f"{loader}{key}": rule
         for loader in LOADERS

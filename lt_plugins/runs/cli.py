@@ -38,10 +38,12 @@ __all__ = [
     "add_config_arguments",
     "add_data_argument",
     "add_pickle_argument",
+    "add_resident_argument",
     "add_shorten_argument",
     "add_stage_argument",
     "add_val_interval_argument",
     "parse_overrides",
+    "resident_overrides",
     "user_errors",
 ]
 
@@ -191,6 +193,29 @@ def add_val_interval_argument(parser: argparse._ActionsContainer) -> None:
         help="evaluate after every N epochs, in all stages (of a training that counts iterations: after every N of "
         "them); the last one is always evaluated",
     )
+
+
+def add_resident_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--resident`` and ``--no-resident``; :func:`resident_overrides` reads them.
+
+    Args:
+        parser (ArgumentParser): Extended in place.
+    """
+    parser.add_argument(
+        "--resident",
+        action=argparse.BooleanOptionalAction,
+        help="keep all images in memory and augment whole batches on the device of the model; they must have one size "
+        "(default: as the config says, with --data no)",
+    )
+
+
+def resident_overrides(args: argparse.Namespace) -> dict[str, bool]:
+    """Config overrides of ``--resident`` and ``--no-resident``.
+
+    Args:
+        args (Namespace): The command line.
+    """
+    return {} if args.resident is None else {"resident": args.resident}
 
 
 def add_stage_argument(parser: argparse.ArgumentParser, help_text: str) -> None:

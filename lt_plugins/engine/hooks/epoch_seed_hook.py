@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from lt_plugins.engine.worker_init import epoch_worker_init
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import HOOKS
 
 
@@ -40,13 +41,14 @@ class EpochSeedHook(Hook):
     priority = "LOWEST"
 
     def before_train(self, runner: Runner) -> None:
-        """Check the train data loader, and set the seed of a resumed checkpoint on its sampler.
+        """Check the train data loader, and set the seed, that of a resumed checkpoint, on its sampler and the model.
 
         Args:
             runner (Runner): The runner of the training process.
         """
         check_workers(runner.train_dataloader)
         seed_sampler(runner)
+        seed_modules(runner)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed all generators of this process.
@@ -69,6 +71,20 @@ def seed_sampler(runner: Runner) -> None:
     sampler = runner.train_dataloader.sampler
     if isinstance(getattr(sampler, "seed", None), int) and not runner._randomness_cfg.get("diff_rank_seed"):
         sampler.seed = runner.seed
+
+
+def seed_modules(runner: Runner) -> None:
+    """Call ``set_seed(seed)`` of every module of the model that has it, such as a preprocessor that augments.
+
+    All processes give the same seed, as :func:`seed_sampler` does.
+
+    Args:
+        runner (Runner): The runner of the training process.
+    """
+    seed = getattr(runner.train_dataloader.sampler, "seed", None)
+    for module in unwrap_model(runner.model).modules():
+        if hasattr(module, "set_seed"):
+            module.set_seed(seed if isinstance(seed, int) else runner.seed)
 
 
 def seed_generators(*numbers: int, cuda: bool = True) -> None:
