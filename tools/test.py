@@ -14,7 +14,7 @@ from lt_plugins.runs.cli import (
     add_pickle_argument,
     add_resident_argument,
     add_stage_argument,
-    resident_overrides,
+    config_overrides,
     user_errors,
 )
 from lt_plugins.runs.launch import add_launcher_argument, prepare_launch
@@ -47,9 +47,7 @@ def test(args: argparse.Namespace) -> None:
     from lt_plugins.runs.spec import parse_spec, run_name, stage_source
 
     guard_pickles(args.allow_pickle)
-    cfg = load_config(
-        args.config, {**args.cfg_options, **resident_overrides(args)}, ["test"], data=args.data, stage=args.stage
-    )
+    cfg = load_config(args.config, config_overrides(args), ["test"], data=args.data, stage=args.stage)
     work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs", run_name(args.config, args.data)))
     cfg.work_dir = stage_source(work_dir, args.stage)
     checkpoint = resolve_checkpoint(stage_source(args.checkpoint, args.stage), args.allow_pickle)

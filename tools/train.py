@@ -19,6 +19,7 @@ from lt_plugins.runs.cli import (
     add_shorten_argument,
     add_val_interval_argument,
     resident_overrides,
+    config_overrides,
     user_errors,
 )
 from lt_plugins.runs.launch import add_launcher_argument, launch_rank, launch_size, prepare_launch
@@ -116,9 +117,7 @@ def train(args: argparse.Namespace) -> None:
     from lt_plugins.runs.stages import check_stages, configured_resume, place_stages, train_stages
 
     guard_pickles(args.allow_pickle)
-    configs = load_stages(
-        args.config, {**args.cfg_options, **resident_overrides(args)}, ["train"], data=args.data, shorten=args.shorten
-    )
+    configs = load_stages(args.config, config_overrides(args), ["train"], data=args.data, shorten=args.shorten)
     cfg, name = configs[-1], run_name(args.config, args.data, args.shorten)
     stages = place_stages(configs, args.work_dir or cfg.get("work_dir") or Path("work_dirs", name))
     check_stages(stages)

@@ -42,8 +42,8 @@ __all__ = [
     "add_shorten_argument",
     "add_stage_argument",
     "add_val_interval_argument",
+    "config_overrides",
     "parse_overrides",
-    "resident_overrides",
     "user_errors",
 ]
 
@@ -196,7 +196,7 @@ def add_val_interval_argument(parser: argparse._ActionsContainer) -> None:
 
 
 def add_resident_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--resident`` and ``--no-resident``; :func:`resident_overrides` reads them.
+    """Add ``--resident`` and ``--no-resident``; :func:`config_overrides` reads them.
 
     Args:
         parser (ArgumentParser): Extended in place.
@@ -209,13 +209,14 @@ def add_resident_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def resident_overrides(args: argparse.Namespace) -> dict[str, bool]:
-    """Config overrides of ``--resident`` and ``--no-resident``.
+def config_overrides(args: argparse.Namespace) -> dict[str, Any]:
+    """Overrides of a config: ``--cfg-options``, and ``--resident`` or ``--no-resident``.
 
     Args:
         args (Namespace): The command line.
     """
-    return {} if args.resident is None else {"resident": args.resident}
+    resident = {} if args.resident is None else {"resident": args.resident}
+    return {**(args.cfg_options or {}), **resident}
 
 
 def add_stage_argument(parser: argparse.ArgumentParser, help_text: str) -> None:
