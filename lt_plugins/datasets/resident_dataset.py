@@ -30,8 +30,8 @@ class ResidentDataset(IndexedDataset):
     :class:`~lt_plugins.models.classifiers.ImageBatchPreprocessor` does on the device of the model. Single samples,
     ``dataset[i]``, pass the pipeline as it is written.
 
-    ``resident = True`` in a config wraps the datasets of all its data loaders; stock samplers and loops stay. A data
-    loader needs ``num_workers=0`` and ``collate_fn=dict(type='pseudo_collate')``.
+    With ``resident = True`` in a config the tools wrap the datasets of all its data loaders so; samplers and loops stay
+    as they are. A data loader needs ``num_workers=0`` and ``collate_fn=dict(type='pseudo_collate')``.
 
     Args:
         dataset (Any): Dataset, or its config; its images have one size once they are loaded.

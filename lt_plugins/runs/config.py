@@ -23,7 +23,6 @@ from lt_plugins.compat import check_detection
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.old_configs import new_spelling
 from lt_plugins.runs.own_data import find_data, use_data
-from lt_plugins.runs.resident import use_resident
 from lt_plugins.runs.schedule import dotted_keys, follow_overrides, shorten_training, training_length
 from lt_plugins.runs.spec import STAGE, is_variant_name, parse_spec
 
@@ -176,7 +175,6 @@ def _read(
                 use_data(stage.cfg, own_data)
                 if "resident" in stage.cfg and "resident" not in stage.given:
                     stage.cfg.resident = False  # they may be of any size and number
-            use_resident(stage.cfg)
             check(stage.cfg)
             follow_overrides(stage.cfg, stage.written, stage.given)
             if shorten != 1:

@@ -10,8 +10,10 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from lt_plugins.runs.console import show_on_console
+from lt_plugins.runs.resident import resident_loader
 
 # Those that mmengine's runner registers by itself, unless they are None.
 MMENGINE_HOOKS = {"runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"}
@@ -19,6 +21,9 @@ MMENGINE_HOOKS = {"runtime_info", "timer", "sampler_seed", "logger", "param_sche
 
 class QuietRunner(Runner):
     """Quiet runner: mmengine's ``Runner`` with :class:`ConsoleHandler`, without formatting of the config.
+
+    With ``resident = True`` in the config its data loaders keep their images in memory
+    (:class:`~lt_plugins.datasets.resident_dataset.ResidentDataset`).
 
     mmengine formats the text of the config anew for the log, for each of its dumps and for every checkpoint, which
     takes seconds each time. The same values are written without that.
@@ -51,6 +56,21 @@ class QuietRunner(Runner):
             if type(handler) is logging.FileHandler:
                 handler.handleError = partial(_refuse_log, handler)  # type: ignore[method-assign]
         return logger
+
+    def build_dataloader(self, dataloader: DataLoader[Any] | dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Build a data loader, of resident images if the config says so.
+
+        Args:
+            dataloader (DataLoader | dict): As for mmengine's runner, whose method is a static one.
+            *args: As for mmengine's runner.
+            **kwargs: As for mmengine's runner.
+
+        Returns:
+            DataLoader: The data loader.
+        """
+        if self.cfg.get("resident") and isinstance(dataloader, dict) and isinstance(dataloader.get("dataset"), dict):
+            dataloader = resident_loader(dataloader)
+        return super().build_dataloader(dataloader, *args, **kwargs)
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
         """Register the hooks of ``default_hooks``; ``NAME=None`` leaves out any of them, not only mmengine's own.

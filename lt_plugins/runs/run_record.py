@@ -109,6 +109,7 @@ def record_config(cfg: Config) -> dict[str, Any]:
     parts["env_cfg"] = {"cudnn_benchmark": bool((cfg.get("env_cfg") or {}).get("cudnn_benchmark"))}
     scaling = cfg.get("auto_scale_lr") or {}
     parts["auto_scale_lr"] = {"base_batch_size": scaling.get("base_batch_size")} if scaling.get("enable") else None
+    parts["resident"] = cfg.get("resident") or None  # its images are augmented by other random numbers
     hooks: dict[str, Any] = {}
     for hook in [*(cfg.get("default_hooks") or {}).values(), *(cfg.get("custom_hooks") or ())]:
         if isinstance(hook, dict) and (name := str(hook.get("type")).split(".")[-1]) not in NEUTRAL_HOOKS:

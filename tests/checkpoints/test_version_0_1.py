@@ -65,6 +65,7 @@ RUNS = {
     "mislas": OldRun("mislas/mislas_r32_digits.py"),
 }
 OF_ALL = (
+    "resident=False",  # version 0.1 augmented image by image
     "train_cfg.max_epochs=3",
     "optim_wrapper.optimizer.momentum=0",
     "optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=0",
