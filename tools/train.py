@@ -18,7 +18,6 @@ from lt_plugins.runs.cli import (
     add_resident_argument,
     add_shorten_argument,
     add_val_interval_argument,
-    resident_overrides,
     config_overrides,
     user_errors,
 )
