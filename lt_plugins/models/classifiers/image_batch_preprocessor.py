@@ -11,6 +11,7 @@ from mmpretrain.models import ClsDataPreprocessor
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from lt_plugins.augmentation.resident_images import ResidentBatch
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.structures import LabelBatch
 from lt_plugins.registry import MODELS
@@ -27,16 +28,40 @@ class ImageBatchPreprocessor(ClsDataPreprocessor):
     one, and Mixup and CutMix give the same numbers. Samples of other kinds (several labels an image, several tasks) are
     left to ``ClsDataPreprocessor``. All arguments are its own.
 
+    Of a :class:`~lt_plugins.augmentation.resident_images.ResidentBatch` it augments the images first, on the device of
+    the model, by the seed of the run (:meth:`set_seed`, called by ``EpochSeedHook``) and the epoch (:meth:`set_epoch`,
+    called by ``EpochHook``).
+
     Raises:
         UserInputError: If Mixup or CutMix is to mix several views.
     """
+
+    _seed = _epoch = 0
+
+    def set_seed(self, seed: int) -> None:
+        """Set the seed that resident images are augmented by.
+
+        Args:
+            seed (int): Seed of the run.
+        """
+        self._seed = seed
+
+    def set_epoch(self, epoch: int, max_epochs: int) -> None:  # noqa: ARG002 (others follow its share)
+        """Set the epoch that resident images are augmented by.
+
+        Args:
+            epoch (int): The epoch about to start, from 0.
+            max_epochs (int): Number of epochs of the training. Unused.
+        """
+        self._epoch = epoch
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Move to the device, normalise, and mix.
 
         Args:
             data (dict): ``inputs``: a batch ``(B, 3, H, W)``, a list of ``B`` images, or a list of views, each of these
-                two kinds; and ``data_samples``, if the images have labels.
+                two kinds; and ``data_samples``, if the images have labels. Or ``inputs`` alone, a list of one
+                ``ResidentBatch``, which has the labels.
             training (bool): Whether to mix images, if ``batch_augments`` are configured. Defaults to False.
 
         Returns:
@@ -70,6 +95,10 @@ class ImageBatchPreprocessor(ClsDataPreprocessor):
             images without samples, or the samples that are no ``LabelBatch``.
         """
         inputs, samples = data["inputs"], data.get("data_samples")
+        if not isinstance(inputs, Tensor) and isinstance(inputs[0], ResidentBatch):
+            resident = inputs[0]
+            augmented = resident.source.augmented(resident.indices, self._seed, self._epoch, self.device)
+            return [*augmented], LabelBatch(resident.labels, sample_idx=resident.indices).to(self.device)
         has_views = not isinstance(inputs, Tensor) and (not isinstance(inputs[0], Tensor) or inputs[0].ndim == 4)
         views = list(inputs) if has_views else [inputs]
         if isinstance(samples, LabelBatch):
