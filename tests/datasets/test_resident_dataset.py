@@ -17,9 +17,11 @@ from lt_plugins.datasets.digits_dataset import DigitsDataset
 from lt_plugins.datasets.labels import get_class_counts, get_labels
 from lt_plugins.datasets.pipelines import replace_pipeline
 from lt_plugins.datasets.resident_dataset import ResidentDataset
+from lt_plugins.distributed import rank_and_world_size
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers import ImageBatchPreprocessor
 from lt_plugins.registry import DATASETS
+from tests.gloo import run_gloo
 
 PLAIN = [dict(type="LoadImage"), dict(type="PackInputs")]
 CROPPED = [
@@ -204,3 +206,20 @@ def test_workers_are_refused() -> None:
     loader = DataLoader(ResidentDataset(digits(PLAIN)), batch_size=2, num_workers=1, collate_fn=pseudo_collate)
     with pytest.raises(UserInputError, match="set num_workers=0"):
         next(iter(loader))
+
+
+def _images_of_rank(num_processes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Positions and augmented images of this rank's share of an epoch."""
+    rank, _ = rank_and_world_size()
+    dataset = ResidentDataset(digits(CROPPED))
+    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))[rank::num_processes]
+    batches = [preprocessed(dataset, part.tolist(), epoch=4)["inputs"] for part in order.split(16)]
+    return order, torch.cat(batches)
+
+
+def test_number_of_processes_changes_no_image(tmp_path: Path) -> None:
+    order, images = _images_of_rank(1)
+    shares = run_gloo(_images_of_rank, 2, folder=tmp_path)
+    for rank, (share, found) in enumerate(shares):
+        assert torch.equal(share, order[rank::2])
+        assert torch.equal(found, images[rank::2])
