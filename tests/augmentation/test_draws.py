@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.stats import chisquare
@@ -26,7 +28,7 @@ def test_is_splitmix64() -> None:
 
 
 def test_key_follows_from_every_number() -> None:
-    numbers = {"seed": 3, "epoch": 5, "view": 1, "occurrences": 2, "indices": [11]}
+    numbers: dict[str, Any] = {"seed": 3, "epoch": 5, "view": 1, "occurrences": 2, "indices": [11]}
     key = 0
     for number in (3, 5, 1, 2, 11):
         key = splitmix((key + number + 0x9E3779B97F4A7C15) & MASK)

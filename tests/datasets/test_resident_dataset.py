@@ -23,14 +23,14 @@ from lt_plugins.models.classifiers import ImageBatchPreprocessor
 from lt_plugins.registry import DATASETS
 from tests.gloo import run_gloo
 
-PLAIN = [dict(type="LoadImage"), dict(type="PackInputs")]
-CROPPED = [
+PLAIN: list[dict] = [dict(type="LoadImage"), dict(type="PackInputs")]
+CROPPED: list[dict] = [
     dict(type="LoadImage"),
     dict(type="mmpretrain.RandomCrop", crop_size=32, padding=4),
     dict(type="mmpretrain.RandomFlip", prob=0.5, direction="horizontal"),
     dict(type="PackInputs"),
 ]
-VIEWS = [
+VIEWS: list[dict] = [
     dict(type="LoadImage"),
     dict(type="MultiView", num_views=[1, 2], transforms=[CROPPED[1:2], CROPPED[1:3]]),
     dict(type="PackInputs"),
