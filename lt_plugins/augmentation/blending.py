@@ -29,7 +29,19 @@ def blend(images: Tensor, others: Tensor, factors: NDArray[np.float64]) -> Tenso
     shape = (-1,) + (1,) * (images.dim() - 1)
     own = upload(factors.astype(np.float32).astype(np.float64), images.device).view(shape)
     rest = upload((1 - factors).astype(np.float32), images.device).view(shape)
-    return (images * own).add_((others * rest).double()).float()
+    return images.double().mul_(own).add_(others.float().mul_(rest).double()).float()
+
+
+def as_bytes(values: Tensor) -> Tensor:
+    """Clip to 0..255 and cut fractions off.
+
+    Args:
+        values (Tensor): float32, any shape; overwritten.
+
+    Returns:
+        Tensor: uint8, same shape.
+    """
+    return values.clamp_(0, 255).short().byte()  # by way of 16 bits, which takes the CPU a third of the time
 
 
 def luma(images: Tensor) -> Tensor:
@@ -71,7 +83,7 @@ def adjust_saturation(images: Tensor, factors: NDArray[np.float64]) -> Tensor:
     Returns:
         Tensor: Same shape.
     """
-    return blend(images, luma(images), factors).round_().clamp_(0, 255).byte()
+    return as_bytes(blend(images, luma(images), factors).round_())
 
 
 def adjust_sharpness(images: Tensor, factors: NDArray[np.float64]) -> Tensor:
@@ -84,7 +96,7 @@ def adjust_sharpness(images: Tensor, factors: NDArray[np.float64]) -> Tensor:
     Returns:
         Tensor: Same shape.
     """
-    return blend(images, smooth(images), factors).clamp_(0, 255).byte()
+    return as_bytes(blend(images, smooth(images), factors))
 
 
 def smooth(images: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lt_plugins.augmentation.blending import blend, mean_luma
+from lt_plugins.augmentation.blending import as_bytes, blend, mean_luma
 from lt_plugins.augmentation.upload import upload
 
 Tables = NDArray[np.uint8]
@@ -105,7 +105,7 @@ def adjust_contrast(images: Tensor, factors: Numbers) -> Tensor:
         Tensor: Same shape.
     """
     values = upload(_VALUES, images.device).expand(len(images), 256)
-    tables = blend(values, mean_luma(images), factors).clamp_(0, 255).byte()
+    tables = as_bytes(blend(values, mean_luma(images), factors))
     return apply_tables(images, tables)
 
 

@@ -6,10 +6,12 @@ import mmcv
 import numpy as np
 from mmcv.transforms import RandomFlip as MMCVRandomFlip
 from mmpretrain.datasets.transforms import RandomCrop as MMPretrainRandomCrop
+from mmpretrain.datasets.transforms import RandomResizedCrop as MMPretrainRandomResizedCrop
 
 from lt_plugins.augmentation.random_crop import RandomCrop
 from lt_plugins.augmentation.random_flip import RandomFlip
-from lt_plugins.datasets.batched_forms.forms import batched_form_of
+from lt_plugins.augmentation.random_resized_crop import RandomResizedCrop
+from lt_plugins.datasets.batched_forms.forms import batched_form_of, refuse_settings
 
 
 @batched_form_of(MMPretrainRandomCrop)
@@ -25,6 +27,18 @@ def random_crop(transform: MMPretrainRandomCrop) -> RandomCrop:
         fill=tuple(pixel.tolist()),
         pad_if_needed=transform.pad_if_needed,
         padding_mode=transform.padding_mode,
+    )
+
+
+@batched_form_of(MMPretrainRandomResizedCrop)
+def random_resized_crop(transform: MMPretrainRandomResizedCrop) -> RandomResizedCrop:
+    """Translate mmpretrain's ``RandomResizedCrop`` by OpenCV, bilinear."""
+    refuse_settings(transform, interpolation="bilinear", backend="cv2")
+    return RandomResizedCrop(
+        tuple(transform.scale),
+        tuple(transform.crop_ratio_range),
+        tuple(transform.aspect_ratio_range),
+        transform.max_attempts,
     )
 
 

@@ -6,7 +6,6 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import TRANSFORMS
 from numpy.typing import NDArray
@@ -14,21 +13,12 @@ from scipy.stats import chi2_contingency
 
 from lt_plugins.augmentation.draws import Draws
 from lt_plugins.datasets.batched_forms import batched_form
+from tests.augmentation.images import as_batch, as_images
 
 
 def random_image(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     """Random pixels, ``(H, W, 3)``."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def as_batch(images: NDArray[np.uint8]) -> torch.Tensor:
-    """Images ``(B, H, W, 3)`` as a batch ``(B, 3, H, W)``."""
-    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-
-
-def as_images(batch: torch.Tensor) -> NDArray[np.uint8]:
-    """A batch ``(B, 3, H, W)`` as images ``(B, H, W, 3)``."""
-    return np.ascontiguousarray(batch.numpy().transpose(0, 2, 3, 1))
 
 
 def build(config: dict[str, Any]) -> Any:
