@@ -40,10 +40,8 @@ def rotations(angles: NDArray[np.float64], centre: tuple[float, float], scale: f
     column, row = np.array(centre, dtype=np.float32).astype(np.float64)
     radians = -angles * (np.pi / 180)
     cos, sin = scale * np.cos(radians), scale * np.sin(radians)
-    return _matrices(
-        [cos, sin, (1 - cos) * column - sin * row],
-        [-sin, cos, sin * column + (1 - cos) * row],
-    )
+    shift = (1 - cos) * column - sin * row, sin * column + (1 - cos) * row
+    return _matrices(len(angles), cos, sin, shift[0], -sin, cos, shift[1])
 
 
 def shears(magnitudes: NDArray[np.float64], direction: Direction) -> Matrices:
@@ -56,10 +54,10 @@ def shears(magnitudes: NDArray[np.float64], direction: Direction) -> Matrices:
     Returns:
         NDArray: ``(M, 2, 3)``, in single precision, as of mmcv.
     """
-    one, zero, slope = np.ones_like(magnitudes), np.zeros_like(magnitudes), _single(magnitudes)
+    slopes = _single(magnitudes)
     if direction == "horizontal":
-        return _matrices([one, slope, zero], [zero, one, zero])
-    return _matrices([one, zero, zero], [slope, one, zero])
+        return _matrices(len(slopes), 1, slopes, 0, 0, 1, 0)
+    return _matrices(len(slopes), 1, 0, 0, slopes, 1, 0)
 
 
 def translations(offsets: NDArray[np.float64], direction: Direction) -> Matrices:
@@ -72,10 +70,10 @@ def translations(offsets: NDArray[np.float64], direction: Direction) -> Matrices
     Returns:
         NDArray: ``(M, 2, 3)``, in single precision, as of mmcv.
     """
-    one, zero, offset = np.ones_like(offsets), np.zeros_like(offsets), _single(offsets)
+    offsets = _single(offsets)
     if direction == "horizontal":
-        return _matrices([one, zero, offset], [zero, one, zero])
-    return _matrices([one, zero, zero], [zero, one, offset])
+        return _matrices(len(offsets), 1, 0, offsets, 0, 1, 0)
+    return _matrices(len(offsets), 1, 0, 0, 0, 1, offsets)
 
 
 def warp_affine(images: Tensor, matrices: Matrices, interpolation: Interpolation, fill: Fill) -> Tensor:
@@ -237,11 +235,15 @@ def _inverse(matrices: Matrices) -> Matrices:
     (a, b, column), (c, d, row) = np.moveaxis(matrices, 0, 2)
     factor = 1 / (a * d - b * c)
     a, b, c, d = d * factor, -b * factor, -c * factor, a * factor
-    return _matrices([a, b, -a * column - b * row], [c, d, -c * column - d * row])
+    return _matrices(len(matrices), a, b, -a * column - b * row, c, d, -c * column - d * row)
 
 
-def _matrices(first: list[NDArray[np.float64]], second: list[NDArray[np.float64]]) -> Matrices:
-    return np.stack([np.stack(first, axis=-1), np.stack(second, axis=-1)], axis=1)
+def _matrices(count: int, *entries: NDArray[np.float64] | float) -> Matrices:
+    """Put the six entries of matrices, ``(M,)`` or one for all, row by row into ``(M, 2, 3)``."""
+    matrices = np.empty((count, 6))
+    for place, values in enumerate(entries):
+        matrices[:, place] = values
+    return matrices.reshape(count, 2, 3)
 
 
 def _single(values: NDArray[np.float64]) -> NDArray[np.float64]:

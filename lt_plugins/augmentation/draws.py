@@ -88,6 +88,19 @@ class Draws:
         """
         return self.uniform() < prob
 
+    def normal(self, mean: float = 0.0, std: float = 1.0) -> NDArray[np.float64]:
+        """Draw a number of each stream from a normal distribution, by two uniform ones (Box and Muller, 1958).
+
+        Args:
+            mean (float): Mean. Defaults to 0.
+            std (float): Standard deviation. Defaults to 1.
+
+        Returns:
+            NDArray: Shape ``(B,)``.
+        """
+        radius = np.sqrt(-2 * np.log1p(-self.uniform()))
+        return mean + std * radius * np.cos(2 * np.pi * self.uniform())
+
     def take(self, positions: Sequence[int] | NDArray[np.int64]) -> Draws:
         """Start streams of their own for some of the images, independent of these and of other calls.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import chisquare
+from scipy.stats import chisquare, kstest
 
 from lt_plugins.augmentation.draws import Draws
 
@@ -70,3 +70,10 @@ def test_range_and_probability() -> None:
     assert abs(draws.happens(0.3).mean() - 0.3) < 0.01
     assert not draws.happens(0.0).any()
     assert draws.happens(1.0).all()
+
+
+def test_normal() -> None:
+    draws = Draws.of_images(1, 2, 0, range(50000))
+    first, second = draws.normal(3, 0.5), draws.normal()
+    assert kstest((first - 3) / 0.5, "norm").pvalue > 1e-4
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.02

@@ -74,10 +74,8 @@ def test_contrast(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_contrast_of_a_mean_between_two_values(size: tuple[int, int]) -> None:
     """Half of the pixels are one level brighter: the mean is rounded to the even level, as Python does."""
-    images = np.empty((8, 2, *size, 3), dtype=np.uint8)
-    images[:, 0] = np.arange(100, 108)[:, None, None, None]
-    images[:, 1] = images[:, 0] + 1
-    images = images.reshape(8, 2 * size[0], size[1], 3)
+    darker = np.tile(np.arange(100, 108, dtype=np.uint8)[:, None, None, None], (1, *size, 3))
+    images = np.concatenate([darker, darker + 1], axis=1)
     assert_equals_per_image(lookup_tables.adjust_contrast, mmcv.adjust_contrast, np.array([0.0, 0.4, 1.7]), images)
 
 
