@@ -39,7 +39,7 @@ def inversion_tables(count: int) -> Tables:
     Returns:
         NDArray: uint8 ``(M, 256)``.
     """
-    return np.broadcast_to(255 - _VALUES, (count, 256))
+    return np.tile(255 - _VALUES, (count, 1))
 
 
 def posterization_tables(bits: NDArray[np.int64]) -> Tables:
