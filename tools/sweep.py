@@ -1,9 +1,10 @@
-"""Train several configs with several seeds, one after the other, and print a table: mean, spread, published numbers.
+"""Train several configs with several seeds, and print a table: mean, spread, published numbers.
 
-    python tools/sweep.py configs/lcreg/lcreg_r32_cifar10-lt.py{,:m20,:m30} --seeds 0 1 2
+    python tools/sweep.py configs/lcreg/lcreg_r32_cifar10-lt.py{,:m20,:m30} --seeds 0 1 2 --jobs 4
     python tools/sweep.py configs/detection/faster-rcnn_r50-c4_24k_voc0712.py --backbones random ce=ce.pth sbcl=sbcl.pth
 
-A killed command continues where it was; what is finished is not run again. All stages of a method are trained.
+A killed command continues where it was; what is finished is not run again. All stages of a method are trained. A run
+that fails stops no other.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
     from lt_plugins.runs.named_backbone import NamedBackbone
+    from lt_plugins.runs.pool_output import PoolOutput
     from lt_plugins.runs.recorded_run import RecordedRun
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,13 +75,16 @@ class Sweep:
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
+        from lt_plugins.runs.run_pool import job_threads
+
         self.args = args
         self.rows = check_rows(args)
+        self.threads = job_threads(args.jobs, args.gpus)
         self.options: dict[str, list[str]] = {row.name: self._options(row) for row in self.rows}
         self.runs = {(row.name, seed): self._run(row, seed) for seed in dict.fromkeys(args.seeds) for row in self.rows}
 
     def _options(self, row: Row) -> list[str]:
-        """Options of tools/train.py."""
+        """Options of tools/train.py that say what is trained."""
         options = ["--shorten", str(self.args.shorten)] if self.args.shorten != 1 else []
         if self.args.val_interval is not None:
             options += ["--val-interval", str(self.args.val_interval)]
@@ -103,21 +108,44 @@ class Sweep:
             details,
             may_change=["backbone"],
             data=self.args.data,
+            threads=self.threads,
         )
 
     def finish(self) -> None:
-        """Train and test what is not finished, and write the table after each run."""
+        """Train and test what is not finished, and write the table after each run.
+
+        Raises:
+            UserInputError: If runs failed, after all others are finished.
+        """
+        from lt_plugins.runs.pool_output import pool_output
+        from lt_plugins.runs.run_pool import RunPool
+
         args = self.args
-        for number, ((name, seed), run) in enumerate(self.runs.items(), start=1):
-            done = run.metrics() is not None
-            print(f"run {number} of {len(self.runs)}: {run}{', finished before' if done else ''}", flush=True)
-            if not done:
-                pickles = [ALLOW_PICKLE_OPTION] if args.allow_pickle else []
-                run.finish([*self.options[name], *pickles], num_gpus=args.gpus)
-            if args.record is not None:
-                self._record(args.record / f"{name}_seed{seed}.json", run, self.options[name])
-            table = self.write_table()
-        print(f"\n{table}\nwrote {args.work_dir / 'table.md'} and {args.work_dir / 'table.html'}")
+        names = {run: name for (name, _), run in self.runs.items()}
+        numbers = {run: f"run {number} of {len(names)}: {run}" for number, run in enumerate(names, start=1)}
+        open_runs = [run for run in names if run.metrics() is None]
+        pickles = [ALLOW_PICKLE_OPTION] if args.allow_pickle else []
+        failures = []
+        with pool_output(args.jobs) as output, RunPool(args.jobs, args.gpus, output, numbers) as pool:
+            for run in names:
+                if run not in open_runs:
+                    output.say(f"{numbers[run]}, finished before")
+                    self._record(run, names[run], output)
+            self.write_table()
+            for outcome in pool.finish({run: [*self.options[names[run]], *pickles] for run in open_runs}):
+                if outcome.error is not None:
+                    failures.append(outcome.error)
+                    if len(open_runs) > 1:
+                        output.say(f"{numbers[outcome.run]} failed: {outcome.error}")
+                    continue
+                self._record(outcome.run, names[outcome.run], output)
+                self.write_table()
+        print(f"\n{self.write_table()}\nwrote {args.work_dir / 'table.md'} and {args.work_dir / 'table.html'}")
+        if failures:
+            first = failures[0]
+            raise UserInputError(
+                first if len(names) == 1 else f"{len(failures)} of {len(names)} runs failed, the first: {first}"
+            )
 
     def write_table(self) -> str:
         """Write what is finished as Markdown and HTML.
@@ -170,12 +198,14 @@ class Sweep:
     def _config_name(self, row: Row) -> str:
         return run_name(row.config, self.args.data, self.args.shorten)
 
-    def _record(self, path: Path, run: RecordedRun, options: Sequence[str]) -> None:
+    def _record(self, run: RecordedRun, name: str, output: PoolOutput) -> None:
         """Write the results file of a finished run."""
         from lt_plugins.runs.result_file import describe_result
 
-        atomic_write(path, (json.dumps(describe_result(run, options), indent=2) + "\n").encode())
-        print(f"wrote {path}; name it under Ours in the metafile of its config")
+        if self.args.record is not None:
+            path = self.args.record / f"{name}_seed{run.seed}.json"
+            atomic_write(path, (json.dumps(describe_result(run, self.options[name]), indent=2) + "\n").encode())
+            output.say(f"wrote {path}; name it under Ours in the metafile of its config")
 
 
 def check_rows(args: argparse.Namespace) -> list[Row]:
@@ -186,8 +216,9 @@ def check_rows(args: argparse.Namespace) -> list[Row]:
     from lt_plugins.runs.schedule import is_short
     from lt_plugins.runs.stages import check_stages, place_stages
 
-    if args.gpus < 1:
-        raise UserInputError(f"--gpus {args.gpus} must be 1 or more.")
+    for option in ("jobs", "gpus"):
+        if getattr(args, option) < 1:
+            raise UserInputError(f"--{option} {getattr(args, option)} must be 1 or more.")
     backbones = check_backbones(args)
     rows: list[Row] = []
     for config in args.configs:
@@ -257,6 +288,14 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="[NAME=]FILE",
         help="of detectors: start from each of these checkpoints of classifiers, or 'random', a row each; it is called "
         "NAME, or like the file or its folder",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="runs side by side (default: 1); they share one GPU, are spread over several, or get cores/N CPU threads "
+        "each. A run alone with the same OMP_NUM_THREADS gives the same weights, bit for bit on a CPU",
     )
     parser.add_argument("--gpus", type=int, default=1, metavar="N", help="processes a run (default: 1)")
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/sweep"), help="(default: %(default)s)")

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.checkpoints.run_checkpoints import load_last_checkpoint
 from lt_plugins.errors import UserInputError
+from lt_plugins.runs.child_processes import ChildProcesses, describe_exit
 from lt_plugins.runs.run_folder import RunFolder
 from lt_plugins.unreadable import read_json, refuse_unreadable
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = "sweep.json"
 TESTED = "tested.json"
-ERROR = "error: "
+THREADS = "OMP_NUM_THREADS"
+
+RunCommand = Callable[[Sequence[str], Mapping[str, str]], tuple[int, str]]
 
 
 class RecordedRun:
@@ -34,6 +36,8 @@ class RecordedRun:
         details (dict): What else makes it this run and no other.
         may_change (Collection[str]): Details that may differ from those of an earlier start.
         data (str | None): Images in place of the config's, for ``--data``.
+        threads (int | None): Number of CPU threads of a process of it, None for what the machine gives. A run keeps the
+            number that it began with, because sums in another order differ in their last bits.
 
     Raises:
         UserInputError: If the folder holds another run.
@@ -49,6 +53,7 @@ class RecordedRun:
         details: Mapping[str, Any] | None = None,
         may_change: Collection[str] = (),
         data: str | None = None,
+        threads: int | None = None,
     ) -> None:
         self.data = data
         self.name, self.folder, self.config, self.seed = name, folder, config, seed
@@ -56,14 +61,19 @@ class RecordedRun:
         own_data = {} if data is None else {"data": data}
         self.record = {"config": config, **own_data, **(details or {}), "seed": seed, "overrides": self.overrides}
         self._path = folder / RECORD
+        self.threads = threads
         if self._path.is_file():
             before = read_json(self._path, "give another --work-dir, or delete the folder to run it again.")
+            with refuse_unreadable(self._path, "the record of a run", "delete the folder to run it again."):
+                self.threads = int(before.get("threads") or 0) or threads
             changed = [k for k, value in self.record.items() if k not in may_change and before.get(k) != value]
             if changed:
                 raise UserInputError(
                     f"{folder} holds a run with {changed[0]}={before.get(changed[0])}, not {self.record[changed[0]]}; "
                     "give another --work-dir, or delete the folder to run it from scratch."
                 )
+        if self.threads is not None:
+            self.record["threads"] = self.threads
 
     def __str__(self) -> str:
         return self.name
@@ -95,29 +105,35 @@ class RecordedRun:
             options (Sequence[str]): Options of ``tools/train.py``. Defaults to none.
         """
         words = ["python", "tools/train.py", self.config, *options, *self._settings()]
-        return " ".join(map(shlex.quote, words))
+        threads = f"{THREADS}={self.threads} " if self.threads is not None else ""
+        return threads + " ".join(map(shlex.quote, words))
 
-    def finish(self, options: Sequence[str] = (), num_gpus: int = 1) -> dict[str, float]:
+    def finish(
+        self, options: Sequence[str] = (), num_gpus: int = 1, run_command: RunCommand | None = None
+    ) -> dict[str, float]:
         """Train and evaluate, or resume where it was stopped.
 
         Args:
             options (Sequence[str]): Options of ``tools/train.py`` beside ``--resume``. Defaults to none.
             num_gpus (int): Number of processes. Defaults to 1.
+            run_command (RunCommand | None): Runs a command line with further environment variables, as
+                :meth:`ChildProcesses.run` does, which is the default.
 
         Returns:
             dict[str, float]: Its metrics after the last step.
 
         Raises:
-            UserInputError: If the training or the test fails; it has said why.
+            UserInputError: If the training or the test fails, with what it has said.
         """
+        run_command = run_command or ChildProcesses().run
         if not self._is_trained():
-            self._start("train", ["--resume", *options], num_gpus)
+            self._start("train", ["--resume", *options], num_gpus, run_command)
         metrics = self.metrics()
         if metrics is None:  # not evaluated after the last step, or stopped there: mmengine does not repeat it
             last = load_last_checkpoint(self.folder)
             if last is None:
                 raise UserInputError(f"the training of {self} left no checkpoint in {self.folder}.")
-            self._start("test", [str(last.path), "--out", str(self.folder / TESTED)], num_gpus)
+            self._start("test", [str(last.path), "--out", str(self.folder / TESTED)], num_gpus, run_command)
             metrics = self.metrics()
             assert metrics is not None
         return metrics
@@ -131,8 +147,8 @@ class RecordedRun:
         unit = "iter" if run.setting("train_cfg", dict).get("max_iters") else "epoch"
         return bool(last.content.get("meta", {}).get(unit, 0) >= run.setting(f"train_cfg.max_{unit}s", int))
 
-    def _start(self, tool: str, arguments: Sequence[str], num_gpus: int) -> None:
-        """Run ``tools/<tool>.py`` to its end, with the output of this process."""
+    def _start(self, tool: str, arguments: Sequence[str], num_gpus: int, run_command: RunCommand) -> None:
+        """Run ``tools/<tool>.py`` to its end."""
         atomic_write(self._path, (json.dumps(self.record, indent=2) + "\n").encode())
         torchrun = [str(ROOT / "tools" / "dist_run.py"), "--standalone", "--nproc-per-node", str(num_gpus)]
         command = [
@@ -142,9 +158,10 @@ class RecordedRun:
             *(["--launcher", "pytorch"] if num_gpus > 1 else []),
             *self._settings(),
         ]
-        exit_code, reason = run_command(command)
+        threads = {THREADS: str(self.threads)} if self.threads is not None else {}
+        exit_code, reason = run_command(command, threads)
         if exit_code != 0:
-            reason = reason or f"it ended with exit code {exit_code}, see above"
+            reason = reason or describe_exit(exit_code)
             raise UserInputError(
                 f"the {tool} run of {self} stopped: {reason.rstrip('.')}; the same command continues there, and keeps "
                 "what is finished."
@@ -153,33 +170,3 @@ class RecordedRun:
     def _settings(self) -> list[str]:
         """Its options of any tool: images and overrides."""
         return [*(["--data", self.data] if self.data is not None else []), "--cfg-options", *self.overrides]
-
-
-def run_command(command: Sequence[str]) -> tuple[int, str]:
-    """Run a command and end it with this process, if that is interrupted or terminated.
-
-    What it writes goes where this process writes, but for the line that says why it stopped, which is the caller's to
-    show.
-
-    Args:
-        command (Sequence[str]): Program and arguments.
-
-    Returns:
-        tuple[int, str]: Its exit code, negative for a signal; and its last line ``error: ...`` without that word.
-    """
-    reason = ""
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="surrogateescape") as process:
-        assert process.stderr is not None
-        try:
-            for line in process.stderr:
-                if line.startswith(ERROR):
-                    reason = line.removeprefix(ERROR).strip()
-                else:
-                    sys.stderr.write(line)
-                    sys.stderr.flush()
-            return process.wait(), reason
-        except BaseException:
-            process.terminate()
-            process.stderr.close()
-            process.wait()
-            raise

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.runs import recorded_run
 from lt_plugins.runs.recorded_run import RecordedRun
 
 
@@ -79,17 +79,16 @@ def test_a_run_by_iterations_is_finished(tmp_path: Path) -> None:
     assert make(tmp_path).metrics() == {**ROW, "step": 10}
 
 
-def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command(tmp_path: Path) -> None:
     calls: list[list[str]] = []
 
-    def run(command: list[str]) -> tuple[int, str]:
-        calls.append(command)
+    def run(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+        calls.append(list(command))
         write_iterations(tmp_path / "run", 10, evaluated=True)
         return 0, ""
 
-    monkeypatch.setattr(recorded_run, "run_command", run)
     recorded = RecordedRun("x, seed 2", tmp_path / "run", "x.py", 2, ["a.b=1"], data="my photos")
-    assert recorded.finish(["--backbone", "ce.pth"], num_gpus=8)["pascal_voc/AP50"] == 0.4
+    assert recorded.finish(["--backbone", "ce.pth"], num_gpus=8, run_command=run)["pascal_voc/AP50"] == 0.4
     [command] = calls
     torchrun, options = command[: command.index("x.py")], command[command.index("x.py") :]
     assert torchrun[1].endswith("tools/dist_run.py")
@@ -105,20 +104,19 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("num_gpus", [1, 4])
-def test_stopped_in_the_last_evaluation(num_gpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_in_the_last_evaluation(num_gpus: int, tmp_path: Path) -> None:
     """mmengine does not repeat the evaluation of a run that has all its steps."""
     write_iterations(tmp_path, 10, evaluated=False)
     torch.save({"meta": {"iter": 10}, "state_dict": {"a": torch.ones(1)}}, tmp_path / "iter_10.pth")
     (tmp_path / "last_checkpoint").write_text("iter_10.pth")
     calls: list[list[str]] = []
 
-    def run(command: list[str]) -> tuple[int, str]:
-        calls.append(command)
+    def run(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+        calls.append(list(command))
         (tmp_path / "tested.json").write_text(json.dumps(ROW))
         return 0, ""
 
-    monkeypatch.setattr(recorded_run, "run_command", run)
-    assert make(tmp_path).finish(num_gpus=num_gpus)["pascal_voc/AP50"] == 0.4
+    assert make(tmp_path).finish(num_gpus=num_gpus, run_command=run)["pascal_voc/AP50"] == 0.4
     [command] = calls
     tool = command.index("a.py") - 1
     assert command[tool].endswith("tools/test.py")
@@ -126,15 +124,45 @@ def test_stopped_in_the_last_evaluation(num_gpus: int, tmp_path: Path, monkeypat
     assert any(part.endswith("dist_run.py") for part in command) == (num_gpus > 1)
 
 
-def test_failure_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for reason, line in (("", "it ended with exit code 7, see above"), ("lr must be a number.", "lr must be a number")):
-        monkeypatch.setattr(recorded_run, "run_command", lambda _, reason=reason: (7, reason))
-        with pytest.raises(UserInputError, match=f"the train run of a, seed 0 stopped: {line}; the same command"):
-            make(tmp_path).finish()
+@pytest.mark.parametrize(
+    ("code", "reason", "line"),
+    [
+        (7, "", "it ended with exit code 7, see above"),
+        (7, "lr must be a number.", "lr must be a number"),
+        (-9, "", r"it was killed by SIGKILL \(memory exhausted, or somebody stopped it\)"),
+        (-11, "", "it was killed by SIGSEGV"),
+    ],
+)
+def test_failure_is_reported(code: int, reason: str, line: str, tmp_path: Path) -> None:
+    with pytest.raises(UserInputError, match=f"the train run of a, seed 0 stopped: {line}; the same command"):
+        make(tmp_path).finish(run_command=lambda _command, _environment: (code, reason))
 
 
-def test_a_folder_of_another_run_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(command: list[str]) -> tuple[int, str]:
+def test_a_run_keeps_the_number_of_threads_that_it_began_with(tmp_path: Path) -> None:
+    seen: list[Mapping[str, str]] = []
+
+    def fail(_command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+        seen.append(environment)
+        return 1, "no"
+
+    def start(threads: int | None) -> RecordedRun:
+        run = RecordedRun("a, seed 0", tmp_path, "a.py", 0, [], threads=threads)
+        with pytest.raises(UserInputError):
+            run.finish(run_command=fail)
+        return run
+
+    assert start(None).command() == "python tools/train.py a.py --cfg-options randomness.seed=0"
+    assert start(4).command() == "OMP_NUM_THREADS=4 python tools/train.py a.py --cfg-options randomness.seed=0"
+    assert [start(threads).threads for threads in (2, None)] == [4, 4], "it has begun with 4"
+    assert seen == [{}, *[{"OMP_NUM_THREADS": "4"}] * 3]
+    record = tmp_path / "sweep.json"
+    record.write_text(record.read_text().replace('"threads": 4', '"threads": "many"'))
+    with pytest.raises(UserInputError, match=r"sweep\.json cannot be read as the record of a run"):
+        start(4)
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
+    def run(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
         write_iterations(tmp_path, 10, evaluated=True)
         return 0, ""
 
@@ -142,8 +170,7 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path, monkeypatch: pytest.
         details = {"sha256": weights, "backbone": {"name": "sbcl", "checkpoint": file}}
         return RecordedRun("sbcl, seed 0", tmp_path, "x.py", 0, overrides, details, may_change=["backbone"])
 
-    monkeypatch.setattr(recorded_run, "run_command", run)
-    transfer("ab12", "sbcl.pth").finish()
+    transfer("ab12", "sbcl.pth").finish(run_command=run)
     assert transfer("ab12", "moved.pth").metrics(), "the same weights may have moved"
     with pytest.raises(UserInputError, match=r"holds a run with overrides=\['randomness.seed=0'\], not"):
         transfer("ab12", "moved.pth", "a=1")

@@ -103,7 +103,8 @@ def test_paco_and_lpa_of_the_same_data(tmp_path: Path) -> None:
         heads[method] = run.setting("model.head.type", str)
         result = json.loads((tmp_path / "results" / method / "paco_r32_digits+short10_seed0.json").read_text())
         assert (result["epochs"], result["schedule"], result["seed"], result["dataset"]) == (10, "short", 0, "digits")
-        assert f"train.py {result['config']} --shorten 10 --val-interval 12 --cfg-options ran" in result["command"]
+        command = f"OMP_NUM_THREADS=1 python tools/train.py {result['config']} --shorten 10 --val-interval 12 "
+        assert result["command"].startswith(f"{command}--cfg-options ran"), "conftest.py sets the threads"
         assert [row["step"] for row in run.log().metrics] == [10]
         assert result["metrics"]["overall"] == round(run.log().metrics[-1]["shot/accuracy_top1"], 4)
     assert heads == {"paco": "PaCoHead", "lpa": "LPAHead"}
@@ -132,12 +133,14 @@ def test_errors(tmp_path: Path) -> None:
             (variant, "--work-dir", out): "holds a run with config=another.py",
             (config, "--cfg-options", "seed"): "'seed' is not key=value",
             (config, "--data", tmp_path / "other"): "has no class folders",
+            (config, "--jobs", "0"): "--jobs 0 must be 1 or more.",
+            (config, "--gpus", "-1"): "--gpus -1 must be 1 or more.",
         },
         logs=tmp_path,
     )
 
 
-def test_a_failing_run_stops_the_sweep_with_its_own_line(tmp_path: Path) -> None:
+def test_a_failing_run_ends_the_sweep_with_its_own_line(tmp_path: Path) -> None:
     (config, _) = write_configs(tmp_path)
     done = run_tool(
         "sweep.py",
