@@ -87,6 +87,25 @@ LDAM_CLASSIFIER = {"head.fc.weight": KAIMING, "head.fc.bias": TORCH}
 CE_CIFAR = Recipe(
     1, 128, 200, {0: 0.02, 4: 0.1, 159: 0.1, 160: 1e-3, 179: 1e-3, 180: 1e-5}, 2e-4, CIFAR, deviations=LDAM_CLASSIFIER
 )
+LDAM = replace(
+    CE_CIFAR,
+    constants={
+        "head.scale": 30,
+        "head.loss_module.max_margin": 0.5,
+        "head.loss_module.scale": 30,
+        "head.loss_module.class_weight": None,
+        "head.loss_module.normalize_by": "weights",
+    },
+    deviations={"head.fc.weight": 1 / 8},  # unit vectors of 64 entries
+)
+LDAM_DRW = also(
+    LDAM,
+    constants={
+        "head.loss_module.class_weight": "effective_number",
+        "head.loss_module.weight_beta": 0.9999,
+        "head.loss_module.reweight_from": 160,
+    },
+)
 CE_LARGE = Recipe(8, 64, 90, {0: 0.2, 45: 0.1, 60: 0.05}, 5e-4, KANG)
 
 PACO = Recipe(
@@ -378,6 +397,9 @@ def combined(spec: str, *variants: str) -> str:
 for variant in FACTORS.values():
     for classes in (10, 100):
         RECIPES[f"ce/ce_r32_cifar{classes}-lt.py{variant}"] = [CE_CIFAR]
+        margins = f"ldam/ldam-drw_r32_cifar{classes}-lt.py{variant}"
+        RECIPES[margins] = [LDAM_DRW]
+        RECIPES[combined(margins, "no-drw")] = [LDAM]
     data = f"r32_cifar100-lt.py{variant}"
     RECIPES[f"paco/paco_{data}"] = [PACO]
     RECIPES[f"lpa/lpa_{data}"] = [lpa(PACO, 128, 10)]

@@ -161,7 +161,7 @@ def test_counts_of_files() -> None:
 
 def test_every_file_stands_for_an_old_config() -> None:
     """None is left over; configs that came later are named here."""
-    later: set[str] = set()
+    later = {"ldam/ldam-drw_r32_cifar100-lt.py", "ldam/ldam-drw_r32_cifar10-lt.py"}
     used = {spelled(name)[0].partition(":")[0] for name in FROZEN["configs"]}
     leaves = {str(path) for path in CONFIGS.rglob("*.py") if not {"_base_", "detection"} & {*path.parts}}
     assert leaves - used == {str(CONFIGS / name) for name in later}
