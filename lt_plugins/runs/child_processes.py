@@ -21,12 +21,15 @@ class ChildProcesses:
     """Child processes: runs commands, from any thread, and ends all of them when the tool stops.
 
     They stay in the process group of the tool, so that Ctrl-C and a killed group reach them too.
+
+    Attributes:
+        is_stopped (bool): Whether :meth:`stop` was called.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._running: set[subprocess.Popen[str]] = set()
-        self._is_stopped = False
+        self.is_stopped = False
 
     def run(
         self,
@@ -53,7 +56,7 @@ class ChildProcesses:
         """
         piped = show is not None
         with self._lock:
-            if self._is_stopped:
+            if self.is_stopped:
                 raise ChildrenStoppedError
             process = subprocess.Popen(
                 command,
@@ -74,14 +77,14 @@ class ChildProcesses:
         finally:
             with self._lock:
                 self._running.discard(process)
-        if self._is_stopped:
+        if self.is_stopped:
             raise ChildrenStoppedError
         return code, reason
 
     def stop(self) -> None:
         """End all commands by SIGTERM, wait for them, and start no others; one that does not end is killed."""
         with self._lock:
-            self._is_stopped = True
+            self.is_stopped = True
             running = list(self._running)
         for process in running:
             process.terminate()
@@ -103,7 +106,7 @@ class ChildProcesses:
                     reason = line.removeprefix(ERROR).strip()
                 elif line.startswith(STOPPED):
                     reason = f"it was {line.partition(';')[0].strip()}"
-                elif not self._is_stopped:
+                elif not self.is_stopped:
                     show(line.removesuffix("\n"))
         return reason
 

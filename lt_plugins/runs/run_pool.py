@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -66,14 +66,13 @@ class RunPool(AbstractContextManager["RunPool"]):
         for future in as_completed(futures):
             try:
                 outcome = future.result()
-            except (CancelledError, ChildrenStoppedError):
+            except ChildrenStoppedError:
                 continue
             yield outcome
 
     def stop(self) -> None:
         """Stop the runs that still run, and start no others; from any thread."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        self._children.stop()
+        self._children.stop()  # then those that wait end as they start
         self._executor.shutdown()
 
     def __exit__(
@@ -83,6 +82,8 @@ class RunPool(AbstractContextManager["RunPool"]):
         self.stop()
 
     def _finish(self, run: RecordedRun, options: Sequence[str]) -> Outcome:
+        if self._children.is_stopped:
+            raise ChildrenStoppedError
         devices = self._slots.get()
         self._output.say(self._headings[run])
         self._output.started(str(run))
