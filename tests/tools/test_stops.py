@@ -137,6 +137,7 @@ ARGUMENT_MISTAKES = {
     "make_lists.py": ["a"],
     "export.py": ["a", "b", "--torchvision-names"],
     "detection/predict.py": ["a"],
+    "dev/campaign.py": ["--minutes"],
     "dev/readme_tables.py": ["--chek"],
 }
 
