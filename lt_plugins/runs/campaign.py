@@ -181,11 +181,12 @@ def result_table(runs: Iterable[RecordedRun]) -> str:
     rows = result_rows(published, results, CLASSIFICATION, published)
     header = ("Config", *CLASSIFICATION, "Published", "Seeds")
     table = markdown_table(header, rows, numeric=range(1, 1 + len(CLASSIFICATION)))
-    return (
-        f"{table}\n\n{len(results)} of {len(runs)} runs are finished. Percent, after the last epoch; ± is the standard "
-        "deviation over seeds. Published: of the whole schedule.\n\nThe images are drawn from class folders: the same profile as the published one, but "
-        "another selection.\n"
+    notes = (
+        f"{len(results)} of {len(runs)} runs are finished. Percent, after the last epoch; ± is the standard deviation "
+        "over seeds. Published: of the whole schedule.",
+        "The images are drawn from class folders: the same profile as the published one, but another selection.",
     )
+    return "\n\n".join([table, *notes]) + "\n"
 
 
 def without_folders(config: str) -> str:
