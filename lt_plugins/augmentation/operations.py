@@ -14,6 +14,7 @@ from torch import Tensor
 from lt_plugins.augmentation import affine, lookup_tables
 from lt_plugins.augmentation.affine import Direction, Fill, Interpolation, Matrices
 from lt_plugins.augmentation.blending import adjust_saturation, adjust_sharpness
+from lt_plugins.augmentation.gaussian_blur import gaussian_blur
 from lt_plugins.augmentation.upload import upload
 
 Numbers = NDArray[np.float64]
@@ -159,6 +160,19 @@ class Sharpness(_BlendOperation):
     """Blends with the smoothed image."""
 
     _blend = staticmethod(adjust_sharpness)
+
+
+@dataclass(frozen=True)
+class GaussianBlur(Operation):
+    """Blurs by the magnitude as standard deviation in pixels."""
+
+    def parameters(self, magnitudes: Numbers, size: Size) -> Numbers:  # noqa: ARG002 (any size)
+        """Hand the standard deviations on, ``(M,)``."""
+        return magnitudes
+
+    def apply(self, images: Tensor, parameters: Numbers) -> Tensor:
+        """Blur the images."""
+        return gaussian_blur(images, parameters)
 
 
 class _HistogramOperation(Operation):

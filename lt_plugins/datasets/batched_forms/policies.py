@@ -87,6 +87,15 @@ def solarize_add(transform: per_image.SolarizeAdd) -> RandomOperation:
     return RandomOperation((operations.SolarizeAdd(transform.thr),), magnitude, transform.prob)
 
 
+@batched_form_of(per_image.GaussianBlur)
+def gaussian_blur(transform: per_image.GaussianBlur) -> RandomOperation:
+    """Translate mmpretrain's ``GaussianBlur``."""
+    magnitude = _magnitude(transform, "radius")
+    if magnitude.bounds()[0] < 0:
+        raise _refusal(transform, "magnitude_range" if transform.radius is None else "radius", "nothing negative")
+    return RandomOperation((operations.GaussianBlur(),), magnitude, transform.prob)
+
+
 @batched_form_of(per_image.Rotate, RandomInterpolationRotate)
 def rotate(transform: per_image.Rotate) -> RandomOperation:
     """Translate mmpretrain's ``Rotate``, and ours, which draws the interpolation."""

@@ -49,6 +49,8 @@ OPERATIONS: list[dict[str, Any]] = [
         dict(type=kind, magnitude_range=(-0.9, 0.9), magnitude_level=7, prob=0.5)
         for kind in ("ColorTransform", "Contrast", "Brightness", "Sharpness")
     ],
+    dict(type="GaussianBlur", radius=1.3, prob=0.4),
+    dict(type="GaussianBlur", magnitude_range=(0.1, 2.0), magnitude_level=6, prob=0.4),
     dict(type="Rotate", angle=20.0, prob=0.8),
     dict(type="Rotate", angle=20, pad_val=(1, 2, 3), center=(3.0, 4.5), scale=1.3, interpolation="bicubic", prob=0.8),
     dict(type="Rotate", magnitude_range=(0, 30), magnitude_level=5, interpolation="bilinear", random_negative_prob=0.1),
@@ -66,6 +68,11 @@ OPERATIONS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("config", OPERATIONS, ids=lambda config: f"{config['type']}-{len(str(config))}")
 def test_operation(config: dict[str, Any]) -> None:
     assert_same_outcomes(config, IMAGE, num_draws=2000)
+
+
+def test_radius_of_blur() -> None:
+    config = dict(type="GaussianBlur", magnitude_range=(0.1, 2.0), magnitude_std="inf", prob=0.5)
+    assert_same_outcomes(config, np.array([[[20, 60, 220], [90, 30, 40]]], dtype=np.uint8))
 
 
 def test_auto_augment_for_cifar() -> None:
@@ -183,6 +190,10 @@ def test_every_magnitude_of_the_policies() -> None:
             dict(type="Translate", magnitude=0.1, pad_val=(1, 2)),
             r"Translate has no batched form with pad_val=(1, 2); use whole numbers from 0 to 255, one or three, or "
             "--no-resident.",
+        ),
+        (
+            dict(type="GaussianBlur", magnitude_range=(-1, 2), magnitude_std="inf"),
+            "GaussianBlur has no batched form with magnitude_range=(-1, 2); use nothing negative, or --no-resident.",
         ),
         (
             dict(type="Rotate", angle=3, scale=0),
