@@ -80,7 +80,7 @@ def warp_affine(images: Tensor, matrices: Matrices, interpolation: Interpolation
     """Map images, each by a matrix of its own.
 
     Args:
-        images (Tensor): uint8 ``(M, 3, H, W)``.
+        images (Tensor): uint8 ``(M, 3, H, W)``, at most 4094 pixels high and wide, whose numbers float32 can count.
         matrices (NDArray): From places (column, row, 1) of the image to those of the result, ``(M, 2, 3)``.
         interpolation (str): ``'nearest'``, ``'bilinear'`` or ``'bicubic'``.
         fill (Fill): Pixel outside of the image, BGR.
@@ -112,9 +112,11 @@ class _Source:
     """
 
     def __init__(self, images: Tensor, fill: Fill) -> None:
-        self.height, self.width = images.shape[2:]
-        border = upload(np.array(fill, dtype=np.uint8), images.device).view(1, 3, 1).expand(len(images), 3, 1)
-        self.flat = torch.cat([images.flatten(2), border], dim=2)
+        count, channels, self.height, self.width = images.shape
+        border = upload(np.array(fill, dtype=np.uint8), images.device).view(1, channels, 1, 1)
+        framed = border.repeat(count, 1, self.height + 2, self.width + 2)
+        framed[:, :, 1:-1, 1:-1] = images
+        self.flat = framed.flatten(2)
 
     def pixels(self, columns: Tensor, rows: Tensor) -> Tensor:
         """Take pixels.
@@ -126,8 +128,9 @@ class _Source:
         Returns:
             Tensor: uint8 ``(M, 3, H, W)``.
         """
-        inside = (columns >= 0) & (columns < self.width) & (rows >= 0) & (rows < self.height)
-        index = torch.where(inside, rows * self.width + columns, self.height * self.width).long()
+        # Whatever lies beyond the border lies on the frame, one pixel wide.
+        first = rows.clamp(-1, self.height).add_(1).mul_(self.width + 2)
+        index = first.add_(columns.clamp(-1, self.width)).add_(1).long()
         index = index.flatten(1)[:, None].expand(-1, 3, -1)
         return self.flat.gather(2, index).view(-1, 3, *columns.shape[1:])
 
