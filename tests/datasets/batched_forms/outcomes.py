@@ -49,9 +49,9 @@ def assert_same_outcomes(config: dict[str, Any], image: NDArray[np.uint8], num_d
     assert ours.shape[1:] == one_by_one[0].shape
     expected = Counter(outcome.tobytes() for outcome in one_by_one)
     often = [outcome for outcome in counts | expected if counts[outcome] + expected[outcome] >= 20]
-    table = [[count[outcome] for outcome in often] for count in (counts, expected)]
-    table = np.array([[*row, num_draws - sum(row)] for row in table])  # the last column: all that is rare
+    rows = [[count[outcome] for outcome in often] for count in (counts, expected)]
+    table = np.array([[*row, num_draws - sum(row)] for row in rows])  # the last column: all that is rare
     if table.shape[1] > 2:
         assert chi2_contingency(table[:, table.any(axis=0)]).pvalue > 1e-4
     else:
-        assert np.array_equal(*table)
+        assert np.array_equal(table[0], table[1])
