@@ -53,8 +53,8 @@ def luma(images: Tensor) -> Tensor:
     Returns:
         Tensor: uint8 ``(M, 1, H, W)``.
     """
-    blue, green, red = images.int().split(1, dim=1)
-    return ((blue * 3735 + green * 19235 + red * 9798 + (1 << 14)) >> 15).byte()
+    blue, green, red = (channel.int() for channel in images.split(1, dim=1))
+    return blue.mul_(3735).add_(green, alpha=19235).add_(red, alpha=9798).add_(1 << 14).bitwise_right_shift_(15).byte()
 
 
 def mean_luma(images: Tensor) -> Tensor:
@@ -67,10 +67,10 @@ def mean_luma(images: Tensor) -> Tensor:
         Tensor: uint8 ``(M, 1)``.
     """
     count = images.shape[2] * images.shape[3]
-    doubled = 2 * luma(images).flatten(1).sum(dim=1, keepdim=True) + count
+    doubled = 2 * luma(images).flatten(1).sum(dim=1, keepdim=True, dtype=torch.int32) + count
     mean = torch.div(doubled, 2 * count, rounding_mode="floor")
     half = doubled == mean * (2 * count)
-    return (mean - (half & (mean % 2 == 1)).long()).byte()
+    return (mean - (half & (mean % 2 == 1)).int()).byte()
 
 
 def adjust_saturation(images: Tensor, factors: NDArray[np.float64]) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from lt_plugins.augmentation.blending import adjust_saturation
 from lt_plugins.augmentation.draws import Draws
 from lt_plugins.augmentation.hue import adjust_hue
 from lt_plugins.augmentation.lookup_tables import adjust_contrast, apply_tables, brightness_tables
+from lt_plugins.augmentation.rows import put_rows
 from lt_plugins.augmentation.upload import upload
 
 Range = tuple[float, float]
@@ -56,14 +58,13 @@ class ColorJitter:
         """
         amounts = [draws.uniform(*extent) for _, extent in self.steps]
         ranks = np.array([draws.uniform() for _ in self.steps])
-        changed = images.clone()
+        changed = images.clone(memory_format=torch.contiguous_format)
         for step_of_image in np.argsort(ranks, axis=0):  # which step each image takes now, (B,)
             for number, (adjust, _) in enumerate(self.steps):
                 chosen = np.flatnonzero(step_of_image == number)
                 if len(chosen):
                     rows = upload(chosen, images.device)
-                    part = adjust(changed.index_select(0, rows), amounts[number][chosen])
-                    changed.index_copy_(0, rows, part)
+                    put_rows(changed, rows, adjust(changed.index_select(0, rows), amounts[number][chosen]))
         return changed
 
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lt_plugins.augmentation.rows import put_rows
 from lt_plugins.augmentation.upload import upload
 
 _PASSES = 3
@@ -30,7 +31,7 @@ def gaussian_blur(images: Tensor, radii: NDArray[np.float64]) -> Tensor:
     Returns:
         Tensor: Same shape.
     """
-    blurred = torch.empty_like(images)
+    blurred = torch.empty_like(images, memory_format=torch.contiguous_format)
     boxes = _Boxes.of_radii(radii)
     for reach in np.unique(boxes.reach):
         chosen = np.flatnonzero(boxes.reach == reach)
@@ -43,7 +44,7 @@ def gaussian_blur(images: Tensor, radii: NDArray[np.float64]) -> Tensor:
         ]
         for dim in (3, 2):
             values = _blur_along(values, dim, int(reach), *shares)
-        blurred.index_copy_(0, rows, values.add(128).byte())
+        put_rows(blurred, rows, values.add(128).byte())
     return blurred
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lt_plugins.augmentation.batched_transform import BatchedTransform
 from lt_plugins.augmentation.draws import Draws
+from lt_plugins.augmentation.rows import with_rows
 from lt_plugins.augmentation.upload import upload
 from lt_plugins.errors import UserInputError
 
@@ -68,4 +69,4 @@ def apply_to(transform: BatchedTransform, images: Tensor, draws: Draws, position
             f"a transform that is applied to some images of a batch made {tuple(changed.shape[2:])} pixels of "
             f"{tuple(images.shape[2:])}; give it the size of the images, or apply it to all of them."
         )
-    return changed if rows is None else images.index_copy(0, rows, changed)
+    return changed if rows is None else with_rows(images, rows, changed)

@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from lt_plugins.augmentation.draws import Draws
+from lt_plugins.augmentation.rows import with_rows
 from lt_plugins.augmentation.upload import upload
 
 
@@ -38,5 +39,5 @@ class RandomFlip:
             start += prob
             if len(chosen):
                 positions = upload(chosen, images.device)
-                flipped = flipped.index_copy(0, positions, images.index_select(0, positions).flip(dims))
+                flipped = with_rows(flipped, positions, images.index_select(0, positions).flip(dims))
         return flipped
