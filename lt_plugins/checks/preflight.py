@@ -19,6 +19,7 @@ from lt_plugins.checks.part_sizes import check_part_sizes
 from lt_plugins.datasets.class_names import check_same_classes, leaf_classes, named_classes
 from lt_plugins.datasets.labels import get_class_counts
 from lt_plugins.datasets.leaf_table import build_leaf_table
+from lt_plugins.datasets.resident_dataset import ResidentDataset
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.accumulation import accumulating_wrappers, step_followers
 from lt_plugins.models.structures import ClassDistribution
@@ -125,6 +126,8 @@ def check_data(
         # Of the training set ClassDistributionHook has counted them.
         if num_classes is not None and split != "train" and all(hasattr(leaf, "get_gt_labels") for leaf in leaves):
             get_class_counts(dataset, num_classes)
+        if isinstance(dataset, ResidentDataset):
+            _ = dataset.images  # which reads all of them
         for index in sorted({0, len(dataset) - 1}):
             try:
                 dataset[index]

@@ -11,6 +11,7 @@ from mmengine.dist import all_gather_object, all_reduce, get_rank, get_world_siz
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from lt_plugins.datasets.resident_dataset import ResidentDataset
 from lt_plugins.errors import UserInputError
 from lt_plugins.terminal import printable, progress_bar
 
@@ -37,7 +38,7 @@ def stream_features(
             returns features of shape ``(B, ...)``. Runs under ``torch.inference_mode``.
         dataset (Dataset): Dataset with the test pipeline (see :func:`lt_plugins.datasets.pipelines.replace_pipeline`).
         batch_size (int): Images a batch. Defaults to 256.
-        num_workers (int): Data-loader workers. Defaults to 0.
+        num_workers (int): Data-loader workers; a ``ResidentDataset`` needs none. Defaults to 0.
         indices (Sequence[int] | Tensor, optional): Which samples to visit. Defaults to all.
         description (str): Label of the progress bar. Defaults to ``"features"``.
 
@@ -53,7 +54,7 @@ def stream_features(
     loader = DataLoader(
         Subset(dataset, own.tolist()),
         batch_size=batch_size,
-        num_workers=num_workers,
+        num_workers=0 if isinstance(dataset, ResidentDataset) else num_workers,
         collate_fn=pseudo_collate,
         # Own generator: the pass must not move the random state of the training run.
         generator=torch.Generator().manual_seed(0),
