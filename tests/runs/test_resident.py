@@ -31,10 +31,10 @@ def test_without_augmentation_both_ways_take_the_same_steps(make_runner: MakeRun
     """Bit for bit, in training and in evaluation."""
     common: dict[str, Any] = {"train_cfg.max_epochs": 2, "train_cfg.val_interval": 1}
     common["train_dataloader.dataset.dataset.pipeline"] = PLAIN
-    runners = [
-        make_runner(resident=resident, work_dir=str(tmp_path / str(resident)), **common) for resident in (True, False)
-    ]
-    weights = [trained(runner) for runner in runners]
+    runners, weights = [], []
+    for resident in (True, False):
+        runners.append(make_runner(resident=resident, work_dir=str(tmp_path / str(resident)), **common))
+        weights.append(trained(runners[-1]))
     assert isinstance(runners[0].train_dataloader.dataset, ResidentDataset)
     assert not isinstance(runners[1].train_dataloader.dataset, ResidentDataset)
     assert [*weights[0]] == [*weights[1]]
