@@ -12,8 +12,11 @@ import pytest
 import torch
 import yaml
 from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
+from lt_plugins.datasets.batched_forms import pipeline_form
 from lt_plugins.runs.config import load_stages, read_config, read_stages
 from tests.miniatures import config_nodes, miniature_cfg
 from tools.dev import readme_tables
@@ -144,6 +147,22 @@ def check_one_step_and_test(runner: Runner, work_dir: Path) -> None:
     for key in ("shot/accuracy_top1", "calibration/ece"):
         assert 0 <= metrics[key] <= 100
     assert list(work_dir.rglob("per_class.csv")), "testing writes the table of classes"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name_of)
+def test_small_images_are_in_memory(path: Path) -> None:
+    """Their random transforms have batched forms, in every stage."""
+    small = {"cifar10", "cifar100", "tiny-imagenet", "digits"}
+    match = NAME.fullmatch(path.stem)
+    assert match
+    for cfg in stages_of(path):
+        assert bool(cfg.get("resident")) is (match["dataset"] in small)
+        for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+            (pipeline,) = [node["pipeline"] for node in config_nodes(loader) if "pipeline" in node]
+            if cfg.get("resident"):
+                with DefaultScope.overwrite_default_scope("mmpretrain"):
+                    form = pipeline_form(Compose(pipeline).transforms)
+                assert bool(form.views) is (loader is cfg.train_dataloader)
 
 
 @pytest.mark.parametrize("folder", sorted({p.parent for p in CONFIGS if p.parent.name != "demo"}), ids=lambda p: p.name)

@@ -26,7 +26,7 @@ WORKERS = ["train_dataloader.num_workers=2"]
 NO_VALIDATION = ["val_cfg=None", "val_dataloader=None", "val_evaluator=None"]
 CASES = {
     # Random crops in workers: the classic failure. Validation lies between the second and the third.
-    "ce/ce_r32_digits.py": [*WORKERS, "train_cfg.val_interval=2"],
+    "ce/ce_r32_digits.py": ["resident=False", *WORKERS, "train_cfg.val_interval=2"],
     "paco/paco_r32_digits.py": [*NO_VALIDATION, "model.queue_size=96"],
     # Clusters before the first and the third epoch: the resumed run takes the table of the first from the checkpoint.
     "lpa/lpa_r32_digits.py": [
