@@ -50,6 +50,8 @@ INVERTED = {"live_batch_norm": "norm_eval"}
 """Flags that are mmpretrain's now, which say the opposite."""
 SMALL_IMAGES = re.compile("_(cifar10|cifar100|digits|tiny-imagenet)(-lt|[_.])")
 """Evaluating these after every epoch took a quarter of a training's arithmetic: now after every 10th and the last."""
+GRAY = {"pad_val": [128, 128, 128]}
+"""The CIFAR policy fills with gray; a single value is blue behind mmcv's rotation."""
 DATA_KEYS = {"train_dataloader", "val_dataloader", "test_dataloader"}
 """``--data`` gives the datasets that the ``_folder`` configs had."""
 SCHEDULE_KEYS = {"train_cfg", "param_scheduler", "optim_wrapper", "custom_hooks", "auto_scale_lr", "num_processes"}
@@ -89,6 +91,8 @@ def move_settings(stage: dict[str, Any]) -> None:
 def renamed(node: Any) -> Any:
     """An old value in the names of today."""
     if isinstance(node, dict):
+        if node.get("type") == "AutoAugment" and "hparams" not in node:
+            node = {**node, "hparams": GRAY}
         return {INVERTED.get(key, key): not value if key in INVERTED else renamed(value) for key, value in node.items()}
     if isinstance(node, list):
         return [renamed(value) for value in node]
