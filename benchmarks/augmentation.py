@@ -1,6 +1,6 @@
 """Benchmark of augmentation: whole batches of images in memory beside the pipeline of one image.
 
-For the train pipeline of a few configs, in turn in one run: time an image of the per-image pipeline (loading from memory,
+For the train pipeline of a few configs, in turn in one run: time an image of the per-image pipeline (loading an array,
 augmentation and packing, all views), and of the batched form, a batch at a time and a whole epoch ahead. Medians of
 process CPU time, so that other processes on the machine disturb little.
 
