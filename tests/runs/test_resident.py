@@ -96,7 +96,7 @@ def test_options_of_the_tools(tmp_path: Path) -> None:
     small = ["train_cfg.max_epochs=1", "train_dataloader.dataset.max_count=8", "model.backbone.depth=20"]
     for option, wrapped in (("--resident", True), ("--no-resident", False)):
         work_dir = tmp_path / option
-        arguments = [DIGITS, option, "--work-dir", work_dir, "--cfg-options", *small]
+        arguments: list[str | Path] = [DIGITS, option, "--work-dir", work_dir, "--cfg-options", *small]
         arguments.append("train_dataloader.dataset.imbalance_factor=8")
         run = run_tool("train.py", *arguments, logs=tmp_path)
         assert run.exit_code == 0
