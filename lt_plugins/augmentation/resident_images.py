@@ -14,7 +14,7 @@ from lt_plugins.augmentation.batched_transform import BatchedTransform
 from lt_plugins.augmentation.draws import Draws
 from lt_plugins.distributed import rank_and_world_size
 
-CHUNK = 1024  # images that are augmented together, of a whole epoch
+CHUNK = 4096  # images that are augmented together, of a whole epoch: few kernels on a GPU
 MAX_EPOCH_BYTES = 2 << 30
 
 

@@ -73,12 +73,12 @@ def test_first_occurrences_are_the_same_on_every_process(monkeypatch: pytest.Mon
 
 
 def test_a_whole_epoch_is_augmented_once() -> None:
-    source = resident(num_images=3000, num_views=1, augments_ahead=True)
+    source = resident(num_images=9000, num_views=1, augments_ahead=True)
     (view,) = source.views
     assert isinstance(view, AddDrawn)
-    for start in range(0, 3000, 100):
-        source.augmented(torch.arange(start, start + 100), 0, 0, CPU)
-    assert view.batch_sizes == [1024, 1024, 952]
+    for start in range(0, 9000, 500):
+        source.augmented(torch.arange(start, start + 500), 0, 0, CPU)
+    assert view.batch_sizes == [4096, 4096, 808]
     source.augmented(torch.tensor([5, 6, 5]), 0, 0, CPU)
     assert view.batch_sizes[3:] == [3], "all three came before"
 
