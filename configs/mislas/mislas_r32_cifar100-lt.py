@@ -3,7 +3,7 @@ _base_ = [
     "../_base_/models/ce_r32.py",
     "../_base_/schedules/cifar_200e.py",
     "../_base_/stages/mislas.py",
-    "../_base_/default_runtime.py",
+    "../_base_/small_images_runtime.py",
 ]
 model = dict(head=dict(loss=dict(use_soft=True)), train_cfg=dict(augments=dict(type="Mixup", alpha=1.0)))
 param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], gamma=0.1)]

@@ -3,7 +3,7 @@ _base_ = [
     "../_base_/pipelines/simclr_tiny-imagenet.py",
     "../_base_/models/scl_r32.py",
     "../_base_/schedules/simclr_200e.py",
-    "../_base_/default_runtime.py",
+    "../_base_/small_images_runtime.py",
 ]
 model = dict(
     backbone=dict(

@@ -4,7 +4,7 @@ _base_ = [
     "../_base_/models/scl_r32.py",
     "../_base_/schedules/simclr_1000e.py",
     "../_base_/stages/ldam-drw.py",
-    "../_base_/default_runtime.py",
+    "../_base_/small_images_runtime.py",
 ]
 train_dataloader = dict(batch_size=1024, dataset=dict(dataset=dict(pipeline=_base_.simclr_train_pipeline)))
 model = dict(head=dict(num_classes=10))

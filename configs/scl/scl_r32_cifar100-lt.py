@@ -5,7 +5,7 @@ _base_ = [
     "../_base_/schedules/simclr_1000e.py",
     "../_base_/stages/ldam-drw.py",
     "../_base_/stages/crt_cifar.py",
-    "../_base_/default_runtime.py",
+    "../_base_/small_images_runtime.py",
 ]
 train_dataloader = dict(batch_size=1024, dataset=dict(dataset=dict(pipeline=_base_.simclr_train_pipeline)))
 one_view = dict(dataset=dict(dataset=dict(pipeline=_base_.train_pipeline)))

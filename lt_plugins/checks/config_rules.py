@@ -223,6 +223,7 @@ RULES: dict[str, Rule] = {
     "default_hooks.logger.interval": COUNT,
     "default_hooks.checkpoint.interval": EVERY,
     "default_hooks.checkpoint.max_keep_ckpts": EVERY,
+    "default_hooks.checkpoint.min_seconds": NOT_NEGATIVE,
     "default_hooks.checkpoint.out_dir": _or_none(TEXT),
     "custom_hooks": _or_none(Rule("components")),
     "custom_hooks.*.priority": Rule("whole", low=0, high=100, choices=PRIORITIES),

@@ -52,6 +52,8 @@ SMALL_IMAGES = re.compile("_(cifar10|cifar100|digits|tiny-imagenet)(-lt|[_.])")
 """Evaluating these after every epoch took a quarter of a training's arithmetic: now after every 10th and the last."""
 GRAY = {"pad_val": [128, 128, 128]}
 """The CIFAR policy fills with gray; a single value is blue behind mmcv's rotation."""
+MIN_SECONDS = re.compile("_(cifar10|cifar100|tiny-imagenet)(-lt|[_.])")
+"""Of these an epoch takes a second on a GPU: no checkpoint within 30 s of the last one."""
 DATA_KEYS = {"train_dataloader", "val_dataloader", "test_dataloader"}
 """``--data`` gives the datasets that the ``_folder`` configs had."""
 SCHEDULE_KEYS = {"train_cfg", "param_scheduler", "optim_wrapper", "custom_hooks", "auto_scale_lr", "num_processes"}
@@ -67,6 +69,8 @@ def old_stages(name: str) -> list[dict[str, Any]]:
         move_settings(stage)
         if SMALL_IMAGES.search(name) and stage["train_cfg"]["val_interval"] == 1:
             stage["train_cfg"]["val_interval"] = 10
+        if MIN_SECONDS.search(name):
+            stage["default_hooks"]["checkpoint"]["min_seconds"] = 30
     return [normalised(stage) for stage in stages]
 
 

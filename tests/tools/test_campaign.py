@@ -19,6 +19,7 @@ SMALL = [
     "val_dataloader.dataset.indices=20",
     "val_dataloader.num_workers=0",
     "model.backbone.depth=20",
+    "default_hooks.checkpoint.min_seconds=0",
 ]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,9 @@ class SafeCheckpointHook(CheckpointHook):
     Args:
         overwrite (bool): Remove the checkpoints of an earlier run in the folder, where a new one starts. Defaults to
             False.
+        min_seconds (float): Least time between two checkpoints of a training by epochs; that of the last epoch is
+            always written. An epoch of small images takes a second on a GPU, and a checkpoint up to a tenth of that.
+            Defaults to 0.
         **kwargs: As for :class:`mmengine.hooks.CheckpointHook`; ``out_dir`` must be a local folder.
 
     Config::
@@ -75,17 +80,21 @@ class SafeCheckpointHook(CheckpointHook):
         default_hooks = dict(checkpoint=dict(type='SafeCheckpointHook', interval=1, max_keep_ckpts=2))
 
     Raises:
-        UserInputError: If a checkpoint cannot be written, for example because the disk is full, or a new run would
-            overwrite those of an earlier one.
+        UserInputError: If ``min_seconds`` is negative; if a checkpoint cannot be written, for example because the disk
+            is full, or a new run would overwrite those of an earlier one.
     """
 
     file_backend: _DeferredRemoval
 
-    def __init__(self, overwrite: bool = False, **kwargs: Any) -> None:
+    def __init__(self, overwrite: bool = False, min_seconds: float = 0.0, **kwargs: Any) -> None:
+        if not 0 <= min_seconds < math.inf:
+            raise UserInputError(f"min_seconds={min_seconds} must be 0 or more; 0 writes each checkpoint that is due.")
         if kwargs.get("backend_args") is not None or kwargs.get("file_client_args") is not None:
             raise UserInputError("SafeCheckpointHook writes to local folders only; remove backend_args.")
         super().__init__(backend_args={"backend": "atomic_local"}, **kwargs)
         self.overwrite = overwrite
+        self.min_seconds = min_seconds
+        self._last_write = 0.0  # on the monotonic clock
 
     def before_train(self, runner: Runner) -> None:
         """Find the folder of the checkpoints and remove the leftovers of interrupted saves.
@@ -102,10 +111,21 @@ class SafeCheckpointHook(CheckpointHook):
         if not runner._resume or (source is not None and Path(source).resolve().parent not in folders):
             self._make_room(folders)
         self.file_backend = _DeferredRemoval()
+        self._last_write = time.monotonic()
         if is_main_process():
             for folder in {Path(self.out_dir), Path(runner.work_dir)}:
                 for path in folder.glob(f"*{TEMPORARY_SUFFIX}"):
                     path.unlink(missing_ok=True)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Write the checkpoint of an epoch, unless the last one is too recent.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        has_waited = time.monotonic() - self._last_write >= self.min_seconds
+        if has_waited or self.is_last_train_epoch(runner):
+            super().after_train_epoch(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         """Refuse values that are not finite, as the last hook that sees a checkpoint (moving averages included).
@@ -130,6 +150,7 @@ class SafeCheckpointHook(CheckpointHook):
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
         self._write(runner, name, meta)
+        self._last_write = time.monotonic()
         for old in outdated:
             self.file_backend.remove(self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old)))
         self.file_backend.flush(self.out_dir)

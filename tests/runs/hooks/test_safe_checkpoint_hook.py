@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import resource
@@ -98,6 +99,38 @@ def test_training_stops_with_the_last_good_checkpoint_in_place(make_runner: Make
     resumed.train()
     assert sorted(path.name for path in folder.glob("*.pth*")) == ["epoch_3.pth"]
     assert find_last_checkpoint(folder) == str(folder / "epoch_3.pth")
+
+
+class _Waiting(Hook):
+    """Lets a minute pass in one epoch, as the checkpoint hook sees it."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        if runner.epoch == self.epoch:
+            next(hook for hook in runner.hooks if isinstance(hook, SafeCheckpointHook))._last_write -= 60
+
+
+def test_epochs_within_the_least_time_write_none_but_the_last(make_runner: MakeRunner) -> None:
+    runner = make_runner(
+        **{
+            "train_cfg.max_epochs": 4,
+            "default_hooks.checkpoint.max_keep_ckpts": -1,
+            "default_hooks.checkpoint.min_seconds": 50,
+        }
+    )
+    runner.register_hook(_Waiting(epoch=1))
+    runner.train()
+    names = sorted(path.name for path in Path(runner.work_dir).glob("*.pth"))
+    assert names == ["epoch_2.pth", "epoch_4.pth"]
+    assert find_last_checkpoint(runner.work_dir) == f"{runner.work_dir}/epoch_4.pth"
+
+
+@pytest.mark.parametrize("seconds", [-1.0, math.inf, math.nan])
+def test_least_time_is_a_time(seconds: float) -> None:
+    with pytest.raises(UserInputError, match=rf"min_seconds={seconds} must be 0 or more"):
+        SafeCheckpointHook(interval=1, min_seconds=seconds)
 
 
 def test_a_new_run_leaves_an_earlier_one_alone(make_runner: MakeRunner) -> None:
