@@ -189,8 +189,8 @@ class LiveOverview(PoolOutput):
             for line in state.lines:
                 super().show(name, line)
 
-    def _table(self) -> Table:
-        return overview(self._states)
+    def _table(self) -> Table | Text:
+        return overview(self._states) if self._states else Text()
 
 
 def overview(states: Mapping[str, RunState]) -> Table:

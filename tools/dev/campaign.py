@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -62,7 +61,6 @@ class Campaign:
 
         self.args = args
         self.options = ["--shorten", str(args.shorten)] if args.shorten != 1 else []
-        self.options += args.train_options
         self.threads = job_threads(args.jobs)
         planned = plan_runs(args.methods, args.datasets, dict.fromkeys(args.seeds))
         datasets = {run.config: run.dataset for run in planned}
@@ -84,7 +82,7 @@ class Campaign:
         from lt_plugins.runs.spec import run_name
 
         name = f"{run_name(config, shorten=self.args.shorten)}_seed{seed}"
-        details = {"options": self.options}
+        details = {"shorten": self.args.shorten}
         folder, overrides = self.args.work_dir / "runs" / name, self._overrides(dataset)
         return RecordedRun(name, folder, config, seed, overrides, details, threads=self.threads)
 
@@ -93,7 +91,11 @@ class Campaign:
         return [run for run in self.runs if run.metrics() is None]
 
     def dry_run(self) -> None:
-        """Measure every config in a few steps, as many at a time as there are jobs, and print what fits."""
+        """Measure every config in a few steps, as many at a time as there are jobs, and print what fits.
+
+        Raises:
+            UserInputError: If a config cannot be measured, after all others are.
+        """
         from lt_plugins.runs.campaign import plan_table
         from lt_plugins.runs.probe import measure_side_by_side
 
@@ -101,19 +103,22 @@ class Campaign:
         overrides = {run.config: run.overrides for run in runs}
         configs = list(overrides)
         speeds: dict[str, Sequence[StageSpeed]] = {}
+        failures: dict[str, str] = {}
         for first in range(0, len(configs), args.jobs):
             group = {config: overrides[config] for config in configs[first : first + args.jobs]}
             print(f"measures {', '.join(group)}", flush=True)
-            found, failures = measure_side_by_side(group, args.jobs, args.steps, args.shorten, self.threads)
+            found, failed = measure_side_by_side(group, args.jobs, args.steps, args.shorten, self.threads)
             speeds |= found
-            for config, reason in failures.items():
-                print(f"{config} cannot be measured: {reason}", flush=True)
+            failures |= failed
         table, num_fitting = plan_table(runs, speeds, args.jobs, args.minutes)
         print(
             f"\n{table}\n\n{num_fitting} of {len(runs)} runs end within {args.minutes:g} minutes, {args.jobs} at a "
             f"time. Measured in {args.steps} steps with {args.jobs} side by side; clustering itself is not in it, and "
             "a second stage is measured with fewer neighbours."
         )
+        if failures:
+            config, reason = next(iter(failures.items()))
+            raise UserInputError(f"{len(failures)} of {len(configs)} configs cannot be measured, {config}: {reason}")
 
     def finish(self) -> None:
         """Train until all is finished or the time is over.
@@ -248,9 +253,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--archives", type=Path, metavar="DIR", help="unpack DIR/cifar100.tar.gz, ... there first")
     parser.add_argument("--wheels", type=Path, metavar="DIR", help="install these wheels first, below --work-dir")
     parser.add_argument("--commit", default="", help="commit for the results files, where there is no git")
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="for every run")
     parser.add_argument(
-        "--train-options", type=shlex.split, default=[], metavar="TEXT", help="of tools/train.py, like '--amp'"
+        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override values of every config"
     )
     add_shorten_argument(parser)
     return parser.parse_args(argv)
