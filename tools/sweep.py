@@ -82,6 +82,8 @@ class Sweep:
         self.threads = job_threads(args.jobs, args.gpus)
         self.options: dict[str, list[str]] = {row.name: self._options(row) for row in self.rows}
         self.runs = {(row.name, seed): self._run(row, seed) for seed in dict.fromkeys(args.seeds) for row in self.rows}
+        # Asked once, and then told by the pool: a run that runs writes the files that would be read.
+        self.metrics = {run: found for run in self.runs.values() if (found := run.metrics()) is not None}
 
     def _options(self, row: Row) -> list[str]:
         """Options of tools/train.py that say what is trained."""
@@ -123,12 +125,12 @@ class Sweep:
         args = self.args
         names = {run: name for (name, _), run in self.runs.items()}
         numbers = {run: f"run {number} of {len(names)}: {run}" for number, run in enumerate(names, start=1)}
-        open_runs = [run for run in names if run.metrics() is None]
+        open_runs = [run for run in names if run not in self.metrics]
         pickles = [ALLOW_PICKLE_OPTION] if args.allow_pickle else []
         failures = []
         with pool_output(args.jobs) as output, RunPool(args.jobs, args.gpus, output, numbers) as pool:
             for run in names:
-                if run not in open_runs:
+                if run in self.metrics:
                     output.say(f"{numbers[run]}, finished before")
                     self._record(run, names[run], output)
             self.write_table()
@@ -138,6 +140,7 @@ class Sweep:
                     if len(open_runs) > 1:
                         output.say(f"{numbers[outcome.run]} failed: {outcome.error}")
                     continue
+                self.metrics[outcome.run] = outcome.metrics
                 self._record(outcome.run, names[outcome.run], output)
                 self.write_table()
         print(f"\n{self.write_table()}\nwrote {args.work_dir / 'table.md'} and {args.work_dir / 'table.html'}")
@@ -173,7 +176,7 @@ class Sweep:
         results = [
             Result(name, seed, column_values(metrics, columns))
             for (name, seed), run in self.runs.items()
-            if (metrics := run.metrics())
+            if (metrics := self.metrics.get(run)) is not None
         ]
         numbers = published_transfer() if transfer else {}
         published = {

@@ -164,18 +164,17 @@ def plan_table(
     return markdown_table(header, cells, numeric=(0, 2, 3, 4, 5, 6)), num_fitting
 
 
-def result_table(runs: Iterable[RecordedRun]) -> str:
+def result_table(runs: Iterable[RecordedRun], metrics: Mapping[RecordedRun, Mapping[str, float]]) -> str:
     """Table of what is finished, with the published numbers of the recipe, which have another draw of the images.
 
     Args:
         runs (Iterable[RecordedRun]): The runs of the campaign, whose names end in ``_seedN``.
+        metrics (Mapping[RecordedRun, Mapping[str, float]]): Of those that are finished.
     """
     runs = list(runs)
     names = {run: run.name.rpartition("_seed")[0] for run in runs}
     results = [
-        Result(names[run], run.seed, column_values(metrics, CLASSIFICATION))
-        for run in runs
-        if (metrics := run.metrics()) is not None
+        Result(names[run], run.seed, column_values(metrics[run], CLASSIFICATION)) for run in runs if run in metrics
     ]
     published = {names[run]: published_accuracy(without_folders(run.config)) for run in runs}
     rows = result_rows(published, results, CLASSIFICATION, published)

@@ -28,10 +28,12 @@ class Outcome:
 
     Args:
         run (RecordedRun): The run.
+        metrics (dict[str, float]): After its last step; empty if it failed.
         error (str | None): Why it failed, None if it is finished.
     """
 
     run: RecordedRun
+    metrics: dict[str, float]
     error: str | None
 
 
@@ -87,9 +89,10 @@ class RunPool(AbstractContextManager["RunPool"]):
         devices = self._slots.get()
         self._output.say(self._headings[run])
         self._output.started(str(run))
+        metrics: dict[str, float] = {}
         reason: str | None = None
         try:
-            run.finish(options, self._num_gpus, partial(self._run_command, str(run), devices))
+            metrics = run.finish(options, self._num_gpus, partial(self._run_command, str(run), devices))
         except Exception as error:
             reason = error_line(error)
             if reason is None:
@@ -97,7 +100,7 @@ class RunPool(AbstractContextManager["RunPool"]):
         finally:
             self._output.ended(str(run), failed=reason is not None)
             self._slots.put(devices)
-        return Outcome(run, reason)
+        return Outcome(run, metrics, reason)
 
     def _run_command(
         self, name: str, devices: Mapping[str, str], command: Sequence[str], environment: Mapping[str, str]

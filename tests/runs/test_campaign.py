@@ -110,9 +110,7 @@ def test_speeds_are_read_back(tmp_path: Path) -> None:
 def test_result_table_names_what_is_published(tmp_path: Path) -> None:
     config = str(ROOT / "configs/ldam/ldam-drw_r32_cifar100-lt.py:folders,lt50")
     runs = [RecordedRun(f"ldam+lt50_seed{seed}", tmp_path / str(seed), config, seed, []) for seed in (0, 1)]
-    runs[0].folder.mkdir()
-    (runs[0].folder / "tested.json").write_text('{"shot/accuracy_top1": 45.25, "calibration/ece": 3}')
-    lines = result_table(runs).splitlines()
+    lines = result_table(runs, {runs[0]: {"shot/accuracy_top1": 45.25, "calibration/ece": 3}}).splitlines()
     assert lines[2] == "| ldam+lt50 | 45.2 | - | - | - | 3.0 | 46.6 (SBCL, Tab. 2) | 0 |"
     assert "1 of 2 runs are finished." in lines[4] and "another selection" in lines[6]
 

@@ -72,7 +72,7 @@ class FakeTraining(RecordedRun):
             self.meet.wait(timeout=30)
         if self.error is not None:
             raise self.error
-        return {}
+        return {"few": 1.0}
 
 
 def test_a_failing_run_stops_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,9 +83,9 @@ def test_a_failing_run_stops_no_other(tmp_path: Path, capsys: pytest.CaptureFixt
         FakeTraining("good", tmp_path),
     ]
     with RunPool(2, 1, PoolOutput(), {run: f"starts {run}" for run in runs}) as pool:
-        found = {str(outcome.run): outcome.error for outcome in pool.finish({run: ["--x"] for run in runs})}
-    assert found["bad"] == "no image" and "No space left on device" in (found["full"] or "")
-    assert found["good"] is None
+        outcomes = {str(outcome.run): outcome for outcome in pool.finish({run: ["--x"] for run in runs})}
+    assert outcomes["bad"].error == "no image" and "No space left on device" in (outcomes["full"].error or "")
+    assert (outcomes["good"].error, outcomes["good"].metrics, outcomes["bad"].metrics) == (None, {"few": 1.0}, {})
     assert set(capsys.readouterr().out.splitlines()) == {"starts bad", "starts full", "starts good"}
 
 

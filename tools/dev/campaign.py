@@ -71,6 +71,7 @@ class Campaign:
         for config, dataset in datasets.items():
             load_stages(config, parse_overrides(self._overrides(dataset)), ["train", "val"], shorten=args.shorten)
         self.runs = [self._run(*run) for run in planned]
+        self.metrics = {run: found for run in self.runs if (found := run.metrics()) is not None}
 
     def _overrides(self, dataset: str) -> list[str]:
         from lt_plugins.runs.campaign import data_overrides
@@ -88,7 +89,7 @@ class Campaign:
 
     def unfinished(self) -> list[RecordedRun]:
         """Runs that are not finished, in order."""
-        return [run for run in self.runs if run.metrics() is None]
+        return [run for run in self.runs if run not in self.metrics]
 
     def dry_run(self) -> None:
         """Measure every config in a few steps, as many at a time as there are jobs, and print what fits.
@@ -163,6 +164,7 @@ class Campaign:
                         failures.append(outcome.error)
                         output.say(f"{headings[outcome.run]} failed: {outcome.error}")
                     else:
+                        self.metrics[outcome.run] = outcome.metrics
                         self._record(outcome.run, output)
             finally:
                 timer.cancel()
@@ -183,7 +185,7 @@ class Campaign:
     def _table(self) -> str:
         from lt_plugins.runs.campaign import result_table
 
-        table = result_table(self.runs)
+        table = result_table(self.runs, self.metrics)
         atomic_write(self.args.work_dir / "table.md", table.encode())
         return table
 
