@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 
@@ -81,16 +82,21 @@ class ChildProcesses:
             raise ChildrenStoppedError
         return code, reason
 
-    def stop(self) -> None:
-        """End all commands by SIGTERM, wait for them, and start no others; one that does not end is killed."""
+    def stop(self, patience: float = SECONDS_TO_STOP) -> None:
+        """End all commands by SIGTERM, wait for them, and start no others; from any thread.
+
+        Args:
+            patience (float): Seconds after which those that have not ended are killed. Defaults to 60.
+        """
         with self._lock:
             self.is_stopped = True
             running = list(self._running)
         for process in running:
             process.terminate()
+        end = time.monotonic() + patience
         for process in running:
             try:
-                process.wait(SECONDS_TO_STOP)
+                process.wait(max(0.0, end - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -14,7 +14,7 @@ from types import TracebackType
 import torch
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.runs.child_processes import ChildProcesses, ChildrenStoppedError
+from lt_plugins.runs.child_processes import SECONDS_TO_STOP, ChildProcesses, ChildrenStoppedError
 from lt_plugins.runs.error_line import error_line
 from lt_plugins.runs.pool_output import PoolOutput
 from lt_plugins.runs.recorded_run import THREADS, RecordedRun
@@ -72,9 +72,13 @@ class RunPool(AbstractContextManager["RunPool"]):
                 continue
             yield outcome
 
-    def stop(self) -> None:
-        """Stop the runs that still run, and start no others; from any thread."""
-        self._children.stop()  # then those that wait end as they start
+    def stop(self, patience: float = SECONDS_TO_STOP) -> None:
+        """Stop the runs that still run, and start no others; from any thread.
+
+        Args:
+            patience (float): Seconds after which those that have not ended are killed. Defaults to 60.
+        """
+        self._children.stop(patience)  # then those that wait end as they start
         self._executor.shutdown()
 
     def __exit__(

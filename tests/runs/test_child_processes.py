@@ -56,6 +56,19 @@ def test_stop_ends_all_and_starts_no_more() -> None:
         children.run([*PYTHON, WAIT])
 
 
+def test_a_command_that_does_not_end_is_killed() -> None:
+    children, lines = ChildProcesses(), list[str]()
+    program = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {WAIT}"
+    with ThreadPoolExecutor(1) as executor:
+        future = executor.submit(children.run, [*PYTHON, program], show=lines.append)
+        end = time.monotonic() + 60
+        while lines != ["ready"] and time.monotonic() < end:
+            time.sleep(0.01)
+        children.stop(patience=0.1)
+        with pytest.raises(ChildrenStoppedError):
+            future.result(timeout=30)
+
+
 def test_an_output_that_cannot_be_shown_ends_the_command() -> None:
     def fail(line: str) -> None:
         raise BrokenPipeError(line)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 STARTED = time.monotonic()
 SECONDS_TO_END = 20  # to stop what runs and to write the archives
+PATIENCE = 10  # seconds that a run has to stop
 ARCHIVE_EVERY = 50  # seconds
 ARCHIVED = ("runs", "results", "table.md")
 NEEDED = (
@@ -155,7 +156,9 @@ class Campaign:
             for run in self.runs:
                 if run not in headings:
                     self._record(run, output)
-            timer = Timer(max(0.0, STARTED + 60 * args.minutes - SECONDS_TO_END - time.monotonic()), pool.stop)
+            timer = Timer(
+                max(0.0, STARTED + 60 * args.minutes - SECONDS_TO_END - time.monotonic()), pool.stop, [PATIENCE]
+            )
             timer.daemon = True
             timer.start()
             try:
