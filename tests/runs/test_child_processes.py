@@ -10,7 +10,7 @@ import pytest
 
 from lt_plugins.runs.child_processes import ChildProcesses, ChildrenStoppedError
 
-WAIT = "import sys, time; print('ready', flush=True); time.sleep(60)"
+WAIT = "import sys, time; print('ready', flush=True); time.sleep(3600)"
 PYTHON = [sys.executable, "-S", "-c"]
 
 
@@ -73,7 +73,5 @@ def test_an_output_that_cannot_be_shown_ends_the_command() -> None:
     def fail(line: str) -> None:
         raise BrokenPipeError(line)
 
-    start = time.monotonic()
     with pytest.raises(BrokenPipeError, match="ready"):
         ChildProcesses().run([*PYTHON, WAIT], show=fail)
-    assert time.monotonic() - start < 50, "it would sleep for 60 s"
