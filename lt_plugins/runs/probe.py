@@ -266,7 +266,7 @@ def measure_side_by_side(
         config, out = side_by_side[slot], folder / f"{slot}.json"
         command = [sys.executable, "-m", __name__, config, "--steps", str(steps), "--out", str(out)]
         command += ["--meet", str(folder), "--count", str(jobs), "--shorten", str(shorten)]
-        command += ["--cfg-options", *overrides[config]]
+        command += ["--cfg-options", *overrides[config]] if overrides[config] else []
         code, reason = children.run(command, environment | slot_devices(slot, jobs, 1), lambda _: None)
         for place in PLACES:
             Meeting(folder, jobs).arrive(place, out.stem)  # where it failed, the others need not wait
