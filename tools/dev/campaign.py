@@ -67,6 +67,9 @@ class Campaign:
         datasets = {run.config: run.dataset for run in planned}
         if args.archives is not None:
             unpack_archives(args.archives, args.data, dict.fromkeys(datasets.values()))
+        for dataset in dict.fromkeys(datasets.values()):
+            if not (args.data / dataset / "train").is_dir():
+                raise UserInputError(f"{args.data / dataset}/train is not there; give --data DIR, or --archives DIR.")
         if args.resume_from is not None:
             print(f"{unpack_runs(args.resume_from, args.work_dir)} files put back from {args.resume_from}")
         for config, dataset in datasets.items():
