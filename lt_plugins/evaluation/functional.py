@@ -86,7 +86,7 @@ def label_ranks(scores: Tensor, labels: Tensor) -> Tensor:
             "(N, C) and (N,), one integer a sample."
         )
     num_classes = scores.shape[1]
-    if bool((labels < 0).any()) or bool((labels >= num_classes).any()):
+    if bool(((labels < 0) | (labels >= num_classes)).any()):
         raise UserInputError(
             f"the test set has labels {int(labels.min())}..{int(labels.max())}, but the model scores {num_classes} "
             f"classes (0..{num_classes - 1}); set the head's num_classes to the number of classes of the data."

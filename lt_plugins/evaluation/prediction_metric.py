@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from mmengine.dist import all_gather_object
 from mmengine.evaluator import BaseMetric
+from torch import Tensor
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation.predictions import Predictions
+from lt_plugins.models.structures import LabelBatch
 
 
 class PredictionMetric(BaseMetric):
@@ -32,32 +34,44 @@ class PredictionMetric(BaseMetric):
     def __init__(self, prefix: str | None = None) -> None:
         super().__init__(prefix=prefix)
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:  # noqa: ARG002
+    def process(self, data_batch: Any, data_samples: LabelBatch | Sequence[dict]) -> None:  # noqa: ARG002
         """Keep the predictions of a batch.
 
         Args:
             data_batch (Any): Unused.
-            data_samples (Sequence[dict]): Samples with ``pred_score (C,)``, ``gt_label (1,)`` and, if the pipeline
-                packs it, ``sample_idx``.
+            data_samples (LabelBatch | Sequence[dict]): Labels and predictions, as :class:`.BatchEvaluator` gives them;
+                or, as mmengine's evaluator does, samples with ``pred_score (C,)``, ``gt_label (1,)`` and, if the
+                pipeline packs it, ``sample_idx``.
 
         Raises:
             UserInputError: If a sample has no scores, or not exactly one label.
         """
+        scores, labels, sample_idx = (
+            (data_samples.pred_score, data_samples.labels, data_samples.sample_idx)
+            if isinstance(data_samples, LabelBatch)
+            else (None, None, None)
+        )
+        if scores is None or labels is None:
+            scores, labels, sample_idx = self._collect(data_samples)
+        self.results.append(Predictions.from_scores(scores, labels, sample_idx))
+
+    def _collect(self, data_samples: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores ``(B, C)``, labels and positions ``(B,)`` of single samples, all of which must have the first two."""
         for sample in data_samples:
             if "pred_score" not in sample:
                 raise UserInputError(
-                    f"{type(self).__name__} needs the class scores, but the model gives only {sorted(sample)}; "
+                    f"{type(self).__name__} needs the class scores, but the model gives only {sorted(sample.keys())}; "
                     "use a head whose predict() sets pred_score."
                 )
-            if "gt_label" not in sample or len(sample["gt_label"]) != 1:
+            if "gt_label" not in sample or len(sample.get("gt_label")) != 1:
                 raise UserInputError(
                     f"{type(self).__name__} needs exactly one gt_label a sample, got {sample.get('gt_label')}; "
                     "evaluate on a labelled single-label dataset."
                 )
-        scores = torch.stack([sample["pred_score"] for sample in data_samples])  # (B, C)
-        label = torch.cat([sample["gt_label"] for sample in data_samples]).to(scores.device)  # (B,)
-        indices = (int(sample.get("sample_idx", -1)) for sample in data_samples)
-        self.results.append(Predictions.from_scores(scores, label, indices))
+        scores = torch.stack([sample.get("pred_score") for sample in data_samples])  # (B, C)
+        labels = torch.cat([sample.get("gt_label") for sample in data_samples]).to(scores.device)  # (B,)
+        sample_idx = torch.tensor([int(sample.get("sample_idx", -1)) for sample in data_samples])
+        return scores, labels, sample_idx
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Compute the metric from the predictions of all processes.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -42,13 +43,14 @@ class Predictions:
     num_classes: int
 
     @classmethod
-    def from_scores(cls, scores: Tensor, label: Tensor, sample_idx: Iterable[int]) -> Predictions:
+    def from_scores(cls, scores: Tensor, label: Tensor, sample_idx: Tensor | None = None) -> Predictions:
         """Reduce the scores of a batch.
 
         Args:
             scores (Tensor): Class probabilities, ``(B, C)``.
             label (Tensor): True classes, ``(B,)``.
-            sample_idx (Iterable[int]): Positions of the samples in the dataset, ``(B,)``.
+            sample_idx (Tensor, optional): Positions of the samples in the dataset, int64 ``(B,)``. Defaults to -1, not
+                known.
 
         Raises:
             UserInputError: If a label is not in ``[0, C)``.
@@ -58,12 +60,15 @@ class Predictions:
         # A diverged model scores NaN, which argmax would count as class 0: half right on a two-class problem.
         finite = scores.isfinite().all(dim=1)
         confidence, predicted = scores.max(dim=1)  # (B,)
+        positions = torch.full_like(ranks, -1) if sample_idx is None else sample_idx.to(ranks)
+        rows = [label.to(ranks), predicted.where(finite, -1), ranks.where(finite, num_classes), positions]
+        whole = torch.stack(rows).cpu().numpy()  # together: a transfer waits for the device
         return cls(
-            label=label.cpu().numpy(),
-            predicted=predicted.where(finite, -1).cpu().numpy(),
-            label_rank=ranks.where(finite, num_classes).cpu().numpy(),
+            label=whole[0],
+            predicted=whole[1],
+            label_rank=whole[2],
             confidence=confidence.where(finite, 0.0).cpu().numpy(),
-            sample_idx=np.fromiter(sample_idx, dtype=np.int64, count=len(label)),
+            sample_idx=whole[3],
             num_classes=num_classes,
         )
 

@@ -8,10 +8,12 @@ from functools import partial
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from lt_plugins.evaluation.batch_evaluator import BatchEvaluator
 from lt_plugins.runs.console import show_on_console
 from lt_plugins.runs.resident import resident_loader
 
@@ -20,7 +22,7 @@ MMENGINE_HOOKS = {"runtime_info", "timer", "sampler_seed", "logger", "param_sche
 
 
 class QuietRunner(Runner):
-    """Quiet runner: mmengine's ``Runner`` with :class:`ConsoleHandler`, without formatting of the config.
+    """Quiet runner: mmengine's ``Runner`` with :class:`ConsoleHandler` and :class:`.BatchEvaluator`; formats no config.
 
     With ``resident = True`` in the config its data loaders keep their images in memory
     (:class:`~lt_plugins.datasets.resident_dataset.ResidentDataset`).
@@ -71,6 +73,18 @@ class QuietRunner(Runner):
         if self.cfg.get("resident") and isinstance(dataloader, dict) and isinstance(dataloader.get("dataset"), dict):
             dataloader = resident_loader(dataloader)
         return super().build_dataloader(dataloader, *args, **kwargs)
+
+    def build_evaluator(self, evaluator: dict[str, Any] | list[Any] | Evaluator) -> Evaluator:
+        """Build the evaluator; one of mmengine's own becomes a :class:`.BatchEvaluator` of the same metrics.
+
+        Args:
+            evaluator (dict | list | Evaluator): As for mmengine's runner.
+
+        Returns:
+            Evaluator: The evaluator.
+        """
+        built = super().build_evaluator(evaluator)
+        return BatchEvaluator(built.metrics) if type(built) is Evaluator else built
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
         """Register the hooks of ``default_hooks``; ``NAME=None`` leaves out any of them, not only mmengine's own.

@@ -64,7 +64,7 @@ def test_two_processes_give_exactly_what_one_gives(tmp_path: Path) -> None:
 
 def predictions(sample_idx: list[int]) -> Predictions:
     scores, label = make_scores(len(sample_idx), 4)
-    return Predictions.from_scores(scores, label, sample_idx)
+    return Predictions.from_scores(scores, label, torch.tensor(sample_idx))
 
 
 def test_repetitions_are_dropped_only_where_there_are_any() -> None:
@@ -130,7 +130,7 @@ def test_scores_that_are_not_finite_are_an_error(metric: PredictionMetric, value
 def test_a_file_of_invalid_predictions_is_refused(tmp_path: Path) -> None:
     scores, label = make_scores(3, 2)
     scores[1] = float("nan")
-    Predictions.from_scores(scores, label, range(3)).save(tmp_path / "predictions.npz")
+    Predictions.from_scores(scores, label).save(tmp_path / "predictions.npz")
     with pytest.raises(UserInputError, match=r"predictions\.npz .* not finite"):
         Predictions.load(tmp_path / "predictions.npz")
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from lt_plugins.checkpoints.finite import check_finite_checkpoint, describe_non_finite, find_non_finite
 from lt_plugins.engine.batch_norm_rollback import BatchNormRollback
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.structures import LabelBatch
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import HOOKS
 
@@ -147,7 +148,10 @@ class FiniteTrainingHook(Hook):
         mode: str = "val",  # noqa: ARG002
     ) -> None:
         """Note whether the scores of a batch are finite, on the device."""
-        scores = [score for sample in outputs or () for score in _scores(sample) if score.numel()]
+        if isinstance(outputs, LabelBatch) and outputs.pred_score is not None:
+            scores = [outputs.pred_score]
+        else:
+            scores = [score for sample in outputs or () for score in _scores(sample) if score.numel()]
         if scores:
             finite = torch.cat([score.flatten() for score in scores]).isfinite().all()
             self._scores_finite = finite if self._scores_finite is None else self._scores_finite & finite
