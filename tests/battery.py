@@ -363,6 +363,7 @@ HOOKS: dict[str, Entry] = {
     "CheckpointFitHook": Entry(),
     "ClassDistributionHook": Entry(),
     "CovarianceHook": Entry(),
+    "DeferredInfoHook": Entry(),
     "EpochHook": Entry(),
     "EpochSeedHook": Entry(),
     "FiniteTrainingHook": Entry(),

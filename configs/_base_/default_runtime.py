@@ -2,6 +2,7 @@ default_scope = "mmpretrain"
 custom_imports = dict(imports=["lt_plugins.plugins"], allow_failed_imports=False)
 
 default_hooks = dict(
+    runtime_info=dict(type="DeferredInfoHook"),
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=50),
     param_scheduler=dict(type="ParamSchedulerHook"),

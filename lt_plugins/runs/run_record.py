@@ -22,6 +22,7 @@ NEUTRAL_HOOKS = frozenset(
         "CheckpointFitHook",
         "CheckpointHook",
         "ClassDistributionHook",
+        "DeferredInfoHook",
         "DetVisualizationHook",
         "DetectionPreflightHook",
         "DistSamplerSeedHook",
@@ -35,6 +36,7 @@ NEUTRAL_HOOKS = frozenset(
         "PreflightHook",
         "RunLogHook",
         "RunRecordHook",
+        "RuntimeInfoHook",
         "SafeCheckpointHook",
         "VisualizationHook",
     }

@@ -182,6 +182,6 @@ def test_default_hooks_can_be_left_out(tmp_path: Path) -> None:
     runner = QuietRunner.from_cfg(cfg)
     kinds = {type(hook).__name__ for hook in runner.hooks}
     assert not kinds & {"DistSamplerSeedHook", "PreflightHook"}
-    assert {"RuntimeInfoHook", "EpochSeedHook", "ClassDistributionHook"} <= kinds
+    assert {"DeferredInfoHook", "EpochSeedHook", "ClassDistributionHook"} <= kinds
     runner.train()
     assert runner.epoch == 1

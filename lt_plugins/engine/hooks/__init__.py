@@ -5,6 +5,7 @@ from .averaged_model_hook import AveragedModelHook
 from .checkpoint_fit_hook import CheckpointFitHook
 from .class_distribution_hook import ClassDistributionHook
 from .covariance_hook import CovarianceHook
+from .deferred_info_hook import DeferredInfoHook
 from .epoch_hook import EpochHook
 from .epoch_seed_hook import EpochSeedHook
 from .finite_training_hook import FiniteTrainingHook
@@ -19,6 +20,7 @@ __all__ = [
     "CheckpointFitHook",
     "ClassDistributionHook",
     "CovarianceHook",
+    "DeferredInfoHook",
     "EpochHook",
     "EpochSeedHook",
     "FiniteTrainingHook",

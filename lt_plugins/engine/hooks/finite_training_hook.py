@@ -15,6 +15,7 @@ from mmengine.optim import BaseOptimWrapper, OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor
 
+from lt_plugins.checkpoints.checkpoint import find_last_checkpoint
 from lt_plugins.checkpoints.finite import check_finite_checkpoint, describe_non_finite, find_non_finite
 from lt_plugins.engine.batch_norm_rollback import BatchNormRollback
 from lt_plugins.errors import UserInputError
@@ -27,10 +28,10 @@ from lt_plugins.registry import HOOKS
 class FiniteTrainingHook(Hook):
     """Divergence hook: stops when a loss, weight, buffer, optimiser state, learning rate or score is not finite.
 
-    Losses are looked at in each iteration, as the numbers that mmengine has brought to the host for its log; weights,
-    buffers (running statistics, covariances, queue, ...) and the state of the optimiser every ``interval`` iterations
-    and at the end of an epoch, before a checkpoint is written: no step waits for the device longer than it did. Without
-    mixed precision a gradient that is not finite shows in the weights. All processes stop together.
+    It looks every ``interval`` iterations, at the end of an epoch and before a checkpoint is written, so that other
+    steps do not wait for the device: at the losses of all iterations since, which the log has, at weights and buffers
+    (running statistics, covariances, queue, ...) and at the state of the optimiser. Without mixed precision a gradient
+    that is not finite shows in the weights. All processes stop together.
 
     With dynamic loss scaling (``--amp``) steps may be skipped because gradients overflow; the loss of such a step does
     not count, and what its forward pass left in the running statistics of batch norms is taken back
@@ -39,8 +40,7 @@ class FiniteTrainingHook(Hook):
     In validation and testing the scores of the model must be finite: a metric would count them as wrong, or worse.
 
     Args:
-        interval (int): Iterations between two looks at weights and buffers, and until processes agree to stop. Defaults
-            to 10.
+        interval (int): Iterations between two looks. Defaults to 10.
         max_skipped_steps (int): So many steps in a row may be skipped by the loss scaling. It starts at 65536 and is
             halved each time, so that 50 are far more than it takes to find a scale. Defaults to 50.
 
@@ -53,7 +53,7 @@ class FiniteTrainingHook(Hook):
             loss term or tensor, and the likely causes; or if a checkpoint to load has.
     """
 
-    # Right after mmengine's RuntimeInfoHook, which takes the losses to the host, and before what copies weights (EMA).
+    # Right after RuntimeInfoHook or DeferredInfoHook, which logs the losses, and before what copies weights (EMA).
     priority = "VERY_HIGH"
 
     def __init__(self, interval: int = 10, max_skipped_steps: int = 50) -> None:
@@ -62,6 +62,9 @@ class FiniteTrainingHook(Hook):
         self.interval = interval
         self.max_skipped_steps = max_skipped_steps
         self._problem: str | None = None
+        # The iterations since the last look, None for one that does not count, and which of them logged a loss.
+        self._places: list[str | None] = []
+        self._noted: dict[str, list[int]] = {}
         self._has_stepped = False
         self._num_skipped = 0
         self._rollback: BatchNormRollback | None = None
@@ -106,7 +109,7 @@ class FiniteTrainingHook(Hook):
         data_batch: Any = None,  # noqa: ARG002 (mmengine's signature)
         outputs: dict | None = None,
     ) -> None:
-        """Check the losses, and every ``interval`` iterations the rest.
+        """Note the losses, and every ``interval`` iterations check everything.
 
         Args:
             runner (Runner): The runner of the training process.
@@ -114,16 +117,18 @@ class FiniteTrainingHook(Hook):
             data_batch (Any): Unused.
             outputs (dict, optional): The loss terms and other values for the log.
         """
-        bad = [f"{name} is {value}" for name, value in _losses(runner, outputs or {}) if not math.isfinite(value)]
+        where = _place(runner, batch_idx)
+        for name in outputs or ():
+            if "loss" in name:
+                self._noted.setdefault(name, []).append(len(self._places))
+        self._places.append(where if self._rollback is None or self._has_stepped else None)
         if self._rollback is not None:
             self._rollback.update()
-            if not self._has_stepped:
-                bad = []
-            bad += self._count_skipped(runner)
-        where = _place(runner, batch_idx)
-        if bad and self._problem is None:
-            terms = [text for text in bad if not text.startswith("loss is")] or bad  # the sum only if it is alone
-            self._problem = f"{', '.join(terms)} in {where}"
+            if self._skips_without_end(runner):
+                self._problem = self._find_bad_loss(runner) or (
+                    f"the loss scaling has skipped {self._num_skipped} steps in a row, as gradients are not finite, in "
+                    f"{where}"
+                )
         if (runner.iter + 1) % self.interval == 0 or (self._problem is not None and runner.world_size == 1):
             self._check(runner, f"after {where}")
 
@@ -137,6 +142,16 @@ class FiniteTrainingHook(Hook):
             self._check(runner, f"after epoch {runner.epoch + 1}")
         else:
             self._check(runner, f"after iteration {runner.iter}")
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        """Look at the losses before a checkpoint within an epoch, which names the iteration better than the weights do.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            checkpoint (dict): What is about to be written, by the main process alone; ``SafeCheckpointHook`` checks it.
+        """
+        if runner.world_size == 1 and (problem := self._find_bad_loss(runner)) is not None:
+            raise UserInputError(f"the training has diverged: {problem}; {_advice(runner)}")
 
     @torch.no_grad()
     def _after_iter(
@@ -172,20 +187,37 @@ class FiniteTrainingHook(Hook):
         """Count a step that was not skipped, without waiting for the device."""
         self._has_stepped = True
 
-    def _count_skipped(self, runner: Runner) -> list[str]:
-        """Count the steps in a row that were due and did not come."""
+    def _find_bad_loss(self, runner: Runner) -> str | None:
+        """Describe the first loss since the last look that was not finite, if there is one."""
+        places, noted = self._places, self._noted
+        self._places, self._noted = [], {}
+        if self._problem is not None:
+            return self._problem
+        bad: dict[int, list[str]] = {}
+        for name, iterations in noted.items():
+            if (history := runner.message_hub.log_scalars.get(f"train/{name}")) is None:
+                continue
+            for iteration, value in zip(iterations, history.data[0][-len(iterations) :].tolist(), strict=True):
+                if places[iteration] is not None and not math.isfinite(value):
+                    bad.setdefault(iteration, []).append(f"{name} is {value}")
+        if bad:
+            first = min(bad)
+            terms = [text for text in bad[first] if not text.startswith("loss is")]  # the sum only if it is alone
+            self._problem = f"{', '.join(terms or bad[first])} in {places[first]}"
+        return self._problem
+
+    def _skips_without_end(self, runner: Runner) -> bool:
+        """Count the steps in a row that were due and did not come, and say whether they are too many."""
         if self._has_stepped:
             self._num_skipped = 0
         elif any(wrapper.should_update() for wrapper in _optim_wrappers(runner)):
             self._num_skipped += 1
         self._has_stepped = False
-        if self._num_skipped < self.max_skipped_steps:
-            return []
-        return [f"the loss scaling has skipped {self._num_skipped} steps in a row, as gradients are not finite,"]
+        return self._num_skipped >= self.max_skipped_steps
 
     def _check(self, runner: Runner, when: str) -> None:
         """Stop all processes if one of them has a problem."""
-        problem = self._problem
+        problem = self._find_bad_loss(runner)
         if problem is None:
             found = find_non_finite(_state_tensors(runner))
             if found:
@@ -210,16 +242,18 @@ def explain_failure(runner: Runner, error: Exception) -> None:
         error (Exception): What stopped it.
 
     Raises:
-        UserInputError: If weights, buffers or the state of the optimiser are not finite.
+        UserInputError: If a loss, weights, buffers or the state of the optimiser are not finite.
     """
-    found: list[str] = []
+    problem = None
     with suppress(RuntimeError):  # a device that has failed answers no more
-        found = find_non_finite(_state_tensors(runner))
-    if found:
+        losses = (hook._find_bad_loss(runner) for hook in runner.hooks if isinstance(hook, FiniteTrainingHook))
+        problem = next((found for found in losses if found is not None), None)
+        if problem is None and (tensors := find_non_finite(_state_tensors(runner))):
+            problem = f"not finite are {describe_non_finite(tensors)}"
+    if problem is not None:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise UserInputError(
-            f"the training has diverged: not finite are {describe_non_finite(found)}, which led to {reason}; "
-            f"{_advice(runner)}"
+            f"the training has diverged: {problem}, which led to {reason}; {_advice(runner)}"
         ) from error
 
 
@@ -243,15 +277,6 @@ def _is_scaled(wrapper: Any) -> bool:
     """Check whether a loss scaling may skip steps."""
     scaler = getattr(wrapper, "loss_scaler", None)
     return scaler is not None and scaler.is_enabled()
-
-
-def _losses(runner: Runner, outputs: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Read the loss terms of this iteration, which RuntimeInfoHook has noted."""
-    scalars = runner.message_hub.log_scalars
-    for name, value in outputs.items():
-        if "loss" in name:
-            scalar = scalars.get(f"train/{name}")
-            yield name, float(value if scalar is None else scalar.current())
 
 
 def _state_tensors(runner: Runner) -> dict[str, Tensor]:
@@ -288,6 +313,10 @@ def _place(runner: Runner, batch_idx: int) -> str:
 def _advice(runner: Runner) -> str:
     """Word the advice: the last good checkpoint, likely causes and fixes."""
     last = runner.message_hub.get_info("last_ckpt", None)
+    if last is None or not Path(last).is_file():  # it was about to be written
+        last = None
+        with suppress(UserInputError):
+            last = find_last_checkpoint(runner.work_dir)
     kept = f"{Path(last).name} is the last good checkpoint, resume from it" if last else "no checkpoint is written yet"
     half = any(_is_scaled(wrapper) for wrapper in _optim_wrappers(runner))
     return (

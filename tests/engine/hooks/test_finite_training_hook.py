@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from lt_plugins.checkpoints.checkpoint import find_last_checkpoint, load_checkpoint
 from lt_plugins.checkpoints.finite import check_finite_checkpoint
-from lt_plugins.engine.hooks import FiniteTrainingHook
+from lt_plugins.engine.hooks import DeferredInfoHook, FiniteTrainingHook
 from lt_plugins.engine.hooks.finite_training_hook import explain_failure
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.hooks import SafeCheckpointHook
@@ -89,13 +89,15 @@ def test_a_good_run_is_left_alone(make_runner: MakeRunner, tmp_path: Path) -> No
 
 
 def test_no_step_asks_the_device(make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between two looks at the weights the hook reads no tensor."""
+    """Between two looks neither the hook nor the log reads a tensor."""
     runner = train(make_runner, **scaled())
     hook = next(hook for hook in runner.hooks if isinstance(hook, FiniteTrainingHook))
+    info = next(hook for hook in runner.hooks if isinstance(hook, DeferredInfoHook))
     assert (runner.iter + 1) % hook.interval
     for name in ("item", "__bool__", "__float__", "cpu", "tolist"):
         monkeypatch.setattr(torch.Tensor, name, lambda *_: pytest.fail("a synchronisation"))
-    hook.after_train_iter(runner, 0, outputs={"loss": torch.tensor(1.0)})
+    for each in (info, hook):
+        each.after_train_iter(runner, 0, outputs={"loss": torch.tensor(1.0)})
 
 
 def scaled(**options: Any) -> dict[str, Any]:
@@ -121,8 +123,9 @@ def test_a_step_of_a_broken_loss_that_was_not_skipped_stops(make_runner: MakeRun
     class Constant(PoisonHook):
         def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
             if runner.iter in self.iterations:
-                zero = sum(parameter.sum() * 0 for parameter in runner.model.parameters())
-                runner.model.loss = lambda *_: {"loss": zero + math.inf}
+                runner.model.loss = lambda *_: {
+                    "loss": sum(parameter.sum() * 0 for parameter in runner.model.parameters()) + math.inf
+                }
 
     with pytest.raises(UserInputError, match="loss is inf in epoch 1, iteration 4"):
         train(make_runner, Constant("", 3), **scaled())
@@ -183,6 +186,31 @@ def test_code_that_fails_on_diverged_weights_is_explained(make_runner: MakeRunne
     message = r"diverged: not finite are backbone\.conv1\.weight .*led to ValueError: all of it failed; no checkpoint"
     with pytest.raises(UserInputError, match=message):
         explain_failure(runner, ValueError("all of\nit failed"))
+
+
+def test_the_first_bad_loss_is_named_although_nobody_has_looked(make_runner: MakeRunner) -> None:
+    """By the iteration and the term where it began, whatever becomes of the terms until the next look."""
+    runner = train(make_runner, **{"train_cfg.max_epochs": 1})
+    hook = next(hook for hook in runner.hooks if isinstance(hook, FiniteTrainingHook))
+    info = next(hook for hook in runner.hooks if isinstance(hook, DeferredInfoHook))
+    hook.interval = 100
+    nan, one = torch.tensor(math.nan), torch.tensor(1.0)
+    steps = [{"loss_a": one}, {"loss_b": one}, {"loss_b": -math.inf * one, "loss": nan}, {"loss_a": nan, "loss_b": nan}]
+    for batch_idx, step in enumerate(steps):
+        for each in (info, hook):
+            each.after_train_iter(runner, batch_idx, outputs={"loss": one, **step})
+    with pytest.raises(UserInputError, match=r"diverged: loss_b is -inf in epoch 2, iteration 3, which led to Key"):
+        explain_failure(runner, KeyError("other code"))
+    with pytest.raises(UserInputError, match=r"diverged: loss_b is -inf in epoch 2, iteration 3; epoch_1\.pth is the"):
+        hook.after_train_epoch(runner)
+
+
+def test_a_checkpoint_within_an_epoch_names_the_loss(make_runner: MakeRunner, tmp_path: Path) -> None:
+    """It is due before the next look."""
+    options = {"default_hooks.checkpoint.by_epoch": False, "default_hooks.checkpoint.interval": 5}
+    with pytest.raises(UserInputError, match=r"diverged: loss is nan in epoch 2, iteration 4; iter_10\.pth is"):
+        train(make_runner, PoisonHook("loss", 12), **options, **{"default_hooks.finite.interval": 1000})
+    assert sorted(path.name for path in (tmp_path / "run").glob("*.pth")) == ["iter_10.pth"]
 
 
 def test_arguments_are_checked() -> None:
