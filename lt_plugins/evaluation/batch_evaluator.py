@@ -12,9 +12,10 @@ from lt_plugins.models.structures import LabelBatch
 
 
 class BatchEvaluator(Evaluator):
-    """mmengine's evaluator, without Python for each image: a :class:`PredictionMetric` gets the ``LabelBatch`` itself.
+    """mmengine's evaluator, without Python for each image: a ``LabelBatch`` is reduced once for all our metrics.
 
-    Other metrics get what mmengine gives them, one dict an image, which is made only for them.
+    A metric that is no :class:`PredictionMetric`, or processes batches in its own way, gets what mmengine gives it, one
+    dict an image, which is made only for such metrics.
     """
 
     def process(self, data_samples: Sequence[Any], data_batch: Any = None) -> None:
@@ -24,11 +25,12 @@ class BatchEvaluator(Evaluator):
             data_samples (LabelBatch | Sequence[DataSample]): Labels and predictions of the images.
             data_batch (Any): As the data loader gave it. Defaults to None.
         """
-        whole = [metric for metric in self.metrics if isinstance(metric, PredictionMetric)]
-        if not isinstance(data_samples, LabelBatch) or not whole:
+        ours = [metric for metric in self.metrics if getattr(type(metric), "process", None) is PredictionMetric.process]
+        if not isinstance(data_samples, LabelBatch) or not ours:
             super().process(data_samples, data_batch)
             return
-        for metric in whole:
-            metric.process(data_batch, data_samples)
-        if others := [metric for metric in self.metrics if not isinstance(metric, PredictionMetric)]:
+        predictions = ours[0].read(data_samples)
+        for metric in ours:
+            metric.results.append(predictions)
+        if others := [metric for metric in self.metrics if metric not in ours]:
             Evaluator(others).process(data_samples, data_batch)

@@ -39,9 +39,20 @@ class PredictionMetric(BaseMetric):
 
         Args:
             data_batch (Any): Unused.
-            data_samples (LabelBatch | Sequence[dict]): Labels and predictions, as :class:`.BatchEvaluator` gives them;
-                or, as mmengine's evaluator does, samples with ``pred_score (C,)``, ``gt_label (1,)`` and, if the
-                pipeline packs it, ``sample_idx``.
+            data_samples (LabelBatch | Sequence[dict]): As for :meth:`read`.
+
+        Raises:
+            UserInputError: If a sample has no scores, or not exactly one label.
+        """
+        self.results.append(self.read(data_samples))
+
+    def read(self, data_samples: LabelBatch | Sequence[dict]) -> Predictions:
+        """Reduce what a model predicts for a batch; metrics of one model may share the result.
+
+        Args:
+            data_samples (LabelBatch | Sequence[dict]): Labels and predictions, as heads of this package give them; or,
+                from mmengine's evaluator, samples with ``pred_score (C,)``, ``gt_label (1,)`` and, if the pipeline
+                packs it, ``sample_idx``.
 
         Raises:
             UserInputError: If a sample has no scores, or not exactly one label.
@@ -53,7 +64,7 @@ class PredictionMetric(BaseMetric):
         )
         if scores is None or labels is None:
             scores, labels, sample_idx = self._collect(data_samples)
-        self.results.append(Predictions.from_scores(scores, labels, sample_idx))
+        return Predictions.from_scores(scores, labels, sample_idx)
 
     def _collect(self, data_samples: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
         """Scores ``(B, C)``, labels and positions ``(B,)`` of single samples, all of which must have the first two."""

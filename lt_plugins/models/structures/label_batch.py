@@ -192,7 +192,7 @@ class LabelBatch(Sequence[Any]):
 def _labels(samples: Sequence[Any]) -> Tensor | None:
     """The classes of images of one class each, int64 ``(B,)``."""
     labels = [sample.get("gt_label") for sample in samples]
-    if any(label is None or len(label) != 1 for label in labels):
+    if any(label is None or label.numel() != 1 for label in labels):
         return None
     return torch.cat(labels).long()
 
