@@ -16,6 +16,9 @@ _NUMBERS = np.arange(1, 256)
 _SATURATION_SCALES = np.concatenate([[0], np.rint((255 << 12) / _NUMBERS)]).astype(np.int32)
 _HUE_SCALES = np.concatenate([[0], np.rint((256 << 12) / (6.0 * _NUMBERS))]).astype(np.int32)
 
+# What full saturation takes from blue, green and red: a line over the distance to an angle, which is 255 a sector.
+_TAKEN = np.array([[1020, 1, -255], [510, 1, -255], [765, -1, 510]], dtype=np.int32)  # angle, slope, offset
+
 
 def adjust_hue(images: Tensor, shifts: NDArray[np.int64]) -> Tensor:
     """Rotate the hue, as ``mmcv.adjust_hue``: to 8-bit HSV (``cv2.COLOR_BGR2HSV_FULL``) and back.
@@ -35,15 +38,9 @@ def adjust_hue(images: Tensor, shifts: NDArray[np.int64]) -> Tensor:
     # From 0 to 1530, 255 a sector: OpenCV divides the circle by 256 on the way to HSV, and by 255 on the way back.
     angle = hue.mul_(6)
     # How much of the value full saturation takes from each channel, from 0 to 255.
-    taken = torch.stack(
-        [
-            (angle - 1020).abs_().sub_(255),  # blue
-            (angle - 510).abs_().sub_(255),  # green
-            (angle - 765).abs_().neg_().add_(510),  # red
-        ],
-        dim=1,
-    ).clamp_(0, 255)
-    parts = taken.mul_(saturation[:, None]).neg_().add_(_FULL).mul_(value[:, None])
+    centres, slopes, offsets = (upload(column, images.device).view(3, 1, 1) for column in _TAKEN.T)
+    taken = (angle[:, None] - centres).abs_().mul_(slopes).add_(offsets).clamp_(0, 255)
+    parts = (_FULL - taken.mul_(saturation[:, None])).mul_(value[:, None])
     return _rounded_quotient(parts).byte()
 
 

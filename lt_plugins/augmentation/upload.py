@@ -20,4 +20,5 @@ def upload(array: NDArray[Any], device: torch.device) -> Tensor:
     Returns:
         Tensor: Same shape and type.
     """
-    return torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor if device.type == "cpu" else tensor.to(device, non_blocking=True)
