@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STARTED = time.monotonic()
 SECONDS_TO_END = 20  # to stop what runs and to write the archives
 PATIENCE = 10  # seconds that a run has to stop
-ARCHIVE_EVERY = 50  # seconds
+ARCHIVE_EVERY = 25  # seconds; checkpoints are 30 apart, and a minute is what a kill may cost
 ARCHIVED = ("runs", "results", "table.md")
 NEEDED = (
     *("torch", "torchvision", "numpy", "scipy", "cv2", "PIL", "rich", "yaml", "filelock", "matplotlib", "einops"),
@@ -247,7 +247,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         "--out",
         type=Path,
         metavar="DIR",
-        help="write here, every minute and at the end, what is needed to report and to go on elsewhere: "
+        help="write here, every 25 s and at the end, what is needed to report and to go on elsewhere: "
         "records.tar.gz and at most four checkpoints-N.tar of 15 MiB",
     )
     parser.add_argument("--resume-from", type=Path, metavar="DIR", help="go on from what --out wrote elsewhere")
