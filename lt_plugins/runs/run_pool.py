@@ -139,7 +139,8 @@ def job_threads(jobs: int, num_gpus: int = 1) -> int | None:
         return int(given)
     if jobs == 1:
         return None
-    return 1 if num_gpus > 1 else max(1, len(os.sched_getaffinity(0)) // jobs)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if num_gpus > 1 else max(1, cores // jobs)
 
 
 def slot_devices(slot: int, jobs: int, num_gpus: int, visible: Sequence[str] | None = None) -> dict[str, str]:
