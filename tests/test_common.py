@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 import lt_plugins
 from lt_plugins.datasets.labels import get_class_counts, get_labels
+from lt_plugins.models.structures import LabelBatch
 from tests import battery
 
 for _info in pkgutil.walk_packages(lt_plugins.__path__, "lt_plugins."):
@@ -107,6 +108,16 @@ def test_entry_gives_exactly_the_required_arguments(registry: str, name: str, tm
 def test_default_build(name: str) -> None:
     entry = battery.MODULES[name]
     mmpretrain.registry.MODELS.build({"type": name, **copy.deepcopy(entry.required)})
+
+
+@pytest.mark.parametrize("name", _names("MODELS"))
+def test_takes_the_labels_of_a_batch_as_a_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same loss as of a list of samples, and no sample is built on the way."""
+    expected = _step(name, _module(name), FULL).loss
+    samples = battery.samples
+    monkeypatch.setattr(battery, "samples", lambda labels: LabelBatch.from_samples(samples(labels)))
+    monkeypatch.setattr(LabelBatch, "_build", lambda *_: pytest.fail("a sample was built"))
+    assert torch.equal(_step(name, _module(name), FULL).loss, expected)
 
 
 @pytest.mark.parametrize("name", _names("MODELS"))
