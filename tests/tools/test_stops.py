@@ -17,6 +17,7 @@ from tools.dist_run import describe_failures
 
 ARGUMENTS: list[str | Path] = [
     ROOT / "configs/ce/ce_r32_digits.py",
+    "--no-resident",  # with workers
     "--cfg-options",
     "model.backbone.depth=20",
     "train_dataloader.dataset.max_count=36",

@@ -126,7 +126,13 @@ MISTAKES = {
     ),
     "workers kept": (
         "train.py",
-        [CONFIG, "--cfg-options", "train_dataloader.num_workers=1", "train_dataloader.persistent_workers=True"],
+        [
+            CONFIG,
+            "--no-resident",
+            "--cfg-options",
+            "train_dataloader.num_workers=1",
+            "train_dataloader.persistent_workers=True",
+        ],
         "persistent_workers=False",
     ),
     "nothing to resume": ("train.py", [CONFIG, "--resume", "none.pth"], "checkpoint none.pth does not exist"),
