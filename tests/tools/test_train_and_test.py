@@ -103,6 +103,7 @@ def test_the_interval_of_a_training_that_counts_iterations(trained: Path, tmp_pa
     assert (log.unit, [row["step"] for row in log.metrics]) == ("iteration", [3, 5])
 
 
+KEPT_WORKERS = ["train_dataloader.num_workers=1", "train_dataloader.persistent_workers=True"]
 MISTAKES = {
     "no such config": ("train.py", ["none.py"], "config none.py does not exist"),
     "misspelt key": ("train.py", [CONFIG, "--cfg-options", "trian_cfg.max_epochs=3"], "did you mean 'train_cfg'"),
