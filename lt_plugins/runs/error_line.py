@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 import traceback
+from multiprocessing.connection import wait
 from pathlib import Path
 from urllib.error import URLError
 
@@ -52,6 +53,7 @@ _SHARED_MEMORY_ADVICE = (
 )
 _SHARED_MEMORY = Path("/dev/shm")
 _NO_SHARED_MEMORY = r"unable to (open|allocate|write|resize|mmap|map).*(shared memory|/torch_)"
+_DEATH_SECONDS = 1.0
 _WORKER_KILLED = r"DataLoader worker \(pid.*killed by signal: "
 
 # How torch, OpenCV and numpy word what the machine lacks, and what to do about it. The first that is found counts.
@@ -129,7 +131,10 @@ def _build_error_line(error: Exception) -> str | None:
 def _describe_dead_worker(error: BaseException) -> str | None:
     """Find the signal that killed a data-loader worker, which torch does not name."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
-        for worker in getattr(frame.f_locals.get("self"), "_workers", ()):
+        workers = getattr(frame.f_locals.get("self"), "_workers", ())
+        if workers and isinstance(error, ConnectionError | EOFError):
+            wait([worker.sentinel for worker in workers], timeout=_DEATH_SECONDS)  # a connection breaks before the end
+        for worker in workers:
             if worker.exitcode is not None and worker.exitcode < 0:
                 return f"DataLoader worker (pid {worker.pid}) is killed by signal: {signal.strsignal(-worker.exitcode)}"
     return None
