@@ -134,9 +134,13 @@ def test_a_run_logs_and_saves_the_same(by_epoch: bool, make_runner: MakeRunner, 
                 "train_dataloader.batch_size": 4,
                 "default_hooks.logger.interval": 4,
                 "default_hooks.runtime_info.type": kind,
+                "optim_wrapper.clip_grad": {"max_norm": 0.5},
             },
         )
         runner.train()
+        for key in ("loss", "grad_norm"):
+            history = runner.message_hub.get_scalar(f"train/{key}")
+            assert isinstance(history, DeferredHistory) == (kind == "DeferredInfoHook")
         last = Path((folder / "last_checkpoint").read_text())
         runs.append((logged(runner), load_checkpoint(last)["message_hub"]["log_scalars"], last.name))
     (lines, scalars, name), (other_lines, other_scalars, other_name) = runs
