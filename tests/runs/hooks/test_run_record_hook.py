@@ -17,7 +17,7 @@ from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from lt_plugins.runs.config import load_config
 from lt_plugins.runs.quiet_runner import QuietRunner
 from lt_plugins.runs.run_changes import Change, ChangedRunError, check_finished_run, find_changes, show_changes
-from lt_plugins.runs.run_record import record_config
+from lt_plugins.runs.run_record import compare_configs, record_config
 from tests.tool_process import ROOT, run_tool
 
 CONFIG = ROOT / "configs/ce/ce_r32_digits.py"
@@ -259,6 +259,21 @@ def test_a_checkpoint_without_a_record_is_resumed(record: Any, run: Path, tmp_pa
     torch.save(checkpoint, tmp_path / "old.pth")
     _, rows = resume(tmp_path / "old.pth", tmp_path, **{"optim_wrapper.optimizer.weight_decay": 0.0})
     assert rows[-1][2] == 5e-4
+
+
+@pytest.mark.parametrize("mmpretrains", [True, False])
+def test_classes_that_compute_the_same_are_no_change(mmpretrains: bool) -> None:
+    """A run with the preprocessor and head of mmpretrain goes on with ours, and the other way round."""
+    ours = {"data_preprocessor.type": "ImageBatchPreprocessor", "model.head.type": "LinearHead", "model.head.topk": 1}
+    theirs = {"data_preprocessor.type": "ClsDataPreprocessor", "model.head.type": "LinearClsHead", "model.head.topk": 1}
+    if mmpretrains:
+        del theirs["data_preprocessor.type"]  # its default
+    assert compare_configs(theirs, ours) == compare_configs(ours, theirs) == {}
+    other = {**ours, "data_preprocessor.type": "MyPreprocessor", "model.head.type": "MyHead"}
+    assert compare_configs(theirs, other) == {
+        "data_preprocessor.type": (None, "MyPreprocessor"),
+        "model.head.type": ("LinearHead", "MyHead"),
+    }
 
 
 def test_a_finished_stage_is_compared(run: Path) -> None:
