@@ -27,6 +27,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -46,11 +47,11 @@ class Contestant(NamedTuple):
     """A process that trains when it is told to.
 
     Args:
-        process (SpawnProcess): The process.
+        process (BaseProcess): The process.
         pipe (Connection): To it.
     """
 
-    process: multiprocessing.context.SpawnProcess
+    process: BaseProcess
     pipe: Connection
 
     @classmethod
