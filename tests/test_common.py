@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 import lt_plugins
 from lt_plugins.datasets.labels import get_class_counts, get_labels
+from lt_plugins.engine.hooks.memory_format_hook import convert_convolutions
 from lt_plugins.models.structures import LabelBatch
 from tests import battery
 
@@ -161,12 +162,46 @@ def test_copies_work_alone(name: str, clone: Callable[[nn.Module], nn.Module]) -
 @pytest.mark.parametrize("name", _names("MODELS"))
 def test_bf16_autocast(name: str) -> None:
     module = _module(name)
+    types = {key: value.dtype for key, value in module.state_dict().items()}
     with torch.autocast("cpu", torch.bfloat16):
         fed = _step(name, module, FULL)
     assert fed.loss.dtype == torch.float32, "losses are summed in float32"
     _check_gradients(module, fed)
     exact = _step(name, _module(name), FULL).loss
     assert torch.allclose(fed.loss, exact, rtol=0.1, atol=0.05), (fed.loss, exact)
+    assert {key: value.dtype for key, value in module.state_dict().items()} == types, "queues and buffers stay exact"
+    assert not {torch.bfloat16, torch.float16} & {*types.values()}
+
+
+@pytest.fixture
+def _float64() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("_float64")
+@pytest.mark.parametrize("name", _names("MODELS"))
+def test_channels_last(name: str) -> None:
+    """The other order in memory changes losses and gradients by rounding only, and nothing of the state."""
+    plain, module = _module(name), _module(name)
+    convert_convolutions(module, torch.channels_last)
+    losses = []
+    for one in (plain, module):
+        fed = _step(name, one, FULL)
+        if fed.loss.requires_grad:
+            fed.loss.backward()
+        losses.append(fed.loss.detach())
+    torch.testing.assert_close(losses[1], losses[0], rtol=1e-6, atol=1e-9)
+    for (key, parameter), other in zip(plain.named_parameters(), module.parameters(), strict=True):
+        if parameter.grad is not None:
+            scale = float(parameter.grad.abs().max())
+            torch.testing.assert_close(other.grad, parameter.grad, rtol=1e-6, atol=1e-6 * scale + 1e-12, msg=key)
+    for (key, value), (name_of_other, other) in zip(
+        plain.state_dict().items(), module.state_dict().items(), strict=True
+    ):
+        assert key == name_of_other
+        torch.testing.assert_close(other, value, rtol=1e-6, atol=1e-9)
 
 
 # ------------------------------------------------------------------------------- datasets, transforms, metrics, hooks

@@ -49,7 +49,20 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="CKPT",
         help="of a detector: start from the backbone of this checkpoint of a classifier; 'random' trains from scratch",
     )
-    parser.add_argument("--amp", action="store_true", help="mixed precision (CUDA)")
+    parser.add_argument(
+        "--amp",
+        nargs="?",
+        const="auto",
+        choices=["auto", "bf16", "fp16"],
+        metavar="bf16|fp16",
+        help="mixed precision (CUDA): bf16, without loss scaling, or fp16, with a dynamic one; without a value bf16 "
+        "where the GPU computes in it",
+    )
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile the backbone (torch.compile) at the first batches, which takes a minute or two",
+    )
     evaluation = parser.add_mutually_exclusive_group()
     evaluation.add_argument("--no-validate", action="store_true", help="no evaluation during training")
     add_val_interval_argument(evaluation)
@@ -78,6 +91,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     """Bring the command line into the config of a stage."""
     from lt_plugins.checkpoints.backbone import set_backbone
     from lt_plugins.checks.global_batch import accumulative_counts
+    from lt_plugins.runs.mixed_precision import use_mixed_precision
 
     if args.backbone is not None:
         set_backbone(cfg, args.backbone, args.allow_pickle)
@@ -88,9 +102,10 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     if args.val_interval is not None:
         cfg.train_cfg.val_interval = args.val_interval
         cfg.train_cfg.pop("dynamic_intervals", None)
-    if args.amp:
-        cfg.optim_wrapper.type = "AmpOptimWrapper"
-        cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
+    if args.amp is not None:
+        use_mixed_precision(cfg, args.amp)
+    if args.compile:
+        cfg.setdefault("default_hooks", {})["compile"] = {"type": "mmpretrain.CompileHook"}
     if args.auto_scale_lr:
         if "base_batch_size" not in (cfg.get("auto_scale_lr") or {}):
             raise UserInputError(

@@ -13,6 +13,7 @@ default_hooks = dict(
     finite=dict(type="FiniteTrainingHook"),
     run_log=dict(type="RunLogHook"),
     accumulation=dict(type="AccumulationHook"),
+    memory_format=dict(type="MemoryFormatHook"),
     averaged_model=dict(type="AveragedModelHook"),
     run_record=dict(type="RunRecordHook"),
     class_distribution=dict(type="ClassDistributionHook"),

@@ -77,7 +77,7 @@ def _merge_optimiser(wrapper: OptimWrapper, saved: dict[str, Any]) -> bool:
     for old, group in zip(saved["param_groups"], new["param_groups"], strict=True):
         old.update({name: value for name, value in group.items() if name != "params"})
     for name in ("base_param_settings", "loss_scaler"):
-        if name in new and (name == "base_param_settings" or name not in saved):
+        if name in new and (name == "base_param_settings" or not saved.get(name)):  # {} of a disabled scaler
             saved[name] = new[name]
     return True
 

@@ -20,6 +20,8 @@ SCHEDULE = re.compile(
 PLACES = re.compile(r"train_dataloader\.dataset\..*?(data_root|data_prefix|ann_file|img_prefix|img_path)\b")
 # What the classes are called; PreflightHook compares the names themselves, wherever they come from.
 CLASSES = re.compile(r"train_dataloader\.dataset\..*?(classes|metainfo)\b")
+# Parts of the environment that change no more than the last bits, and that only an option of the resume changes.
+ASKED_FOR = ("compile",)
 MAX_SHOWN = 8  # changes in a line
 
 
@@ -89,7 +91,7 @@ def find_changes(before: dict[str, Any], now: dict[str, Any]) -> Iterator[Change
         if key in places[0] and places[0][key] != places[1][key]:
             # IterationSeedHook goes with images that are seeded one by one, whichever worker loads them.
             by_image = key == "num_workers" and "hooks.IterationSeedHook.type" in now["config"]
-            is_refused = (is_exact and not by_image) or key == "world_size"
+            is_refused = (is_exact and not by_image and key not in ASKED_FOR) or key == "world_size"
             yield Change(key, places[0][key], places[1][key], is_refused)
 
 

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from lt_plugins.datasets.fingerprint import fingerprint_dataset
+from lt_plugins.engine.hooks import CompileHook, MemoryFormatHook
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.runs.schedule import is_short
 
@@ -22,6 +23,7 @@ NEUTRAL_HOOKS = frozenset(
         "CheckpointFitHook",
         "CheckpointHook",
         "ClassDistributionHook",
+        "CompileHook",  # of the environment, too
         "DeferredInfoHook",
         "DetVisualizationHook",
         "DetectionPreflightHook",
@@ -31,6 +33,7 @@ NEUTRAL_HOOKS = frozenset(
         "IterTimerHook",
         "LoadBackboneHook",
         "LoggerHook",
+        "MemoryFormatHook",  # recorded as what it chooses
         "ParamSchedulerHook",
         "PeakMemoryHook",
         "PreflightHook",
@@ -69,8 +72,8 @@ def record_run(runner: Runner) -> dict[str, Any]:
     Returns:
         dict: ``config`` (:func:`record_config`), ``class_names``, ``data`` (number of images, their counts by class, a
         fingerprint of the list in its order, of a split also one of the names, steps an epoch), ``environment``
-        (processes, workers, threads, device, torch) and ``schedule`` (``"full"``, or ``"short"`` of a training that was
-        shortened).
+        (processes, workers, threads, device, torch, memory format, compilation) and ``schedule`` (``"full"``, or
+        ``"short"`` of a training that was shortened).
     """
     loader = runner.train_dataloader
     dataset = loader.dataset
@@ -93,8 +96,17 @@ def record_run(runner: Runner) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
             "device": next(runner.model.parameters()).device.type,
             "torch": str(torch.__version__),
+            "memory_format": _memory_format(runner),
+            "compile": any(isinstance(hook, CompileHook) for hook in runner.hooks),
         },
     }
+
+
+def _memory_format(runner: Runner) -> str:
+    """Name the memory format that the run computes in, ``channels_last`` or ``contiguous_format``."""
+    hooks = [hook for hook in runner.hooks if isinstance(hook, MemoryFormatHook)]
+    chosen = hooks[-1].choose(runner) if hooks else torch.contiguous_format
+    return str(chosen).removeprefix("torch.")
 
 
 def record_config(cfg: Config) -> dict[str, Any]:

@@ -4,11 +4,13 @@ from .accumulation_hook import AccumulationHook
 from .averaged_model_hook import AveragedModelHook
 from .checkpoint_fit_hook import CheckpointFitHook
 from .class_distribution_hook import ClassDistributionHook
+from .compile_hook import CompileHook
 from .covariance_hook import CovarianceHook
 from .deferred_info_hook import DeferredInfoHook
 from .epoch_hook import EpochHook
 from .epoch_seed_hook import EpochSeedHook
 from .finite_training_hook import FiniteTrainingHook
+from .memory_format_hook import MemoryFormatHook
 from .peak_memory_hook import PeakMemoryHook
 from .preflight_hook import PreflightHook
 from .recluster_hook import ReclusterHook
@@ -19,11 +21,13 @@ __all__ = [
     "AveragedModelHook",
     "CheckpointFitHook",
     "ClassDistributionHook",
+    "CompileHook",
     "CovarianceHook",
     "DeferredInfoHook",
     "EpochHook",
     "EpochSeedHook",
     "FiniteTrainingHook",
+    "MemoryFormatHook",
     "PeakMemoryHook",
     "PreflightHook",
     "ReclusterHook",

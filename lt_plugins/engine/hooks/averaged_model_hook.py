@@ -11,6 +11,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from lt_plugins.engine.runner_parts import averaged_models
 from lt_plugins.engine.sized_buffers import copy_sized_buffers
 from lt_plugins.models.accumulation import accumulating_wrappers
 from lt_plugins.models.unwrap import unwrap_model
@@ -44,8 +45,7 @@ class AveragedModelHook(Hook):
         Args:
             runner (Runner): The runner of the training process.
         """
-        found = [getattr(hook, "ema_model", None) for hook in runner.hooks]
-        self._averages = [model for model in found if isinstance(model, BaseAveragedModel)]
+        self._averages = averaged_models(runner)
         self._match(runner)
         for wrapper in accumulating_wrappers(runner.optim_wrapper)[:1]:
             for average in self._averages:

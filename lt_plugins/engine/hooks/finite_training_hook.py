@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from mmengine.dist import all_gather_object, all_reduce
 from mmengine.hooks import Hook
-from mmengine.optim import BaseOptimWrapper, OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor
 
 from lt_plugins.checkpoints.checkpoint import find_last_checkpoint
 from lt_plugins.checkpoints.finite import check_finite_checkpoint, describe_non_finite, find_non_finite
 from lt_plugins.engine.batch_norm_rollback import BatchNormRollback
+from lt_plugins.engine.runner_parts import optim_wrappers
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.structures import LabelBatch
 from lt_plugins.models.unwrap import unwrap_model
@@ -85,8 +85,8 @@ class FiniteTrainingHook(Hook):
         Args:
             runner (Runner): The runner of the training process.
         """
-        if any(_is_scaled(wrapper) for wrapper in _optim_wrappers(runner)):
-            for wrapper in _optim_wrappers(runner):
+        if any(_is_scaled(wrapper) for wrapper in optim_wrappers(runner)):
+            for wrapper in optim_wrappers(runner):
                 wrapper.optimizer.register_step_post_hook(self._note_step)
         if (rate := _wrong_rate(runner)) is not None:
             raise UserInputError(f"the learning rate is {rate}; set optim_wrapper.optimizer.lr to a positive number.")
@@ -99,7 +99,7 @@ class FiniteTrainingHook(Hook):
             runner (Runner): The runner of the training process.
         """
         # Anew for each epoch: hooks such as PreciseBNHook put other tensors in their place.
-        if any(_is_scaled(wrapper) for wrapper in _optim_wrappers(runner)):
+        if any(_is_scaled(wrapper) for wrapper in optim_wrappers(runner)):
             self._rollback = BatchNormRollback(unwrap_model(runner.model))
 
     def after_train_iter(
@@ -210,7 +210,7 @@ class FiniteTrainingHook(Hook):
         """Count the steps in a row that were due and did not come, and say whether they are too many."""
         if self._has_stepped:
             self._num_skipped = 0
-        elif any(wrapper.should_update() for wrapper in _optim_wrappers(runner)):
+        elif any(wrapper.should_update() for wrapper in optim_wrappers(runner)):
             self._num_skipped += 1
         self._has_stepped = False
         return self._num_skipped >= self.max_skipped_steps
@@ -257,15 +257,8 @@ def explain_failure(runner: Runner, error: Exception) -> None:
         ) from error
 
 
-def _optim_wrappers(runner: Runner) -> list[Any]:
-    wrapper = runner.optim_wrapper
-    if isinstance(wrapper, OptimWrapperDict):
-        return list(wrapper.optim_wrappers.values())
-    return [wrapper] if isinstance(wrapper, BaseOptimWrapper) else []  # a config until training builds it
-
-
 def _rates(runner: Runner) -> list[float]:
-    return [float(group["lr"]) for wrapper in _optim_wrappers(runner) for group in wrapper.optimizer.param_groups]
+    return [float(group["lr"]) for wrapper in optim_wrappers(runner) for group in wrapper.optimizer.param_groups]
 
 
 def _wrong_rate(runner: Runner) -> float | None:
@@ -284,7 +277,7 @@ def _state_tensors(runner: Runner) -> dict[str, Tensor]:
     model = unwrap_model(runner.model)
     tensors = dict(model.state_dict(keep_vars=True))
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    for wrapper in _optim_wrappers(runner):
+    for wrapper in optim_wrappers(runner):
         for parameter, state in wrapper.optimizer.state.items():
             for key, value in state.items():
                 if isinstance(value, Tensor):
@@ -318,10 +311,10 @@ def _advice(runner: Runner) -> str:
         with suppress(UserInputError):
             last = find_last_checkpoint(runner.work_dir)
     kept = f"{Path(last).name} is the last good checkpoint, resume from it" if last else "no checkpoint is written yet"
-    half = any(_is_scaled(wrapper) for wrapper in _optim_wrappers(runner))
+    half = any(_is_scaled(wrapper) for wrapper in optim_wrappers(runner))
     return (
         f"{kept}. Likely causes: a learning rate that is too high (now {max(_rates(runner), default=0.0):g}; lower "
         "optim_wrapper.optimizer.lr, warm up, or clip gradients by optim_wrapper.clip_grad), broken images or labels "
         "(tools/check_data.py), the logarithm of or a division by zero in a loss"
-        + (", half precision that overflows (train without --amp, or with dtype='bfloat16')." if half else ".")
+        + (", half precision that overflows (train without --amp, or with --amp bf16)." if half else ".")
     )

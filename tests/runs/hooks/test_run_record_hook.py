@@ -229,7 +229,9 @@ def changed_record(run: Path, work_dir: Path, **parts: Any) -> Path:
     return work_dir / "copy.pth"
 
 
-@pytest.mark.parametrize(("name", "value"), [("threads", 99), ("world_size", 3)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("threads", 99), ("world_size", 3), ("memory_format", "contiguous_format")]
+)
 def test_another_environment(name: str, value: Any, run: Path, tmp_path: Path) -> None:
     """A CPU repeats a run bit for bit, unless one of these differs; on a GPU most do not matter."""
     copy = changed_record(run, tmp_path, environment={name: value})
@@ -241,6 +243,11 @@ def test_another_environment(name: str, value: Any, run: Path, tmp_path: Path) -
             resume(copy, tmp_path)
     else:
         resume(copy, tmp_path)
+
+
+def test_compilation_is_noted_and_needs_no_permission(run: Path, tmp_path: Path) -> None:
+    resume(changed_record(run, tmp_path, environment={"compile": True}), tmp_path)
+    assert "compile True -> False" in next(tmp_path.glob("*/*.log")).read_text()
 
 
 def test_data_may_have_moved(run: Path, tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""Memory format: lays the weights of convolutions out in the order that computes faster."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.optim import AmpOptimWrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from lt_plugins.engine.runner_parts import averaged_models, optim_wrappers
+from lt_plugins.models.unwrap import unwrap_model
+from lt_plugins.registry import HOOKS
+
+
+@HOOKS.register_module()
+class MemoryFormatHook(Hook):
+    """Memory-format hook: lays the weights of 2-d convolutions out in channels-last order.
+
+    In this order the channels of a pixel stand side by side. A convolution whose weights are in it gives maps in it,
+    so that the whole network follows, whatever the order of the images is. Names, shapes and values of the state are
+    those of the usual, contiguous order; sums are taken in another order, so results agree up to rounding.
+
+    The model, its key encoder, averaged copies (``EMAHook``) and the state of the optimiser are converted after their
+    values were drawn or loaded, before the first step, and a model also before validation and testing.
+
+    Args:
+        channels_last (bool | None): Whether to convert; False is the contiguous order. Defaults to None: on a CPU
+            (measured, ``docs/running.md``), and on CUDA with mixed precision, where the tensor cores compute in this
+            order.
+
+    Config::
+
+        default_hooks = dict(memory_format=dict(type='MemoryFormatHook'))
+    """
+
+    # After a checkpoint was loaded, as all of before_train; before AveragedModelHook looks at the copies.
+    priority = "HIGH"
+
+    def __init__(self, channels_last: bool | None = None) -> None:
+        self.channels_last = channels_last
+
+    def choose(self, runner: Runner) -> torch.memory_format:
+        """Choose the memory format of a run.
+
+        Args:
+            runner (Runner): The runner; its model is built.
+
+        Returns:
+            torch.memory_format: ``torch.channels_last`` or ``torch.contiguous_format``.
+        """
+        channels_last = self.channels_last
+        if channels_last is None:
+            has_amp = any(isinstance(wrapper, AmpOptimWrapper) for wrapper in optim_wrappers(runner))
+            channels_last = has_amp or next(runner.model.parameters()).device.type == "cpu"
+        return torch.channels_last if channels_last else torch.contiguous_format
+
+    def before_train(self, runner: Runner) -> None:
+        """Convert the model, its averaged copies, and the state of a resumed optimiser.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        for model in (unwrap_model(runner.model), *averaged_models(runner)):
+            convert_convolutions(model, self.choose(runner))
+        for wrapper in optim_wrappers(runner):
+            for parameter, state in wrapper.optimizer.state.items():
+                state.update({name: _laid_out_like(parameter, value) for name, value in state.items()})
+        # DistributedDataParallel was built around the other order. It copies such gradients in the first step, with
+        # this warning, and then lays its buckets out anew.
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+
+    def before_val(self, runner: Runner) -> None:
+        """Convert a model that is validated alone.
+
+        Args:
+            runner (Runner): The runner of the validation process.
+        """
+        convert_convolutions(unwrap_model(runner.model), self.choose(runner))
+
+    def before_test(self, runner: Runner) -> None:
+        """Convert a model that is tested.
+
+        Args:
+            runner (Runner): The runner of the testing process.
+        """
+        convert_convolutions(unwrap_model(runner.model), self.choose(runner))
+
+
+def convert_convolutions(model: nn.Module, memory_format: torch.memory_format) -> None:
+    """Lay the weights of all 2-d convolutions of a model out in a memory format; they stay the same parameters.
+
+    Args:
+        model (nn.Module): The model; changed in place.
+        memory_format (torch.memory_format): ``torch.channels_last`` or ``torch.contiguous_format``.
+    """
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            weight = module.weight
+            weight.data = weight.data.to(weight.dtype, memory_format=memory_format)
+
+
+def _laid_out_like(parameter: Tensor, value: object) -> object:
+    """Lay a value of the optimiser's state out like its parameter, if it has one entry for each of the parameter's."""
+    if not isinstance(value, Tensor) or value.shape != parameter.shape or value.stride() == parameter.stride():
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)
