@@ -22,7 +22,7 @@ from lt_plugins.runs.quiet_runner import QuietRunner
 from tests.gloo import run_gloo
 from tests.tool_process import ROOT
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "model.backbone.depth": 20,
     "train_dataloader.dataset.max_count": 16,
     "train_dataloader.dataset.imbalance_factor": 8,
