@@ -7,12 +7,16 @@ import sys
 from functools import partial
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 from torch.utils.data import DataLoader
 
+from lt_plugins.engine.hooks.memory_format_hook import configured_memory_format, convert_convolutions
 from lt_plugins.evaluation.batch_evaluator import BatchEvaluator
 from lt_plugins.runs.console import show_on_console
 from lt_plugins.runs.resident import resident_loader
@@ -85,6 +89,30 @@ class QuietRunner(Runner):
         """
         built = super().build_evaluator(evaluator)
         return BatchEvaluator(built.metrics) if type(built) is Evaluator else built
+
+    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
+        """Wrap the model for several processes, while its convolutions lie in memory as they will in training.
+
+        ``DistributedDataParallel`` takes over the order that the weights have when it is built. Afterwards they are
+        contiguous again, since initial weights are drawn in the order in memory, until ``MemoryFormatHook`` converts
+        them.
+
+        Args:
+            model_wrapper_cfg (dict | None): As for mmengine's runner.
+            model (nn.Module): The model.
+
+        Returns:
+            nn.Module: The wrapped model; the model itself in a single process.
+        """
+        wrapper = str((model_wrapper_cfg or {}).get("type", "DistributedDataParallel"))
+        if not self.distributed or is_model_wrapper(model) or not wrapper.endswith("DistributedDataParallel"):
+            return super().wrap_model(model_wrapper_cfg, model)
+        memory_format = configured_memory_format(self.cfg)
+        convert_convolutions(model, memory_format)
+        wrapped = super().wrap_model(model_wrapper_cfg, model)
+        convert_convolutions(model, torch.contiguous_format)
+        wrapped.memory_format = memory_format
+        return wrapped
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
         """Register the hooks of ``default_hooks``; ``NAME=None`` leaves out any of them, not only mmengine's own.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import torch
+from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.hooks import Hook
-from mmengine.optim import AmpOptimWrapper
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
@@ -24,7 +24,9 @@ class MemoryFormatHook(Hook):
     those of the usual, contiguous order; sums are taken in another order, so results agree up to rounding.
 
     The model, its key encoder, averaged copies (``EMAHook``) and the state of the optimiser are converted after their
-    values were drawn or loaded, before the first step, and a model also before validation and testing.
+    values were drawn or loaded, before the first step, and a model also before validation and testing. A model in
+    ``DistributedDataParallel`` keeps the order that this was built around: after a change it would mix up the gradients
+    of the first step (torch 2.11). :class:`.QuietRunner` builds it around the right one.
 
     Args:
         channels_last (bool | None): Whether to convert; False is the contiguous order. Defaults to None: on a CPU
@@ -51,11 +53,10 @@ class MemoryFormatHook(Hook):
         Returns:
             torch.memory_format: ``torch.channels_last`` or ``torch.contiguous_format``.
         """
-        channels_last = self.channels_last
-        if channels_last is None:
-            has_amp = any(isinstance(wrapper, AmpOptimWrapper) for wrapper in optim_wrappers(runner))
-            channels_last = has_amp or next(runner.model.parameters()).device.type == "cpu"
-        return torch.channels_last if channels_last else torch.contiguous_format
+        if is_model_wrapper(runner.model):
+            return getattr(runner.model, "memory_format", torch.contiguous_format)
+        device = next(runner.model.parameters()).device.type
+        return choose_memory_format(self.channels_last, device, has_amp(runner.cfg))
 
     def before_train(self, runner: Runner) -> None:
         """Convert the model, its averaged copies, and the state of a resumed optimiser.
@@ -68,9 +69,6 @@ class MemoryFormatHook(Hook):
         for wrapper in optim_wrappers(runner):
             for parameter, state in wrapper.optimizer.state.items():
                 state.update({name: _laid_out_like(parameter, value) for name, value in state.items()})
-        # DistributedDataParallel was built around the other order. It copies such gradients in the first step, with
-        # this warning, and then lays its buckets out anew.
-        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
 
     def before_val(self, runner: Runner) -> None:
         """Convert a model that is validated alone.
@@ -87,6 +85,40 @@ class MemoryFormatHook(Hook):
             runner (Runner): The runner of the testing process.
         """
         convert_convolutions(unwrap_model(runner.model), self.choose(runner))
+
+
+def choose_memory_format(channels_last: bool | None, device: str, has_amp: bool) -> torch.memory_format:
+    """Choose a memory format by the setting of the hook.
+
+    Args:
+        channels_last (bool | None): The setting.
+        device (str): Type of the device.
+        has_amp (bool): Whether a training computes in mixed precision.
+    """
+    if channels_last is None:
+        channels_last = device == "cpu" or has_amp
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+def configured_memory_format(cfg: Config) -> torch.memory_format:
+    """Choose the memory format by a config, before a runner has hooks; contiguous without :class:`MemoryFormatHook`.
+
+    Args:
+        cfg (Config): The config of a run.
+    """
+    for hook in [*(cfg.get("default_hooks") or {}).values(), *(cfg.get("custom_hooks") or ())]:
+        if isinstance(hook, dict) and str(hook.get("type")).split(".")[-1] == MemoryFormatHook.__name__:
+            return choose_memory_format(hook.get("channels_last"), get_device(), has_amp(cfg))
+    return torch.contiguous_format
+
+
+def has_amp(cfg: Config) -> bool:
+    """Check whether a config trains in mixed precision.
+
+    Args:
+        cfg (Config): The config of a run.
+    """
+    return bool((cfg.get("optim_wrapper") or {}).get("type") == "AmpOptimWrapper")
 
 
 def convert_convolutions(model: nn.Module, memory_format: torch.memory_format) -> None:

@@ -50,9 +50,14 @@ class PoisonHook(Hook):
         elif self.target == "lr":
             optimiser.param_groups[0]["lr"] = self.value
         elif self.target == "momentum":
-            optimiser.state[next(model.parameters())]["momentum_buffer"].view(-1)[0] = self.value
+            first_entry(optimiser.state[next(model.parameters())]["momentum_buffer"]).fill_(self.value)
         else:
-            model.state_dict(keep_vars=True)[self.target].detach().view(-1)[0] = self.value
+            first_entry(model.state_dict(keep_vars=True)[self.target].detach()).fill_(self.value)
+
+
+def first_entry(tensor: torch.Tensor) -> torch.Tensor:
+    """The first entry of a tensor in any order in memory, as a view of it."""
+    return tensor[(0,) * tensor.ndim]
 
 
 @OPTIM_WRAPPERS.register_module(force=True)

@@ -246,7 +246,7 @@ def test_another_environment(name: str, value: Any, run: Path, tmp_path: Path) -
 
 
 def test_compilation_is_noted_and_needs_no_permission(run: Path, tmp_path: Path) -> None:
-    resume(changed_record(run, tmp_path, environment={"compile": True}), tmp_path)
+    resume(changed_record(run, tmp_path, environment={"compile": True}), tmp_path, log_level="INFO")
     assert "compile True -> False" in next(tmp_path.glob("*/*.log")).read_text()
 
 
