@@ -20,7 +20,7 @@ from mmpretrain.registry import MODELS
 from torch import nn
 
 import lt_plugins.plugins  # noqa: F401 (registers)
-from lt_plugins.engine.hooks.memory_format_hook import convert_convolutions
+from lt_plugins.models.memory_format import convert_convolutions
 
 CASES = (
     "CIFARResNet-32:128x32",

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 import lt_plugins
 from lt_plugins.datasets.labels import get_class_counts, get_labels
-from lt_plugins.engine.hooks.memory_format_hook import convert_convolutions
+from lt_plugins.models.memory_format import convert_convolutions
 from lt_plugins.models.structures import LabelBatch
 from tests import battery
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
@@ -16,8 +17,9 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lt_plugins.engine.hooks.memory_format_hook import configured_memory_format, convert_convolutions
+from lt_plugins.engine.hooks.memory_format_hook import MemoryFormatHook, choose_memory_format, has_amp
 from lt_plugins.evaluation.batch_evaluator import BatchEvaluator
+from lt_plugins.models.memory_format import convert_convolutions
 from lt_plugins.runs.console import show_on_console
 from lt_plugins.runs.resident import resident_loader
 
@@ -107,7 +109,7 @@ class QuietRunner(Runner):
         wrapper = str((model_wrapper_cfg or {}).get("type", "DistributedDataParallel"))
         if not self.distributed or is_model_wrapper(model) or not wrapper.endswith("DistributedDataParallel"):
             return super().wrap_model(model_wrapper_cfg, model)
-        memory_format = configured_memory_format(self.cfg)
+        memory_format = _configured_memory_format(self.cfg)
         convert_convolutions(model, memory_format)
         wrapped = super().wrap_model(model_wrapper_cfg, model)
         convert_convolutions(model, torch.contiguous_format)
@@ -124,6 +126,14 @@ class QuietRunner(Runner):
         super().register_default_hooks(
             {name: hook for name, hook in given.items() if hook is not None or name in MMENGINE_HOOKS}
         )
+
+
+def _configured_memory_format(cfg: Config) -> torch.memory_format:
+    """Choose the memory format before there are hooks: by the config; contiguous without ``MemoryFormatHook``."""
+    for hook in [*(cfg.get("default_hooks") or {}).values(), *(cfg.get("custom_hooks") or ())]:
+        if isinstance(hook, dict) and str(hook.get("type")).split(".")[-1] == MemoryFormatHook.__name__:
+            return choose_memory_format(hook.get("channels_last"), get_device(), has_amp(cfg))
+    return torch.contiguous_format
 
 
 def _refuse_log(handler: logging.FileHandler, record: logging.LogRecord) -> None:  # noqa: ARG001 (logging's signature)

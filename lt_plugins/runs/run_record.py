@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from lt_plugins.datasets.fingerprint import fingerprint_dataset
-from lt_plugins.engine.hooks import CompileHook, MemoryFormatHook
+from lt_plugins.engine.hooks import MemoryFormatHook
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.runs.schedule import is_short
 
@@ -75,6 +75,8 @@ def record_run(runner: Runner) -> dict[str, Any]:
         (processes, workers, threads, device, torch, memory format, compilation) and ``schedule`` (``"full"``, or
         ``"short"`` of a training that was shortened).
     """
+    from lt_plugins.runs.hooks import CompileHook  # whose package imports this module
+
     loader = runner.train_dataloader
     dataset = loader.dataset
     distribution = getattr(unwrap_model(runner.model), "class_distribution", None)

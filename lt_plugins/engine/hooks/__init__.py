@@ -4,7 +4,6 @@ from .accumulation_hook import AccumulationHook
 from .averaged_model_hook import AveragedModelHook
 from .checkpoint_fit_hook import CheckpointFitHook
 from .class_distribution_hook import ClassDistributionHook
-from .compile_hook import CompileHook
 from .covariance_hook import CovarianceHook
 from .deferred_info_hook import DeferredInfoHook
 from .epoch_hook import EpochHook
@@ -21,7 +20,6 @@ __all__ = [
     "AveragedModelHook",
     "CheckpointFitHook",
     "ClassDistributionHook",
-    "CompileHook",
     "CovarianceHook",
     "DeferredInfoHook",
     "EpochHook",

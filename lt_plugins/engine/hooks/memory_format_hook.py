@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import torch
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import Tensor, nn
 
 from lt_plugins.engine.runner_parts import averaged_models, optim_wrappers
+from lt_plugins.models.memory_format import convert_convolutions, laid_out_like
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import HOOKS
 
@@ -68,7 +67,7 @@ class MemoryFormatHook(Hook):
             convert_convolutions(model, self.choose(runner))
         for wrapper in optim_wrappers(runner):
             for parameter, state in wrapper.optimizer.state.items():
-                state.update({name: _laid_out_like(parameter, value) for name, value in state.items()})
+                state.update({name: laid_out_like(parameter, value) for name, value in state.items()})
 
     def before_val(self, runner: Runner) -> None:
         """Convert a model that is validated alone.
@@ -100,18 +99,6 @@ def choose_memory_format(channels_last: bool | None, device: str, has_amp: bool)
     return torch.channels_last if channels_last else torch.contiguous_format
 
 
-def configured_memory_format(cfg: Config) -> torch.memory_format:
-    """Choose the memory format by a config, before a runner has hooks; contiguous without :class:`MemoryFormatHook`.
-
-    Args:
-        cfg (Config): The config of a run.
-    """
-    for hook in [*(cfg.get("default_hooks") or {}).values(), *(cfg.get("custom_hooks") or ())]:
-        if isinstance(hook, dict) and str(hook.get("type")).split(".")[-1] == MemoryFormatHook.__name__:
-            return choose_memory_format(hook.get("channels_last"), get_device(), has_amp(cfg))
-    return torch.contiguous_format
-
-
 def has_amp(cfg: Config) -> bool:
     """Check whether a config trains in mixed precision.
 
@@ -119,23 +106,3 @@ def has_amp(cfg: Config) -> bool:
         cfg (Config): The config of a run.
     """
     return bool((cfg.get("optim_wrapper") or {}).get("type") == "AmpOptimWrapper")
-
-
-def convert_convolutions(model: nn.Module, memory_format: torch.memory_format) -> None:
-    """Lay the weights of all 2-d convolutions of a model out in a memory format; they stay the same parameters.
-
-    Args:
-        model (nn.Module): The model; changed in place.
-        memory_format (torch.memory_format): ``torch.channels_last`` or ``torch.contiguous_format``.
-    """
-    for module in model.modules():
-        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-            weight = module.weight
-            weight.data = weight.data.to(weight.dtype, memory_format=memory_format)
-
-
-def _laid_out_like(parameter: Tensor, value: object) -> object:
-    """Lay a value of the optimiser's state out like its parameter, if it has one entry for each of the parameter's."""
-    if not isinstance(value, Tensor) or value.shape != parameter.shape or value.stride() == parameter.stride():
-        return value
-    return torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)

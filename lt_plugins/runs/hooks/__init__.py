@@ -1,10 +1,12 @@
-"""Hooks that keep the records of a run: log, run record, checkpoints."""
+"""Hooks of the command line: the records of a run (log, run record, checkpoints), and compilation."""
 
+from .compile_hook import CompileHook
 from .run_log_hook import RunLogHook
 from .run_record_hook import RunRecordHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 
 __all__ = [
+    "CompileHook",
     "RunLogHook",
     "RunRecordHook",
     "SafeCheckpointHook",

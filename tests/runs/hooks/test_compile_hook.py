@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounter
 
 from lt_plugins.checkpoints.checkpoint import load_checkpoint
-from lt_plugins.engine.hooks.compile_hook import MAX_VARIANTS, find_backbones, find_compiler_problem
 from lt_plugins.models.backbones import CIFARResNet
+from lt_plugins.runs.hooks.compile_hook import MAX_VARIANTS, find_backbones, find_compiler_problem
 from tests.engine.hooks.test_memory_format_hook import Losses, make_runner, train
 from tests.gloo import run_gloo
 from tests.tool_process import ROOT, run_tool
