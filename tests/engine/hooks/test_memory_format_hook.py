@@ -30,7 +30,7 @@ SMALL: dict[str, Any] = {
     "log_level": "ERROR",
     "train_cfg.max_epochs": 2,
     "param_scheduler": [],
-    "optim_wrapper.optimizer.lr": 1e-3,  # a network that moves fast amplifies what is rounded
+    "optim_wrapper.optimizer.lr": 1e-4,  # a network that moves fast amplifies what is rounded
     **dict.fromkeys(["val_cfg", "val_dataloader", "val_evaluator"]),
 }
 CONFIGS: dict[str, dict[str, Any]] = {
