@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+
+
+def choose_memory_format(channels_last: bool | None, device: str, cfg: Mapping[str, Any]) -> torch.memory_format:
+    """Choose a memory format.
+
+    Args:
+        channels_last (bool | None): The setting of ``MemoryFormatHook``; None leaves the choice to the rest.
+        device (str): Type of the device.
+        cfg (Mapping[str, Any]): The config of a run, which says whether it trains in mixed precision.
+    """
+    if channels_last is None:
+        channels_last = device == "cpu" or (cfg.get("optim_wrapper") or {}).get("type") == "AmpOptimWrapper"
+    return torch.channels_last if channels_last else torch.contiguous_format
 
 
 def convert_convolutions(model: nn.Module, memory_format: torch.memory_format) -> None:

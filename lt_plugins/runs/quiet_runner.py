@@ -17,9 +17,9 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lt_plugins.engine.hooks.memory_format_hook import MemoryFormatHook, choose_memory_format, has_amp
+from lt_plugins.engine.hooks.memory_format_hook import MemoryFormatHook
 from lt_plugins.evaluation.batch_evaluator import BatchEvaluator
-from lt_plugins.models.memory_format import convert_convolutions
+from lt_plugins.models.memory_format import choose_memory_format, convert_convolutions
 from lt_plugins.runs.console import show_on_console
 from lt_plugins.runs.resident import resident_loader
 
@@ -132,7 +132,7 @@ def _configured_memory_format(cfg: Config) -> torch.memory_format:
     """Choose the memory format before there are hooks: by the config; contiguous without ``MemoryFormatHook``."""
     for hook in [*(cfg.get("default_hooks") or {}).values(), *(cfg.get("custom_hooks") or ())]:
         if isinstance(hook, dict) and str(hook.get("type")).split(".")[-1] == MemoryFormatHook.__name__:
-            return choose_memory_format(hook.get("channels_last"), get_device(), has_amp(cfg))
+            return choose_memory_format(hook.get("channels_last"), get_device(), cfg)
     return torch.contiguous_format
 
 

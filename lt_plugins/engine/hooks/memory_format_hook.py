@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import torch
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from lt_plugins.engine.runner_parts import averaged_models, optim_wrappers
-from lt_plugins.models.memory_format import convert_convolutions, laid_out_like
+from lt_plugins.models.memory_format import choose_memory_format, convert_convolutions, laid_out_like
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import HOOKS
 
@@ -55,7 +54,7 @@ class MemoryFormatHook(Hook):
         if is_model_wrapper(runner.model):
             return getattr(runner.model, "memory_format", torch.contiguous_format)
         device = next(runner.model.parameters()).device.type
-        return choose_memory_format(self.channels_last, device, has_amp(runner.cfg))
+        return choose_memory_format(self.channels_last, device, runner.cfg)
 
     def before_train(self, runner: Runner) -> None:
         """Convert the model, its averaged copies, and the state of a resumed optimiser.
@@ -70,39 +69,11 @@ class MemoryFormatHook(Hook):
                 state.update({name: laid_out_like(parameter, value) for name, value in state.items()})
 
     def before_val(self, runner: Runner) -> None:
-        """Convert a model that is validated alone.
+        """Convert a model that is validated or tested alone.
 
         Args:
-            runner (Runner): The runner of the validation process.
+            runner (Runner): The runner.
         """
         convert_convolutions(unwrap_model(runner.model), self.choose(runner))
 
-    def before_test(self, runner: Runner) -> None:
-        """Convert a model that is tested.
-
-        Args:
-            runner (Runner): The runner of the testing process.
-        """
-        convert_convolutions(unwrap_model(runner.model), self.choose(runner))
-
-
-def choose_memory_format(channels_last: bool | None, device: str, has_amp: bool) -> torch.memory_format:
-    """Choose a memory format by the setting of the hook.
-
-    Args:
-        channels_last (bool | None): The setting.
-        device (str): Type of the device.
-        has_amp (bool): Whether a training computes in mixed precision.
-    """
-    if channels_last is None:
-        channels_last = device == "cpu" or has_amp
-    return torch.channels_last if channels_last else torch.contiguous_format
-
-
-def has_amp(cfg: Config) -> bool:
-    """Check whether a config trains in mixed precision.
-
-    Args:
-        cfg (Config): The config of a run.
-    """
-    return bool((cfg.get("optim_wrapper") or {}).get("type") == "AmpOptimWrapper")
+    before_test = before_val
