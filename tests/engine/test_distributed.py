@@ -29,6 +29,7 @@ def write_config(base: str, folder: Path, world_size: int) -> Path:
     views: list[dict[str, Any]] = [{"type": "LoadImage"}, {"type": "PackInputs"}]
     if cfg.model.type != "ImageClassifier":
         views.insert(1, {"type": "MultiView", "num_views": 2, "transforms": [[{"type": "Resize", "scale": 32}]]})
+        cfg.resident = False  # Resize has no batched form
     if cfg.model.type == "MomentumClassifier":
         cfg.model.queue_size = 2 * BATCH
     train.dataset.dataset.pipeline = views
