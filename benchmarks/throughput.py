@@ -159,7 +159,7 @@ def report(method: str, epochs: dict[str, list[Epoch]], options: Options, num_wa
     verdicts = [_verdict(ratio >= bar, f"{method}: {ratio:.3f} of the bare loop, bar {bar}")]
     last = counted["ours"][-1]
     assert last.evaluation is not None
-    share = last.evaluation.wall / statistics.median(span.wall for span in whole["ours"])
+    share = last.evaluation / statistics.median(span.wall for span in whole["ours"])
     with_evaluation = 1 + share / last.interval
     print(f"{'ours':>22}, evaluation: {share:.1%} of an epoch, every {last.interval} epochs")
     text = f"{method}: {with_evaluation:.3f} of an epoch with its share of the evaluation, bar {MAX_WITH_EVALUATION}"

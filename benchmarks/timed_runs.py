@@ -81,7 +81,7 @@ class Span(NamedTuple):
 
     Args:
         wall (float): On the clock.
-        cpu (float): Of all processors, of this process and its data workers.
+        cpu (float): Of all processors.
     """
 
     wall: float
@@ -102,16 +102,17 @@ class Epoch:
     """What an epoch took.
 
     Args:
-        step (Span): A step, the mean of all but the first: images, hooks and arithmetic.
+        step (Span): A step, the mean of all but the first: images, hooks and arithmetic. Its CPU time includes that of
+            the data workers over the whole epoch, which work ahead.
         between (Span): What comes once an epoch: start of the data workers, first batch, checkpoint, checks.
-        evaluation (Span | None): The pass over the test set, if one followed.
+        evaluation (float | None): Seconds of the pass over the test set, if one followed.
         interval (int): Epochs from one evaluation to the next in the config.
         parts (dict[str, float]): Seconds a step of each part, of the epoch that is timed so.
     """
 
     step: Span
     between: Span
-    evaluation: Span | None
+    evaluation: float | None
     interval: int
     parts: dict[str, float]
 
@@ -144,6 +145,7 @@ class Clock:
         self._step_end = 0.0
         self._begin: Span | None = None
         self._marks: list[Span] = []
+        self._workers: tuple[float, float | None] = (0.0, None)
         self._evaluation: Span | None = None
         self._parts: dict[str, float] = {}
 
@@ -153,6 +155,7 @@ class Clock:
         self.pipe.recv()
         self.num_epochs += 1
         self._num_steps, self._marks, self._evaluation, self._parts = 0, [], None, {}
+        self._workers = _worker_seconds(), None
         self._begin = self.now()
 
     def begin_step(self) -> None:
@@ -179,14 +182,19 @@ class Clock:
         if self._begin is None:
             return
         total = self.now() - self._begin
+        before, after = self._workers
+        workers = ((_worker_seconds() if after is None else after) - before) / self._num_steps
         step = (self._marks[-1] - self._marks[0]) * (1 / (self._num_steps - 1))
-        between = total - step * self._num_steps - (self._evaluation or Span(0.0, 0.0))
+        evaluation = self._evaluation or Span(0.0, 0.0)
+        between = total - step * self._num_steps - evaluation
+        step += Span(0.0, workers)
         parts = {name: seconds / (self._num_steps - (name == "data")) for name, seconds in self._parts.items()}
-        self.pipe.send(Epoch(step, between, self._evaluation, self.interval, parts))
+        self.pipe.send(Epoch(step, between, evaluation.wall or None, self.interval, parts))
         self._begin = None
 
     def begin_evaluation(self) -> None:
         """Start to time a pass over the test set."""
+        self._workers = self._workers[0], _worker_seconds()
         self._evaluation = self.now()
 
     def end_evaluation(self) -> None:
@@ -214,7 +222,7 @@ class Clock:
 
     def now(self) -> Span:
         """The time, once the device has done its work."""
-        return Span(self._wall(), _cpu_seconds())
+        return Span(self._wall(), time.process_time())
 
     @property
     def _times_parts(self) -> bool:
@@ -229,10 +237,10 @@ class Clock:
         return time.perf_counter()
 
 
-def _cpu_seconds() -> float:
-    """CPU time of this process and of its children, those that are gone and those that work."""
+def _worker_seconds() -> float:
+    """CPU time of the children of this process, those that are gone and those that work."""
     gone = resource.getrusage(resource.RUSAGE_CHILDREN)
-    total = time.process_time() + gone.ru_utime + gone.ru_stime
+    total = gone.ru_utime + gone.ru_stime
     for child in multiprocessing.active_children():
         stat = Path(f"/proc/{child.pid}/stat")  # Linux; elsewhere workers count when they are gone
         if stat.exists():
