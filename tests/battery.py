@@ -346,6 +346,7 @@ DATASETS: dict[str, Entry] = {
     "DigitsDataset": Entry(),
     "ImageListDataset": Entry(small=lambda folder: {"data_root": str(image_folder(folder) / "images")}),
     "IndexedDataset": Entry(lambda folder: {"dataset": _DIGITS}),
+    "ResidentDataset": Entry(lambda folder: {"dataset": _DIGITS}),
     "LongTailDataset": Entry(
         lambda folder: {"dataset": _DIGITS, "imbalance_factor": 10}, lambda folder: {"max_count": 100}
     ),

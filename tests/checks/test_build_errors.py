@@ -83,6 +83,6 @@ def test_errors_with_words_of_their_own_pass() -> None:
 
 def test_parts_of_the_runner(make_runner: MakeRunner) -> None:
     def train() -> None:
-        make_runner(**{"train_dataloader.num_workers": -1}).train()
+        make_runner(resident=False, **{"train_dataloader.num_workers": -1}).train()
 
     assert line(train).startswith("a data loader of the config cannot be built: ValueError")

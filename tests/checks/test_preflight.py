@@ -187,4 +187,4 @@ def test_photographs_stop_before_the_first_step(make_runner: MakeRunner, tmp_pat
 
 def test_a_pipeline_that_fails_is_named(make_runner: MakeRunner) -> None:
     with pytest.raises(UserInputError, match=r"image 0 of the train dataset does not pass the transforms of train_da"):
-        make_runner(**{"train_dataloader.dataset.dataset.pipeline.0.type": "PackInputs"}).train()
+        make_runner(resident=False, **{"train_dataloader.dataset.dataset.pipeline.0.type": "PackInputs"}).train()

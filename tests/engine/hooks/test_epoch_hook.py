@@ -72,7 +72,7 @@ def test_weights_from_the_first_epoch(make_runner: MakeRunner) -> None:
 
 
 def test_a_run_without_the_hook_stops(make_runner: MakeRunner) -> None:
-    runner = make_runner(**{"model.head": ldam(reweight_from=2)})
+    runner = make_runner(**{"model.head": ldam(reweight_from=2), "model.data_preprocessor.type": "ClsDataPreprocessor"})
     runner._hooks = [hook for hook in runner.hooks if not isinstance(hook, EpochHook)]
     with pytest.raises(UserInputError, match=r"LDAMLoss needs EpochHook: add dict\(type='EpochHook'\) to custom_hooks"):
         runner.train()
