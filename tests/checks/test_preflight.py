@@ -60,7 +60,8 @@ def test_printed_once_before_training(make_runner: MakeRunner, caplog: pytest.Lo
     runner.train()
     summaries = [message for message in messages if "imbalance factor 8" in message]
     assert len(summaries) == 1
-    assert "CIFARResNet, GlobalAveragePooling, LinearHead with CrossEntropyLoss" in summaries[0]
+    # No hook of every run is called one of the method.
+    assert "ImageClassifier(CIFARResNet, GlobalAveragePooling, LinearHead with CrossEntropyLoss)\n" in summaries[0]
     assert "LongTailDataset(DigitsDataset)" in summaries[0]
 
 

@@ -25,6 +25,7 @@ EVERY_RUN = (
     "CheckpointFitHook",
     "ClassDistributionHook",
     "CompileHook",
+    "DeferredInfoHook",
     "EpochHook",
     "EpochSeedHook",
     "FiniteTrainingHook",
