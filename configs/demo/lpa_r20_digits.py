@@ -6,3 +6,4 @@ model = dict(
     head=dict(init_cfg=dict(_delete_=True, type="Kaiming", layer="Linear")),
 )
 train_dataloader = dict(batch_size=32)
+variants = dict(_delete_=True)  # it is a ResNet-20
