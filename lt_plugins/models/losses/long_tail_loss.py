@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.structures import ClassDistribution
 
-RULES = ("inverse", "inverse_sqrt", "effective_number")
+POWERS = {"inverse": 1.0, "inverse_sqrt": 0.5}
+RULES = (*POWERS, "inverse_power", "effective_number")
 DIVISORS = ("weights", "batch")
 
 
@@ -29,6 +30,9 @@ class LongTailLoss(nn.Module):
 
     * ``"inverse"``: :math:`w_c \propto 1 / n_c`
     * ``"inverse_sqrt"``: :math:`w_c \propto 1 / \sqrt{n_c}`
+    * ``"inverse_power"``: :math:`w_c \propto 1 / n_c^{\nu}`, of which the two above are :math:`\nu = 1` and 0.5 (ADRW;
+      Wang et al., "A Unified Generalization Analysis of Re-Weighting and Logit-Adjustment for Imbalanced Learning",
+      NeurIPS 2023)
     * ``"effective_number"``: :math:`w_c \propto (1 - \beta) / (1 - \beta^{n_c})` (Cui et al., "Class-Balanced Loss
       Based on Effective Number of Samples", CVPR 2019)
 
@@ -41,6 +45,7 @@ class LongTailLoss(nn.Module):
             by the class counts. Defaults to None: all classes weigh the same.
         weight_beta (float): :math:`\beta` of the effective number, from 0 (equal weights) to just below 1 (inverse
             counts). Defaults to 0.9999.
+        weight_power (float): :math:`\nu` of ``"inverse_power"``, from 0 (equal weights). Defaults to 0.25.
         reweight_from (int): First epoch with class weights, from 0; 160 of 200 for LDAM-DRW on CIFAR. Defaults to 0.
         normalize_by (str): What the sum of the weighted losses is divided by: ``"weights"``, the sum of the weights as
             in ``torch.nn.CrossEntropyLoss``, or ``"batch"``, the number of images, which leaves rare batches a larger
@@ -67,6 +72,7 @@ class LongTailLoss(nn.Module):
         self,
         class_weight: Sequence[float] | str | None = None,
         weight_beta: float = 0.9999,
+        weight_power: float = 0.25,
         reweight_from: int = 0,
         normalize_by: Literal["weights", "batch"] = "weights",
         loss_weight: float = 1.0,
@@ -76,6 +82,8 @@ class LongTailLoss(nn.Module):
             raise UserInputError(f"class_weight={class_weight!r} is unknown; give {', '.join(RULES)}, or a list.")
         if not 0 <= weight_beta < 1:
             raise UserInputError(f"weight_beta={weight_beta} must be in [0, 1), like 0.9999.")
+        if not 0 <= weight_power < float("inf"):
+            raise UserInputError(f"weight_power={weight_power} must be 0 (equal weights) or more, like 0.25.")
         if reweight_from < 0 or (reweight_from and class_weight is None):
             raise UserInputError(
                 f"reweight_from={reweight_from} must be 0 or more, and defers a class_weight; give one, like "
@@ -85,6 +93,7 @@ class LongTailLoss(nn.Module):
             raise UserInputError(f"normalize_by={normalize_by!r} must be one of {DIVISORS}.")
         self.class_weight = class_weight
         self.weight_beta = weight_beta
+        self.weight_power = weight_power
         self.reweight_from = reweight_from
         self.normalize_by = normalize_by
         self.loss_weight = loss_weight
@@ -226,7 +235,8 @@ class LongTailLoss(nn.Module):
             return self.given_weight
         if self.class_weight == "effective_number":
             return self.class_distribution.class_balanced_weights(self.weight_beta)
-        weights = self.class_distribution.filled_counts() ** (-1.0 if self.class_weight == "inverse" else -0.5)
+        power = POWERS.get(str(self.class_weight), self.weight_power)
+        weights = self.class_distribution.filled_counts() ** -power
         return weights / weights.mean()
 
     def set_epoch(self, epoch: int, max_epochs: int) -> str | None:  # noqa: ARG002 (others follow its share)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses import ISDALoss, LongTailLoss
+from lt_plugins.models.losses.long_tail_loss import RULES
 from tests import battery
 
 COUNTS = [500, 81, 16, 1]
@@ -160,7 +161,7 @@ def test_an_empty_class_disturbs_no_other(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_equal_counts_weigh_all_classes_the_same(name: str) -> None:
     logits, equal = logits_of(), [9] * 4
-    for rule in ("inverse", "inverse_sqrt", "effective_number"):
+    for rule in RULES:
         value = build(name, equal, class_weight=rule)(logits, LABELS)
         assert float(value) == pytest.approx(float(build(name, equal)(logits, LABELS)), rel=1e-12)
 
@@ -218,12 +219,13 @@ def test_the_call_of_mmpretrain_heads_and_of_a_plain_loop(name: str) -> None:
 # -------------------------------------------------------------------------------------------------- of the base itself
 
 
-def slow_weights(counts: list[int], rule: str, beta: float = 0.9999) -> list[float]:
-    """METHODS 3.3, class by class; the effective number as the geometric series that it is."""
+def slow_weights(counts: list[int], rule: str, beta: float = 0.9999, power: float = 0.25) -> list[float]:
+    """METHODS 3.3 and METHODS_BEYOND 8, class by class; the effective number as the geometric series that it is."""
     known = [n or min(filter(None, counts)) for n in counts]
     raw = {
         "inverse": [1 / n for n in known],
         "inverse_sqrt": [n**-0.5 for n in known],
+        "inverse_power": [(n / sum(known)) ** -power for n in known],
         "effective_number": [1 / sum(beta**i for i in range(n)) for n in known],
     }[rule]
     return [value * len(raw) / sum(raw) for value in raw]
@@ -237,7 +239,7 @@ def plain(counts: list[int] | None = COUNTS, **kwargs: Any) -> PlainLoss:
 
 
 @pytest.mark.parametrize("counts", [COUNTS, [50, 0, 2, 7]])
-@pytest.mark.parametrize("rule", ["inverse", "inverse_sqrt", "effective_number"])
+@pytest.mark.parametrize("rule", RULES)
 def test_weights_by_rule(rule: str, counts: list[int]) -> None:
     weights = plain(counts, class_weight=rule).current_weight()
     assert weights is not None
@@ -249,6 +251,30 @@ def test_beta_of_the_effective_number() -> None:
     weights = plain(class_weight="effective_number", weight_beta=0.9).current_weight()
     assert weights is not None
     assert weights.tolist() == pytest.approx(slow_weights(COUNTS, "effective_number", 0.9), rel=1e-9)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.15, 1.5])
+def test_power_of_the_counts(power: float) -> None:
+    weights = plain(class_weight="inverse_power", weight_power=power).current_weight()
+    assert weights is not None
+    assert weights.tolist() == pytest.approx(slow_weights(COUNTS, "inverse_power", power=power), rel=1e-9)
+
+
+@pytest.mark.parametrize(("rule", "power"), [("inverse", 1.0), ("inverse_sqrt", 0.5)])
+def test_powers_with_a_name(rule: str, power: float) -> None:
+    """Their power is in their name, whatever ``weight_power`` is."""
+    named = plain(class_weight=rule, weight_power=3.0).current_weight()
+    powered = plain(class_weight="inverse_power", weight_power=power).current_weight()
+    assert named is not None and powered is not None
+    assert torch.equal(named, powered)
+
+
+def test_weights_of_adrw_on_cifar100() -> None:
+    """The numbers of METHODS_BEYOND 8."""
+    counts = [int(500 * 0.01 ** (label / 99)) for label in range(100)]
+    weights = plain(counts, class_weight="inverse_power", weight_power=0.25).current_weight()
+    assert weights is not None
+    assert weights[[0, -1]].tolist() == pytest.approx([0.53, 1.67], abs=0.005)
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
@@ -344,13 +370,15 @@ def test_given_weights_follow_the_loss_to_its_device_and_copies() -> None:
     [
         (
             dict(class_weight="balanced"),
-            "'balanced' is unknown; give inverse, inverse_sqrt, effective_number, or a list",
+            "'balanced' is unknown; give inverse, inverse_sqrt, inverse_power, effective_number, or a list",
         ),
         (dict(class_weight=[1.0, -1.0]), "must be non-negative"),
         (dict(class_weight=[0.0, 0.0]), "must be non-negative"),
         (dict(class_weight=[[1.0]]), "must be non-negative"),
         (dict(weight_beta=1.0), r"weight_beta=1.0 must be in \[0, 1\)"),
         (dict(weight_beta=-0.1), r"weight_beta=-0.1"),
+        (dict(weight_power=-0.5), "weight_power=-0.5 must be 0 .* or more"),
+        (dict(weight_power=float("nan")), "weight_power=nan"),
         (dict(class_weight="inverse", reweight_from=-1), "reweight_from=-1 must be 0 or more"),
         (dict(reweight_from=160), "reweight_from=160 .* defers a class_weight; give one"),
         (dict(normalize_by="images"), "normalize_by='images' must be one of"),
