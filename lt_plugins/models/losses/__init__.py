@@ -1,25 +1,31 @@
 """Losses; each is a plain ``nn.Module`` that also works outside OpenMMLab."""
 
+from .balanced_softmax_loss import BalancedSoftmaxLoss
 from .isda_loss import ISDALoss
 from .kcl_loss import KCLLoss
 from .label_aware_smooth_loss import LabelAwareSmoothLoss
 from .latent_isda_loss import LatentISDALoss
 from .ldam_loss import LDAMLoss
+from .logit_adjustment_loss import LogitAdjustmentLoss
 from .long_tail_loss import LongTailLoss
 from .paco_loss import PaCoLoss
 from .reconstruction_loss import ReconstructionLoss
 from .sbcl_loss import SBCLLoss
 from .supcon_loss import SupConLoss
+from .weighted_cross_entropy_loss import WeightedCrossEntropyLoss
 
 __all__ = [
+    "BalancedSoftmaxLoss",
     "ISDALoss",
     "KCLLoss",
     "LDAMLoss",
     "LabelAwareSmoothLoss",
     "LatentISDALoss",
+    "LogitAdjustmentLoss",
     "LongTailLoss",
     "PaCoLoss",
     "ReconstructionLoss",
     "SBCLLoss",
     "SupConLoss",
+    "WeightedCrossEntropyLoss",
 ]

@@ -167,7 +167,14 @@ def test_equal_counts_weigh_all_classes_the_same(name: str) -> None:
 
 
 # What makes of each loss a plain cross-entropy where all classes have as many images.
-PLAIN = {"LDAMLoss": {"max_margin": 0.0}, "LabelAwareSmoothLoss": {}, "ISDALoss": {"lambda_0": 0.0}}
+PLAIN = {
+    "BalancedSoftmaxLoss": {},
+    "ISDALoss": {"lambda_0": 0.0},
+    "LDAMLoss": {"max_margin": 0.0},
+    "LabelAwareSmoothLoss": {},
+    "LogitAdjustmentLoss": {},
+    "WeightedCrossEntropyLoss": {},
+}
 
 
 @pytest.mark.parametrize("name", sorted(PLAIN))
