@@ -321,7 +321,7 @@ def is_logits_loss(cls: Any) -> bool:
 
 
 MODULES = {
-    name: ModuleEntry(logits_loss_step, prepare=set_counts)
+    name: ModuleEntry(logits_loss_step, prepare=set_full_counts)
     for name, cls in registered("MODELS").items()
     if is_logits_loss(cls)
 } | MODULES
