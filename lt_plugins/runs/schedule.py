@@ -25,8 +25,8 @@ from lt_plugins.errors import UserInputError
 
 SWITCH = "--cfg-options scale_schedule=False"
 # Arguments of hooks, and of losses, that name a first epoch, or a first step.
-LOSS_START = "reweight_from"
-STARTS = ("start", "begin_epoch", "begin_iter", LOSS_START)
+LOSS_STARTS = ("reweight_from", "switch_from")
+STARTS = ("start", "begin_epoch", "begin_iter", *LOSS_STARTS)
 # Arguments of schedulers that count epochs or steps.
 TIMES = ("begin", "end", "T_max", "total_steps", "step_size", "milestones", "periods", "cool_down_time")
 WARM_UPS = ("LinearLR", "LinearParamScheduler", "LinearMomentum", "ConstantLR", "ConstantParamScheduler")
@@ -347,7 +347,7 @@ def _timed(cfg: Config) -> Iterator[tuple[str, dict]]:
 
 def _find_losses(node: Any, path: str) -> Iterator[tuple[str, dict]]:
     """Yield dotted key and config of each part of a model that has a start."""
-    if isinstance(node, dict) and LOSS_START in node:
+    if isinstance(node, dict) and any(name in node for name in LOSS_STARTS):
         yield path, node
     if isinstance(node, (dict, list, tuple)):
         for key, value in node.items() if isinstance(node, dict) else enumerate(node):

@@ -204,6 +204,19 @@ def test_class_weights_start_in_proportion(tmp_path: Path) -> None:
     fitted(written(tmp_path, text, {"train_cfg.max_epochs": 1}))
 
 
+def test_the_second_phase_of_a_loss_starts_in_proportion(tmp_path: Path) -> None:
+    """With or without class weights that start with it."""
+    for settings in ("switch_from=24", "switch_from=24, class_weight='inverse_power', reweight_from=24"):
+        text = f"model = dict(head=dict(loss=dict(_delete_=True, type='VectorScalingLoss', {settings})))"
+        loss = written(tmp_path, text, {"train_cfg.max_epochs": 10}).model.head.loss
+        assert loss.switch_from == 8
+        assert loss.get("reweight_from", 8) == 8
+    runner = fitted(written(tmp_path, text, {"train_cfg.max_epochs": 10}))
+    assert "model.head.loss.switch_from 24 -> 8" in runner.logger.lines[0]
+    with pytest.raises(UserInputError, match=r"before model.head.loss.switch_from=30 \(VectorScalingLoss\)"):
+        fitted(written(tmp_path, text.replace("switch_from=24", "switch_from=30")))
+
+
 @pytest.mark.parametrize(
     "overrides",
     [{"custom_hooks.0.start": 3}, {"custom_hooks": {"0": {"start": 3}}}],

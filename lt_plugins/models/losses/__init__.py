@@ -12,6 +12,7 @@ from .paco_loss import PaCoLoss
 from .reconstruction_loss import ReconstructionLoss
 from .sbcl_loss import SBCLLoss
 from .supcon_loss import SupConLoss
+from .vs_loss import VectorScalingLoss
 from .weighted_cross_entropy_loss import WeightedCrossEntropyLoss
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "ReconstructionLoss",
     "SBCLLoss",
     "SupConLoss",
+    "VectorScalingLoss",
     "WeightedCrossEntropyLoss",
 ]

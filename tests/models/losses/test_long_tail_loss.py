@@ -173,6 +173,7 @@ PLAIN = {
     "LDAMLoss": {"max_margin": 0.0},
     "LabelAwareSmoothLoss": {},
     "LogitAdjustmentLoss": {},
+    "VectorScalingLoss": {},
     "WeightedCrossEntropyLoss": {},
 }
 
