@@ -1,6 +1,7 @@
 """Losses; each is a plain ``nn.Module`` that also works outside OpenMMLab."""
 
 from .balanced_softmax_loss import BalancedSoftmaxLoss
+from .gcl_loss import GCLLoss
 from .isda_loss import ISDALoss
 from .kcl_loss import KCLLoss
 from .label_aware_smooth_loss import LabelAwareSmoothLoss
@@ -17,6 +18,7 @@ from .weighted_cross_entropy_loss import WeightedCrossEntropyLoss
 
 __all__ = [
     "BalancedSoftmaxLoss",
+    "GCLLoss",
     "ISDALoss",
     "KCLLoss",
     "LDAMLoss",

@@ -65,6 +65,26 @@ def test_weights_start_with_the_epoch_and_again_after_a_resume(make_runner: Make
         assert torch.equal(value, runner.model.state_dict()[name]), f"{name} is another one after the resume"
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        dict(type="VectorScalingLoss", gamma=0.3, switch_from=1, late_tau=0.5, class_weight="inverse", reweight_from=1),
+        dict(type="GCLLoss", gamma=1.0),
+    ],
+    ids=lambda loss: loss["type"],
+)
+def test_a_second_phase_and_noise_are_repeated_after_a_resume(make_runner: MakeRunner, loss: dict[str, Any]) -> None:
+    head = {"type": "CosineClsHead", "num_classes": 10, "in_channels": 64, "loss": loss, "_delete_": True}
+    options = {"model.head": head, "train_cfg.max_epochs": 2}
+    runner = make_runner(**options)
+    runner.train()
+    resumed = make_runner(**options, resume=True, load_from=f"{runner.work_dir}/epoch_1.pth")
+    torch.manual_seed(7)  # another state of the generator than that of the first run
+    resumed.train()
+    for name, value in resumed.model.state_dict().items():
+        assert torch.equal(value, runner.model.state_dict()[name]), f"{name} is another one after the resume"
+
+
 def test_weights_from_the_first_epoch(make_runner: MakeRunner) -> None:
     [weights] = record(make_runner(**{"model.head": ldam(), "train_cfg.max_epochs": 1})).values()
     assert weights is not None

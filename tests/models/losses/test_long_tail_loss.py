@@ -55,11 +55,11 @@ class OnLogits(nn.Module):
 
 
 def build(name: str, counts: list[int] | None = COUNTS, **kwargs: Any) -> Any:
-    """A loss with class counts; the same weights, covariances and strength in every call."""
+    """A loss with class counts; the same weights, covariances and strength in every call, and no noise."""
     loss = OnLogits(**kwargs) if name == "ISDALoss" else MODELS.build({"type": name, **kwargs})
     if counts is not None:
         of(loss).class_distribution.set_counts(counts)
-    return loss.double()
+    return loss.double().eval()
 
 
 def of(loss: Any) -> LongTailLoss:
@@ -169,6 +169,7 @@ def test_equal_counts_weigh_all_classes_the_same(name: str) -> None:
 # What makes of each loss a plain cross-entropy where all classes have as many images.
 PLAIN = {
     "BalancedSoftmaxLoss": {},
+    "GCLLoss": {},
     "ISDALoss": {"lambda_0": 0.0},
     "LDAMLoss": {"max_margin": 0.0},
     "LabelAwareSmoothLoss": {},
