@@ -356,7 +356,19 @@ DATASETS: dict[str, Entry] = {
 SAMPLERS: dict[str, Entry] = {
     "ClassAwareSampler": Entry(
         lambda folder: {"dataset": mmpretrain.registry.DATASETS.build(_DIGITS)}, lambda folder: {"seed": 3}
-    )
+    ),
+    "ClassBalancedSampler": Entry(
+        lambda folder: {"dataset": mmpretrain.registry.DATASETS.build(_DIGITS)}, lambda folder: {"seed": 3}
+    ),
+    "DeferredSampler": Entry(
+        lambda folder: {
+            "dataset": mmpretrain.registry.DATASETS.build(_DIGITS),
+            "before": {"type": "DefaultSampler", "shuffle": True},
+            "after": {"type": "ClassBalancedSampler"},
+            "start": 3,
+        },
+        lambda folder: {"seed": 3},
+    ),
 }
 HOOKS: dict[str, Entry] = {
     "AccumulationHook": Entry(),

@@ -1,7 +1,7 @@
 """Schedules: scales param schedulers and hooks to the length of the training.
 
 A config gives its length twice: in ``train_cfg`` and in what happens when, that is in ``param_scheduler`` and in the
-first epochs of hooks and of deferred class weights. Whoever changes the first, as by
+first epochs of hooks, of deferred class weights and of deferred sampling. Whoever changes the first, as by
 ``--cfg-options train_cfg.max_epochs=4``, means a shorter training of the same shape, so the second is scaled with it.
 ``scale_schedule = False`` in the config leaves it alone. ``--shorten N`` is the same for all stages of a run at once,
 and scales how often hooks come, too.
@@ -24,7 +24,7 @@ from lt_plugins.checks.component_check import find_component
 from lt_plugins.errors import UserInputError
 
 SWITCH = "--cfg-options scale_schedule=False"
-# Arguments of hooks, and of losses, that name a first epoch, or a first step.
+# Arguments of hooks, of the sampler, and of losses, that name a first epoch, or a first step.
 LOSS_STARTS = ("reweight_from", "switch_from")
 STARTS = ("start", "begin_epoch", "begin_iter", *LOSS_STARTS)
 # Arguments of schedulers that count epochs or steps.
@@ -79,7 +79,7 @@ def training_length(cfg: Config) -> int | None:
 
 
 def follow_overrides(cfg: Config, written: int | None, given: Collection[str]) -> None:
-    """Scale the first epochs of hooks with an override of the length, and note the length of the written schedule.
+    """Scale the first epochs of hooks and the like with an override of the length, and note the length as written.
 
     What is overridden itself stays as it is given.
 
@@ -337,11 +337,14 @@ def _is_same(written: Fraction, length: Length) -> bool:
 
 
 def _timed(cfg: Config) -> Iterator[tuple[str, dict]]:
-    """Yield dotted key and config of each hook, and of each loss that begins at some time."""
+    """Yield dotted key and config of each hook, of the sampler, and of each loss that begins at some time."""
     for index, hook in enumerate(cfg.get("custom_hooks") or ()):
         yield f"custom_hooks.{index}", hook
     for name, hook in (cfg.get("default_hooks") or {}).items():
         yield f"default_hooks.{name}", hook or {}
+    loader = cfg.get("train_dataloader")
+    if isinstance(loader, dict) and isinstance(loader.get("sampler"), dict):
+        yield "train_dataloader.sampler", loader["sampler"]
     yield from _find_losses(cfg.get("model"), "model")
 
 
@@ -357,7 +360,7 @@ def _find_losses(node: Any, path: str) -> Iterator[tuple[str, dict]]:
 def _scale_starts(
     cfg: Config, ratio: Fraction, length: int, given: Collection[str], intervals: bool = False
 ) -> dict[str, int]:
-    """Scale the first epochs of hooks and losses, but for overridden ones, and return the old ones by dotted key.
+    """Scale the first epochs of :func:`_timed`, but for overridden ones, and return the old ones by dotted key.
 
     Intervals of ``custom_hooks`` are scaled if asked for, others if they are the whole length.
     """

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from torch.utils.data import Sampler
 
-from lt_plugins.datasets.labels import get_labels
-from lt_plugins.distributed import rank_and_world_size, shared_seed
+from lt_plugins.datasets.samplers.epoch_sampler import EpochSampler
 from lt_plugins.errors import UserInputError
 from lt_plugins.registry import DATA_SAMPLERS
 
 
 @DATA_SAMPLERS.register_module()
-class ClassAwareSampler(Sampler[int]):
+class ClassAwareSampler(EpochSampler):
     """Class-aware sampler: cycles through shuffled classes, taking ``samples_per_class`` images of each.
 
     The classes are shuffled again after each cycle; each class gives the next ``samples_per_class`` images of its own
@@ -54,31 +51,28 @@ class ClassAwareSampler(Sampler[int]):
         full_length: bool = False,
         seed: int | None = None,
     ) -> None:
-        if samples_per_class <= 0 or (num_samples is not None and num_samples <= 0):
-            raise UserInputError(
-                f"samples_per_class={samples_per_class} and num_samples={num_samples} must be positive."
-            )
+        if samples_per_class <= 0:
+            raise UserInputError(f"samples_per_class={samples_per_class} must be positive.")
         if num_samples is not None and full_length:
             raise UserInputError(
                 f"num_samples={num_samples} and full_length=True exclude each other; drop one of them from the sampler."
             )
-        labels = get_labels(dataset)
-        if not len(labels):
-            raise UserInputError("ClassAwareSampler got a dataset without images.")
-        self.dataset = dataset
-        by_class = np.argsort(labels, kind="stable")
-        self.images = np.split(by_class, np.flatnonzero(np.diff(labels[by_class])) + 1)
-        self.rank, self.world_size = rank_and_world_size()
+        super().__init__(dataset, num_samples, seed)
+        by_class = np.argsort(self.labels, kind="stable")
+        self.images = np.split(by_class, np.flatnonzero(np.diff(self.labels[by_class])) + 1)
         self.samples_per_class = samples_per_class
         if full_length:
-            num_samples = max(map(len, self.images)) * len(self.images)
-        self.total_size = math.ceil((num_samples or len(labels)) / self.world_size) * self.world_size
-        self.seed = shared_seed() if seed is None else seed
-        self.epoch = 0
+            self.set_num_samples(max(map(len, self.images)) * len(self.images))
 
-    def __iter__(self) -> Iterator[int]:
-        """Indices of this rank's images in the dataset."""
-        generator = np.random.default_rng([self.seed, self.epoch])
+    def draw(self, generator: np.random.Generator) -> np.ndarray:
+        """Order of all images of an epoch, in turns of the classes.
+
+        Args:
+            generator (numpy.random.Generator): Seeded with seed and epoch, the same on all ranks.
+
+        Returns:
+            numpy.ndarray: Indices in the dataset, int64, shape ``(total_size,)`` or longer, up to a whole turn.
+        """
         num_turns = math.ceil(self.total_size / self.samples_per_class)
         turns = _shuffled_cycle(np.arange(len(self.images)), num_turns, generator)
         order = np.empty((num_turns, self.samples_per_class), dtype=np.int64)
@@ -89,19 +83,7 @@ class ClassAwareSampler(Sampler[int]):
             order[rows] = _shuffled_cycle(images, rows.size * self.samples_per_class, generator).reshape(
                 -1, self.samples_per_class
             )
-        return iter(order.ravel()[self.rank : self.total_size : self.world_size].tolist())
-
-    def __len__(self) -> int:
-        """Number of images of this rank in an epoch."""
-        return self.total_size // self.world_size
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order; call it before each epoch (mmengine's ``DistSamplerSeedHook`` does).
-
-        Args:
-            epoch (int): The epoch, from 0.
-        """
-        self.epoch = epoch
+        return order.ravel()
 
 
 def _shuffled_cycle(values: np.ndarray, length: int, generator: np.random.Generator) -> np.ndarray:

@@ -1,6 +1,8 @@
-"""Epoch of a training, set on all modules that change over it."""
+"""Epoch of a training, set on everything that changes over it."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -13,8 +15,9 @@ from lt_plugins.registry import HOOKS
 class EpochHook(Hook):
     """Epoch hook: calls ``set_epoch(epoch, max_epochs)`` of every module that has it, before each epoch.
 
-    So does the first epoch of a resumed run: what a module sets must follow from the epoch, the settings and its
-    buffers alone. A text that the method returns goes to the log whenever it is another one.
+    And of the sampler of the training, if it has an attribute ``max_epochs``: mmengine's ``DistSamplerSeedHook`` tells
+    it the epoch alone. So it is before the first epoch of a resumed run: what a module sets must follow from the epoch,
+    the settings and its buffers alone. A text that the method returns goes to the log whenever it is another one.
 
     Config::
 
@@ -33,10 +36,13 @@ class EpochHook(Hook):
         Args:
             runner (Runner): The runner of the training process.
         """
-        for path, module in unwrap_model(runner.model).named_modules():
-            if not hasattr(module, "set_epoch"):
+        parts: dict[str, Any] = dict(unwrap_model(runner.model).named_modules())
+        if hasattr(runner.train_dataloader.sampler, "max_epochs"):
+            parts["train_dataloader.sampler"] = runner.train_dataloader.sampler
+        for path, part in parts.items():
+            if not hasattr(part, "set_epoch"):
                 continue
-            state = module.set_epoch(runner.epoch, runner.max_epochs)
+            state = part.set_epoch(runner.epoch, runner.max_epochs)
             if state is not None and state != self._states.get(path):
-                runner.logger.info(f"{type(module).__name__} ({path}) from epoch {runner.epoch + 1} on: {state}.")
+                runner.logger.info(f"{type(part).__name__} ({path}) from epoch {runner.epoch + 1} on: {state}.")
                 self._states[path] = state
