@@ -15,4 +15,5 @@ ROOMS = (
     "models/covariance/",
     "models/losses/",
     "models/structures/",
+    "posthoc/",
 )
