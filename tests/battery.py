@@ -406,6 +406,7 @@ FUNCTIONS: dict[str, Entry] = {"epoch_worker_init": Entry()}
 VISBACKENDS = {"LocalVisBackend": Entry(lambda folder: {"save_dir": str(folder)})}
 INITIALIZERS = {
     "Pretrained": Entry(lambda folder: {"checkpoint": str(folder / "epoch_1.pth")}),
+    "RareEventBiasInit": Entry(),
     "TorchDefaultInit": Entry(),
 }
 

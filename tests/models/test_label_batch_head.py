@@ -98,3 +98,12 @@ def test_heads_of_mmpretrain_take_a_batch(name):
     several = name == "MultiLabelLinearClsHead"  # which reads shares
     for one, other in zip(numbers(batch(several)), numbers(list(batch(several))), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_head_that_learns_by_sigmoid_predicts_by_sigmoid(labelled):
+    head = build(LinearHead, loss={"type": "SigmoidFocalLoss"})
+    logits = head(FEATS)
+    found = head.predict(FEATS, batch() if labelled else None)
+    assert torch.equal(found.pred_score, torch.sigmoid(logits)), "the probability that training fits, of each class"
+    assert torch.equal(found.pred_label, logits.argmax(dim=1))

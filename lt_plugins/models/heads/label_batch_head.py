@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch.nn.functional as F
+import torch
 from mmpretrain.evaluation.metrics import Accuracy
 from mmpretrain.models.heads import ClsHead
 from mmpretrain.structures import DataSample
@@ -33,8 +33,9 @@ class LabelBatchHead(ClsHead):
         return losses
 
     def _get_predictions(self, cls_score: Tensor, data_samples: Sequence[DataSample] | None) -> LabelBatch:
-        """The probabilities of the logits ``(B, C)``, beside the labels if there are any."""
-        scores = F.softmax(cls_score, dim=1)
+        """The probabilities of the logits ``(B, C)`` by the link of the loss, beside the labels if there are any."""
+        link = getattr(self.loss_module, "link", "softmax")
+        scores = torch.sigmoid(cls_score) if link == "sigmoid" else torch.softmax(cls_score, dim=1)
         if data_samples is None:
             return LabelBatch(pred_score=scores)
         return LabelBatch.from_samples(data_samples).with_predictions(scores)

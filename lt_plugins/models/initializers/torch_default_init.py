@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import torch
-from mmengine.model import BaseModule, update_init_info
-from mmengine.model.weight_init import BaseInit
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
+from lt_plugins.models.initializers.layer_init import LayerInit
+
 
 @WEIGHT_INITIALIZERS.register_module()
-class TorchDefaultInit(BaseInit):
+class TorchDefaultInit(LayerInit):
     r"""Linear layers and convolutions as PyTorch makes them: uniform within :math:`\pm 1/\sqrt{fan_{in}}`, bias too.
 
     The released codes of the field leave most classifiers at that, where mmpretrain's heads draw small weights and set
@@ -31,25 +30,17 @@ class TorchDefaultInit(BaseInit):
         ...             init_cfg=dict(type='TorchDefaultInit', kaiming_weight=True, layer='Linear'))
     """
 
+    kinds = (nn.Linear, nn.modules.conv._ConvNd)
+
     def __init__(self, kaiming_weight: bool = False, layer: str | list[str] | None = None) -> None:
         super().__init__(layer=layer)
         self.kaiming_weight = kaiming_weight
 
-    def __call__(self, module: nn.Module) -> None:
-        """Draw the parameters of the chosen layers again.
-
-        Args:
-            module (nn.Module): The layer itself (by ``override``) or a module that contains layers.
-        """
-        for part in module.modules():
-            names = {base.__name__ for base in type(part).__mro__}
-            if isinstance(part, (nn.Linear, nn.modules.conv._ConvNd)) and (self.wholemodule or names & {*self.layer}):
-                self._reset(part)
-        if isinstance(module, BaseModule) or hasattr(module, "_params_init_info"):
-            update_init_info(module, init_info=f"TorchDefaultInit: kaiming_weight={self.kaiming_weight}")
-
-    @torch.no_grad()
-    def _reset(self, layer: nn.Linear | nn.modules.conv._ConvNd) -> None:
+    def initialise(self, layer: nn.Linear | nn.modules.conv._ConvNd) -> None:
+        """Draw the parameters of one layer again."""
         layer.reset_parameters()
         if self.kaiming_weight:
             nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
+
+    def _get_init_info(self) -> str:
+        return f"{super()._get_init_info()}: kaiming_weight={self.kaiming_weight}"

@@ -1,6 +1,8 @@
 """Losses; each is a plain ``nn.Module`` that also works outside OpenMMLab."""
 
 from .balanced_softmax_loss import BalancedSoftmaxLoss
+from .focal_loss import SigmoidFocalLoss, SoftmaxFocalLoss
+from .gce_loss import GeneralizedCrossEntropyLoss
 from .gcl_loss import GCLLoss
 from .isda_loss import ISDALoss
 from .kcl_loss import KCLLoss
@@ -19,6 +21,7 @@ from .weighted_cross_entropy_loss import WeightedCrossEntropyLoss
 __all__ = [
     "BalancedSoftmaxLoss",
     "GCLLoss",
+    "GeneralizedCrossEntropyLoss",
     "ISDALoss",
     "KCLLoss",
     "LDAMLoss",
@@ -29,6 +32,8 @@ __all__ = [
     "PaCoLoss",
     "ReconstructionLoss",
     "SBCLLoss",
+    "SigmoidFocalLoss",
+    "SoftmaxFocalLoss",
     "SupConLoss",
     "VectorScalingLoss",
     "WeightedCrossEntropyLoss",

@@ -20,7 +20,7 @@ class BalancedSoftmaxLoss(LongTailLoss):
     the logits are used as they are. It needs the counts of the classes (``ClassDistributionHook`` sets them, else
     ``loss.class_distribution.set_counts()``); a class without images is left out of the softmax.
 
-    Source: Ren et al., "Balanced Meta-Softmax for Long-Tailed Visual Recognition" (NeurIPS 2020), Eq. 4.
+    Source: Ren et al., "Balanced Meta-Softmax for Long-Tailed Visual Recognition" (NeurIPS 2020), Theorem 1.
 
     Args:
         **kwargs: Class weights and other settings of :class:`LongTailLoss`.

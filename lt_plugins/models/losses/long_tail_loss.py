@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +65,9 @@ class LongTailLoss(nn.Module):
         >>> loss.set_epoch(epoch, max_epochs=200)
         >>> value = loss(logits, labels)
     """
+
+    link: ClassVar[Literal["softmax", "sigmoid"]] = "softmax"
+    """What makes probabilities of the logits that the loss trains; heads predict by it."""
 
     given_weight: Tensor | None
 

@@ -17,9 +17,9 @@ class WeightedCrossEntropyLoss(LongTailLoss):
         \ell_i = -\log \frac{e^{z_{iy_i}}}{\sum_c e^{z_{ic}}}
 
     Without class weights it is cross-entropy. With ``class_weight="effective_number"`` it is class-balanced
-    cross-entropy (CB-CE; Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019, Eq. 12),
-    and with ``reweight_from`` in addition CE-DRW (Cao et al., "Learning Imbalanced Datasets with
-    Label-Distribution-Aware Margin Loss", NeurIPS 2019, Algorithm 1).
+    cross-entropy (CB-CE; Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019), and with
+    ``reweight_from`` in addition CE-DRW (Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin
+    Loss", NeurIPS 2019, Algorithm 1).
 
     Args:
         **kwargs: Class weights and other settings of :class:`LongTailLoss`.
