@@ -62,12 +62,28 @@ def check_checkpoint_fit(
         return
     wrong = sorted(expected.keys() - fitting - (_count_keys(model) if purpose == "test" else set()))
     if purpose == "resume":
-        wrong += sorted(found.keys() - expected.keys())
+        wrong += sorted(found.keys() - expected.keys() - optional_keys(model, found))
     if wrong:
         raise UserInputError(
             f"{source} is a checkpoint of another model: {len(fitting)} of {len(expected)} tensors fit, "
             f"{len(wrong)} do not: {describe_misfits(wrong, expected, found)}; use the config that it was trained with."
         )
+
+
+def optional_keys(model: nn.Module, state_dict: Mapping[str, object]) -> set[str]:
+    """Find the tensors of a checkpoint that a model takes, though it has none of them until then.
+
+    Args:
+        model (nn.Module): The model; its modules name such parts in ``optional_parts``, like the adjusted classifier of
+            a head.
+        state_dict (Mapping[str, Any]): Tensors of the checkpoint by name.
+    """
+    owners = [
+        f"{path}.{part}".removeprefix(".")
+        for path, module in model.named_modules()
+        for part in getattr(module, "optional_parts", ())
+    ]
+    return {key for key in state_dict if key.startswith(tuple(owners))}
 
 
 def is_frozen(model: nn.Module) -> bool:

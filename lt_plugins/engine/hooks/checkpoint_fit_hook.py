@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
 from lt_plugins.checkpoints.checkpoint import find_resume_problem
-from lt_plugins.checkpoints.checkpoint_fit import Purpose, check_checkpoint_fit, is_frozen
+from lt_plugins.checkpoints.checkpoint_fit import Purpose, check_checkpoint_fit, is_frozen, optional_keys
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import HOOKS
@@ -70,10 +70,14 @@ class CheckpointFitHook(Hook):
             purpose,
             self.min_backbone_fraction,
         )
-        parts = getattr(model, "initialised_parts", None)
-        if purpose == "initialise" and parts is not None:
-            for key in [key for key in state_dict if not key.removeprefix("module.").startswith(parts)]:
-                del state_dict[key]
+        if purpose == "initialise":
+            parts = getattr(model, "initialised_parts", ("",))
+            # A classifier that was adjusted after training is not to be trained on.
+            adjusted = optional_keys(model, {key.removeprefix("module."): None for key in state_dict})
+            for key in [*state_dict]:
+                name = key.removeprefix("module.")
+                if not name.startswith(parts) or name in adjusted:
+                    del state_dict[key]
 
     def before_train(self, runner: Runner) -> None:
         """Refuse to train a head on random features.

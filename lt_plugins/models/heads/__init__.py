@@ -1,5 +1,6 @@
 """Classification heads, one file a method family."""
 
+from .adjusted_classifier import AdjustedClassifier
 from .cosine_cls_head import CosineClsHead
 from .isda_head import ISDAHead
 from .label_batch_head import LabelBatchHead
@@ -12,6 +13,7 @@ from .paco_head import PaCoHead
 from .supcon_head import SupConHead
 
 __all__ = [
+    "AdjustedClassifier",
     "CosineClsHead",
     "ISDAHead",
     "LCRegHead",

@@ -35,6 +35,8 @@ class CosineClsHead(LinearHead):
         ...             loss=dict(type='LDAMLoss', scale=30.0))
     """
 
+    has_unit_features = True
+
     def __init__(
         self,
         num_classes: int,
@@ -66,15 +68,19 @@ class CosineClsHead(LinearHead):
         with torch.no_grad():
             self.fc.weight.copy_(F.normalize(self.fc.weight))
 
-    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+    def classify(self, features: Tensor) -> Tensor:
         """Compute the scaled cosines.
 
         Args:
-            feats (tuple[Tensor, ...]): Pooled features, the last of shape ``(B, in_channels)``.
+            features (Tensor): Pooled features, shape ``(B, in_channels)``.
 
         Returns:
             Tensor: Logits ``(B, C)``, in float32 even under autocast: half precision times ``s`` is too coarse.
         """
-        features = self.pre_logits(feats)
         with torch.autocast(features.device.type, enabled=False):
             return self.scale * self.fc(features.to(torch.promote_types(features.dtype, torch.float32)))
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        r"""Weights :math:`s \hat W`, of the directions of the features, and biases of 0."""
+        weight = self.scale * F.normalize(self.fc.weight.detach())
+        return weight, weight.new_zeros(len(weight))

@@ -41,13 +41,19 @@ class LWSClsHead(LinearHead):
         )
         self.scale = nn.Parameter(torch.ones(1, num_classes))
 
-    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+    def classify(self, features: Tensor) -> Tensor:
         """Compute the scaled logits.
 
         Args:
-            feats (tuple[Tensor, ...]): Pooled features, the last of shape ``(B, in_channels)``.
+            features (Tensor): Pooled features, shape ``(B, in_channels)``.
 
         Returns:
             Tensor: Logits ``(B, C)``.
         """
-        return self.scale * super().forward(feats)
+        return self.scale * super().classify(features)
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Weights and biases, both scaled."""
+        weight, bias = super().affine()
+        scale = self.scale.detach()[0]
+        return scale[:, None] * weight, scale * bias

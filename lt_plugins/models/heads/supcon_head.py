@@ -67,6 +67,14 @@ class SupConHead(LinearHead):
             return F.batch_norm(pooled, self.standardise.running_mean, self.standardise.running_var)
         return self.standardise(pooled)
 
+    def trained_prior(self, sampled: Tensor) -> Tensor:
+        """Class prior that the probe answers for: its loss adds the log-priors, as balanced softmax does.
+
+        Args:
+            sampled (Tensor): How often each class came in training, shares of shape ``(C,)``.
+        """
+        return sampled / self.class_distribution.filled_counts().to(sampled)
+
     def loss(
         self,
         feats: tuple[Tensor, ...],

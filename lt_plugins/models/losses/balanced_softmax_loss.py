@@ -34,3 +34,7 @@ class BalancedSoftmaxLoss(LongTailLoss):
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of balanced softmax, see :func:`logit_adjusted_cross_entropy`."""
         return logit_adjusted_cross_entropy(logits, labels, self.class_distribution.log_priors())
+
+    def trained_prior(self, sampled: Tensor) -> Tensor:
+        """Class prior that the logits answer for, a uniform one, see :meth:`.LongTailLoss.trained_prior`."""
+        return super().trained_prior(sampled) / self.class_distribution.filled_counts().to(sampled)

@@ -66,6 +66,10 @@ class LogitAdjustmentLoss(LongTailLoss):
         """Cross-entropy of adjusted logits, see :func:`logit_adjusted_cross_entropy`."""
         return logit_adjusted_cross_entropy(logits, labels, self.class_distribution.log_priors(), self.tau)
 
+    def trained_prior(self, sampled: Tensor) -> Tensor:
+        """Class prior that the logits answer for: uniform with ``tau=1``, see :meth:`.LongTailLoss.trained_prior`."""
+        return super().trained_prior(sampled) / self.class_distribution.filled_counts().to(sampled) ** self.tau
+
     def extra_repr(self) -> str:
         """Show the settings."""
         return f"tau={self.tau}"

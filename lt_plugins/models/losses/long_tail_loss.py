@@ -242,6 +242,22 @@ class LongTailLoss(nn.Module):
         weights = self.class_distribution.filled_counts() ** -power
         return weights / weights.mean()
 
+    def trained_prior(self, sampled: Tensor) -> Tensor:
+        r"""Class prior that the logits answer for, in the state of this epoch, up to a factor.
+
+        Cross-entropy answers for the frequencies of the images that it saw, and class weights count an image several
+        times. A loss that adds :math:`\tau \log \pi_c` to the logits in training leaves that out of them: it divides by
+        :math:`\pi_c^\tau`. Who adjusts a prior after training starts from this one.
+
+        Args:
+            sampled (Tensor): How often each class came in training, shares of shape ``(C,)``.
+
+        Returns:
+            Tensor: Weights of the classes, shape ``(C,)``.
+        """
+        weight = self.current_weight()
+        return sampled if weight is None else sampled * weight.to(sampled)
+
     def set_epoch(self, epoch: int, max_epochs: int) -> str | None:  # noqa: ARG002 (others follow its share)
         """Take the class weights into force from ``reweight_from`` on.
 

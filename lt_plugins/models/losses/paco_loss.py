@@ -94,6 +94,14 @@ class PaCoLoss(nn.Module):
         self.temperature = temperature
         self.class_distribution = ClassDistribution()
 
+    def trained_prior(self, sampled: Tensor) -> Tensor:
+        """Class prior that the logits of the centres answer for: the log-prior is added in training only.
+
+        Args:
+            sampled (Tensor): How often each class came in training, shares of shape ``(C,)``.
+        """
+        return sampled / self.class_distribution.filled_counts().to(sampled)
+
     def forward(self, logits: Tensor, contrast: ContrastBatch) -> Tensor:
         """Compute the mean loss over the anchors.
 

@@ -96,6 +96,12 @@ class VectorScalingLoss(LongTailLoss):
         scaled = self.factors().to(logits) * logits
         return logit_adjusted_cross_entropy(scaled, labels, self.class_distribution.log_priors(), self.current_tau())
 
+    def trained_prior(self, sampled: Tensor) -> Tensor:
+        """Class prior that the logits answer for, by the offsets alone, see :meth:`.LongTailLoss.trained_prior`."""
+        return (
+            super().trained_prior(sampled) / self.class_distribution.filled_counts().to(sampled) ** self.current_tau()
+        )
+
     def set_epoch(self, epoch: int, max_epochs: int) -> str | None:
         """Take the class weights into force, and TLA.
 
