@@ -28,7 +28,7 @@ suite: venv-dev
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal \
 		--cov --cov-report=term:skip-covered --cov-fail-under=$(MIN_COVERAGE) --durations=15
 
-lint: venv-dev ## run ruff and mypy, compare the tables of the READMEs with their sources
+lint: venv-dev ## run ruff and mypy, compare the generated tables with their sources
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
@@ -38,7 +38,7 @@ format: venv-dev ## format the code, fix what ruff can fix
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-results-table: venv-dev ## write the tables of all READMEs from configs/*/metafile.yml and results/
+results-table: venv-dev ## write all tables of methods and runs from configs/*/metafile.yml and results/
 	$(PY) tools/dev/readme_tables.py
 
 docs: venv-dev ## build the documentation in docs/_build/html; a warning is an error

@@ -23,7 +23,15 @@ API = ROOT / "docs" / "api"
 LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)#\s]+)")
 GUIDES = {
     "Start": ["docs/README", "docs/installation", "docs/data", "docs/running", "docs/evaluation", "docs/plain_pytorch"],
-    "Methods": ["docs/lpa", "docs/sbcl", "docs/mislas", "docs/lcreg", "docs/detection"],
+    "Methods": [
+        "docs/methods",
+        "docs/leaderboard",
+        "docs/lpa",
+        "docs/sbcl",
+        "docs/mislas",
+        "docs/lcreg",
+        "docs/detection",
+    ],
     "Develop": ["docs/adding_a_method", "docs/architecture", "CONTRIBUTING", "benchmarks/README", "CHANGELOG"],
 }
 logger = logging.getLogger(__name__)

@@ -208,7 +208,7 @@ class Sweep:
         if self.args.record is not None:
             path = self.args.record / f"{name}_seed{run.seed}.json"
             atomic_write(path, (json.dumps(describe_result(run, self.options[name]), indent=2) + "\n").encode())
-            output.say(f"wrote {path}; name it under Ours in the metafile of its config")
+            output.say(f"wrote {path}; make results-table shows it")
 
 
 def check_rows(args: argparse.Namespace) -> list[Row]:

@@ -106,6 +106,22 @@ LDAM_DRW = also(
         "head.loss_module.reweight_from": 160,
     },
 )
+
+
+def vs(gamma: float, tau: float, **constants: Any) -> Recipe:
+    """VS loss; DDC's README has the numbers, its script the constants."""
+    loss = {"gamma": gamma, "tau": tau, "class_weight": None, "switch_from": None, "normalize_by": "weights"}
+    return replace(
+        CE_CIFAR, constants={f"head.loss_module.{key}": value for key, value in {**loss, **constants}.items()}
+    )
+
+
+def adrw_tla(power: float, late_tau: float, start: int) -> dict[str, Any]:
+    """Constants of ADRW and TLA; ``start`` is the first epoch."""
+    weights = {"class_weight": "inverse_power", "weight_power": power, "reweight_from": start}
+    return {**weights, "switch_from": start, "late_tau": late_tau}
+
+
 CE_LARGE = Recipe(8, 64, 90, {0: 0.2, 45: 0.1, 60: 0.05}, 5e-4, KANG)
 
 PACO = Recipe(
@@ -397,6 +413,7 @@ def combined(spec: str, *variants: str) -> str:
 for variant in FACTORS.values():
     for classes in (10, 100):
         RECIPES[f"ce/ce_r32_cifar{classes}-lt.py{variant}"] = [CE_CIFAR]
+        RECIPES[f"mixup/mixup_r32_cifar{classes}-lt.py{variant}"] = [replace(CE_CIFAR, mixup=1.0)]
         margins = f"ldam/ldam-drw_r32_cifar{classes}-lt.py{variant}"
         RECIPES[margins] = [LDAM_DRW]
         RECIPES[combined(margins, "no-drw")] = [LDAM]
@@ -407,6 +424,11 @@ for variant in FACTORS.values():
     RECIPES[f"kcl/kcl_{data}"] = [KCL, LDAM_LINEAR]
     for name, recipe in SBCL_VARIANTS.items():
         RECIPES[combined(f"sbcl/sbcl_{data}", name)] = [recipe, LDAM_LINEAR]
+for variant, gamma10, tau100, power10, power100 in (("", 0.05, 1.0, 0.15, 0.25), (":lt10", 0.0, 0.5, 0.1, 0.1)):
+    small, large = f"vs/vs_r32_cifar10-lt.py{variant}", f"vs/vs_r32_cifar100-lt.py{variant}"
+    RECIPES[small], RECIPES[large] = [vs(gamma10, 1.0)], [vs(0.05, tau100)]
+    RECIPES[combined(small, "adrw-tla")] = [vs(gamma10, 1.0, **{**adrw_tla(power10, 1.0, 160), "late_tau": None})]
+    RECIPES[combined(large, "adrw-tla")] = [vs(0.05, tau100, **adrw_tla(power100, 0.75, 160))]
 for data, decay in (("r50_imagenet-lt.py", 5e-4), ("r50_inat.py", 1e-4)):
     views = KANG if "imagenet" in data else (CROP,)
     RECIPES[f"ce/ce_{data}"] = [also(CE_LARGE, weight_decay=decay, views=views)]

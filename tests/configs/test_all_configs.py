@@ -17,6 +17,8 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from lt_plugins.datasets.batched_forms import pipeline_form
+from lt_plugins.models.build import build_model
+from lt_plugins.models.network_size import count_predicting_parameters
 from lt_plugins.runs.config import load_stages, read_config, read_stages
 from tests.miniatures import config_nodes, miniature_cfg
 from tools.dev import readme_tables
@@ -172,8 +174,16 @@ def test_folder_is_described(folder: Path) -> None:
 
 
 def test_tables_are_those_of_metafiles_and_results() -> None:
-    """Also: the metafiles follow the schema, name every config, and name every file of results/."""
+    """Also: the metafiles follow the schema and name every config, and every file of results/ belongs to one."""
     readme_tables.main(["--check"])
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name_of)
+def test_network_has_the_size_that_the_metafile_states(path: Path) -> None:
+    models = yaml.safe_load(path.with_name("metafile.yml").read_text())["Models"]
+    [stated] = [model["Metadata"]["Parameters"] for model in models if model["Config"] == f"configs/{name_of(path)}"]
+    model = build_model(stages_of(path)[-1])
+    assert stated == count_predicting_parameters(model, torch.zeros(1, 3, 32, 32)), "delete it: make results-table"
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name_of)

@@ -1,57 +1,66 @@
-"""Metafiles and results files become the tables of the READMEs."""
+"""Metafiles and results files become the tables of the READMEs, the gallery and the leaderboard."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from tests.tool_process import ROOT
 from tools.dev import readme_tables
 
 METAFILE = """
 Collections:
   - Name: M
+    Family: Sampling
+    Idea: Rare classes twice
     README: configs/m/README.md
 Models:
   - Name: m/ce_r32_digits
     In Collection: M
     Config: configs/m/ce_r32_digits.py
+    Metadata: {Parameters: 464154}
     Results:
       - Task: Image Classification
         Dataset: ImageNet-LT
         Published: {overall: 50.04, many: 60, medium: 50, few: 40, source: "Tab. 1"}
-        Ours: [results/a.json, results/b.json]
 """
+CONFIG = "configs/m/ce_r32_digits.py"
+PAGES = ("configs/m/README.md", "results/README.md", "docs/methods.md", "docs/leaderboard.md")
+MARKERS = f"before\n{readme_tables.BEGIN}\nold\n{readme_tables.END}\nafter\n"
+
+
+def result(seed: int, overall: float = 51.0, **changed: Any) -> str:
+    """A results file."""
+    run = {
+        "config": CONFIG,
+        "seed": seed,
+        "schedule": "full",
+        "epochs": 30,
+        "time_s": 90.0,
+        "hardware": "2 cores",
+        "commit": "c" * 40,
+        "command": "python tools/train.py c.py",
+        "metrics": {"overall": overall, "few": 30.0, "ece": 5.0},
+    }
+    return json.dumps({**run, **changed})
+
+
+def write(root: Path, files: dict[str, str]) -> None:
+    """Write files below a folder."""
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
 
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with one config and two runs of it."""
-    markers = f"before\n{readme_tables.BEGIN}\nold\n{readme_tables.END}\nafter\n"
-    runs = {name: {"overall": overall, "few": 30.0, "ece": 5.0} for name, overall in (("a", 51.0), ("b", 53.0))}
-    for path, text in {
-        "README.md": markers,
-        "results/README.md": markers,
-        "configs/m/README.md": markers,
-        "configs/m/metafile.yml": METAFILE,
-        "configs/m/ce_r32_digits.py": "",
-        **{
-            f"results/{name}.json": json.dumps(
-                {
-                    "config": "configs/m/ce_r32_digits.py",
-                    "seed": index,
-                    "schedule": "full",
-                    "epochs": 30,
-                    "metrics": metrics,
-                }
-            )
-            for index, (name, metrics) in enumerate(runs.items())
-        },
-    }.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
+    runs = {f"results/m/ce_r32_digits_seed{seed}.json": result(seed, 51.0 + 2 * seed) for seed in (0, 1)}
+    write(tmp_path, {**dict.fromkeys(PAGES, MARKERS), "configs/m/metafile.yml": METAFILE, CONFIG: "", **runs})
     monkeypatch.setattr(readme_tables, "ROOT", tmp_path)
     return tmp_path
 
@@ -67,32 +76,91 @@ def test_tables(repository: Path) -> None:
     assert (
         "| [ce_r32_digits.py](ce_r32_digits.py) | ImageNet-LT | 50.0 (60.0 / 50.0 / 40.0) | Tab. 1 "
         "| 52.0 ± 1.4 | - | - | 30.0 ± 0.0 | 5.0 ± 0.0 "
-        "| [seed 0](../../results/a.json), [seed 1](../../results/b.json) |\n"
+        "| [seed 0](../../results/m/ce_r32_digits_seed0.json), [seed 1](../../results/m/ce_r32_digits_seed1.json) |\n"
     ) in text
-    main = (repository / "README.md").read_text()
-    assert "| Method | Paper | ImageNet-LT, R32 |\n" in main
-    assert "| [M](configs/m) | - | [50.0](configs/m/ce_r32_digits.py)/52.0±1.4 |\n" in main
+    gallery = (repository / "docs/methods.md").read_text()
+    assert (
+        "## Sampling\n\n| Method | Idea | Config | Command | Published | Ours | Parameters |\n"
+        "| --- | --- | --- | --- | ---: | ---: | ---: |\n"
+        "| [M](../configs/m) | Rare classes twice | [ce_r32_digits.py](../configs/m/ce_r32_digits.py) "
+        "| `python tools/train.py configs/m/ce_r32_digits.py` | 50.0 (Tab. 1) | 52.0 ± 1.4 | 0.464 M |\n"
+    ) in gallery
+    assert "| Method | ImageNet-LT, R32 |\n" in gallery
+    assert "| [M](../configs/m) | [50.0](../configs/m/ce_r32_digits.py)/52.0±1.4 |\n" in gallery
     assert "ce_r32_digits" not in (repository / "results/README.md").read_text()
     readme_tables.main(["--check"])
 
 
-def test_short_runs_have_a_page_of_their_own(repository: Path) -> None:
-    (repository / "configs/m/metafile.yml").write_text(
-        METAFILE.replace("results/a.json, results/b.json", "results/m/ce_r32_digits@birds+short9_seed1.json")
+def test_the_size_of_a_new_config_is_counted(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    metafile = repository / "configs/m/metafile.yml"
+    metafile.write_text(METAFILE.replace("    Metadata: {Parameters: 464154}\n", ""))
+    (repository / CONFIG).write_text(f'_base_ = "{ROOT}/configs/ce/ce_r32_digits.py"')
+    with pytest.raises(SystemExit):
+        readme_tables.main(["--check"])
+    assert f"no size of ['{CONFIG}']; run: make results-table" in capsys.readouterr().err
+    readme_tables.main([])
+    assert metafile.read_text() == METAFILE
+
+
+def test_runs_of_other_variants_and_data_stand_below_the_nearest_row(repository: Path) -> None:
+    listed = METAFILE[METAFILE.index("  - Name: m/") :].replace("_digits", "_digits+b").replace(".py", ".py:b", 1)
+    listed = listed.replace("digits+b.py", "digits.py").replace("ImageNet-LT", "Birds").replace(", 464154", "")
+    write(
+        repository,
+        {
+            "configs/m/metafile.yml": METAFILE + listed.replace("    Metadata: {Parameters: 464154}\n", ""),
+            "results/m/ce_r32_digits+b+c_seed0.json": result(0, 61.0, config=f"{CONFIG}:b,c"),
+            "results/m/ce_r32_digits+c@moths_seed3.json": result(3, 62.0, config=f"{CONFIG}:c"),
+        },
     )
-    run = json.loads((repository / "results/a.json").read_text())
-    run |= {
-        "schedule": "short",
-        "commit": "c" * 40,
-        "command": "python tools/train.py c.py",
-        "note": "Earlier recipe: x",
-    }
-    run |= {"hardware": "2 cores", "time_s": 119.0, "previous_stage": {"epochs": 3}, "seed": 1}
-    for file in (repository / "results").glob("*.json"):
+    readme_tables.main([])
+    table = (repository / "configs/m/README.md").read_text()
+    assert "| [ce_r32_digits.py:b](ce_r32_digits.py) | Birds | 50.0 (60.0 / 50.0 / 40.0) | Tab. 1 | - |" in table
+    assert "| [ce_r32_digits.py:b,c](ce_r32_digits.py) | Birds, c | - | - | 61.0 |" in table
+    assert "| [ce_r32_digits.py:c](ce_r32_digits.py) | ImageNet-LT, c, moths | - | - | 62.0 |" in table
+
+
+def test_the_leaderboard_ranks_runs_of_the_small_network(repository: Path) -> None:
+    stages = {"previous_stage": {"time_s": 30.0}}
+    write(
+        repository,
+        {
+            "configs/m/metafile.yml": METAFILE.replace("ImageNet-LT", "UCI digits, IF 50"),
+            **{
+                f"results/m/ce_r32_digits+r20_seed{seed}.json": result(seed, 70.0 + seed, config=f"{CONFIG}:r20")
+                for seed in (0, 1)
+            },
+            "results/m/ce_r32_digits+b+r20_seed0.json": result(0, 80.0, config=f"{CONFIG}:b,r20", **stages),
+        },
+    )
+    readme_tables.main([])
+    digits, cifar = (repository / "docs/leaderboard.md").read_text().split("## CIFAR-10-LT")
+    assert (
+        "| [M b](../configs/m/ce_r32_digits.py) | 80.0 | - | - | 30.0 | 5.0 | 2.0 "
+        "| [seed 0](../results/m/ce_r32_digits+b+r20_seed0.json) "
+        "| `python tools/train.py configs/m/ce_r32_digits.py:b,r20` |\n"
+        "| [M](../configs/m/ce_r32_digits.py) | 70.5 ± 0.7 | - | - | 30.0 ± 0.0 | 5.0 ± 0.0 | 1.5 |"
+    ) in digits
+    assert "No runs yet." in cifar and "51.0" not in digits
+
+    metafile = repository / "configs/m/metafile.yml"
+    metafile.write_text(metafile.read_text().replace("UCI digits, IF 50", "CIFAR-10-LT, IF 100"))
+    name = "results/m/ce_r32_digits+r20@cifar10+short7_seed0.json"
+    write(repository, {name: result(0, 33.0, config=f"{CONFIG}:r20", schedule="short")})
+    readme_tables.main([])
+    digits, cifar = (repository / "docs/leaderboard.md").read_text().split("## CIFAR-10-LT")
+    assert "No runs yet." in digits and "70.5" not in cifar
+    assert "| [M](../configs/m/ce_r32_digits.py) | 33.0 |" in cifar
+    assert "`python tools/train.py configs/m/ce_r32_digits.py:r20 --data cifar10 --shorten 7` |" in cifar
+
+
+def test_short_runs_have_a_page_of_their_own(repository: Path) -> None:
+    (repository / "configs/m/metafile.yml").write_text(f"{METAFILE}        Data: birds\n")
+    for file in (repository / "results/m").glob("*.json"):
         file.unlink()
-    path = repository / "results/m/ce_r32_digits@birds+short9_seed1.json"
-    path.parent.mkdir()
-    path.write_text(json.dumps(run))
+    path = "results/m/ce_r32_digits@birds+short9_seed1.json"
+    changed = {"schedule": "short", "time_s": 119.0, "note": "Earlier recipe: x", "previous_stage": {"epochs": 3}}
+    write(repository, {path: result(1, **changed)})
     readme_tables.main([])
     page = (repository / "results/README.md").read_text()
     assert (
@@ -100,27 +168,22 @@ def test_short_runs_have_a_page_of_their_own(repository: Path) -> None:
         "| 51.0 | - | - | 30.0 | 5.0 | [seed 1](m/ce_r32_digits@birds+short9_seed1.json)† | 2 | 2 cores |\n"
     ) in page
     assert "\ngit checkout cccccccccc && python tools/train.py c.py\n" in page
-    assert "51.0" not in (repository / "configs/m/README.md").read_text() + (repository / "README.md").read_text()
-
-
-def test_short_runs_are_named_by_their_options(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = repository / "results/a.json"
-    path.write_text(path.read_text().replace('"full"', '"short"'))
-    with pytest.raises(SystemExit):
-        readme_tables.main([])
-    assert "results/a.json must be called m/ce_r32_digits[@DATA][+shortN]_seed0." in capsys.readouterr().err
+    assert "51.0" not in "".join((repository / page).read_text() for page in PAGES if page != "results/README.md")
 
 
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
-        ("configs/m/metafile.yml", "results/b.json", "results/c.json", "results/c.json does not exist"),
-        ("configs/m/metafile.yml", ", results/b.json", "", "names ['results/b.json'] under Ours"),
         ("configs/m/metafile.yml", "Dataset", "Data", "wrong keys"),
         ("configs/m/metafile.yml", "Name: m/", "Name: x/", "wrong name"),
         ("configs/m/metafile.yml", "In Collection: M", "In Collection: N", "unknown collection"),
-        ("results/a.json", "ce_r32_digits", "other", "a run of configs/m/other.py"),
-        ("README.md", "begin results", "", "needs the lines"),
+        ("configs/m/metafile.yml", "    Idea: Rare classes twice\n", "", "the collection M needs ['Idea']"),
+        ("configs/m/metafile.yml", "Rare classes twice", "x" * 101, "Idea of M must be one sentence of at most 100"),
+        ("configs/m/metafile.yml", "Rare classes twice", "a|b", "Idea of M must be one sentence"),
+        ("configs/m/metafile.yml", "Family: Sampling", "Family: Luck", "Family 'Luck' of M must be one of: Losses and"),
+        ("results/m/ce_r32_digits_seed0.json", "ce_r32_digits", "other", "must be called m/other[@DATA]"),
+        ("results/m/ce_r32_digits_seed0.json", '"seed": 0', '"seed": 2', "[@DATA][+shortN]_seed2.json."),
+        ("docs/methods.md", "begin results", "", "needs the lines"),
         ("results/README.md", "end results", "", "needs the lines"),
     ],
 )
@@ -138,8 +201,9 @@ def test_mistakes_are_named(
 @pytest.mark.parametrize(
     "text", ["[", "[1]", "{}", "\0", '{"config": 3}', '{"config": ["a"], "metrics": 3}'], ids=range(6)
 )
-@pytest.mark.parametrize("file", ["results/a.json", "configs/m/metafile.yml"])
+@pytest.mark.parametrize("file", ["results/m/ce_r32_digits_seed0.json", "configs/m/metafile.yml"])
 def test_foreign_files_are_one_line(file: str, text: str, repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readme_tables.main([])
     (repository / file).write_text(text)
     with pytest.raises(SystemExit):
         readme_tables.main(["--check"])
@@ -154,41 +218,34 @@ def test_a_config_without_model_is_named(repository: Path, capsys: pytest.Captur
     assert "new.py" in capsys.readouterr().err
 
 
+def test_a_run_without_metafile_is_named(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, {"results/n/ce_r32_digits_seed0.json": result(0, config="configs/n/ce_r32_digits.py")})
+    with pytest.raises(SystemExit):
+        readme_tables.main([])
+    assert "no metafile.yml is beside the configs of ['results/n/ce_r32_digits_seed0.json']" in capsys.readouterr().err
+
+
 def test_table_of_detectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    markers = f"{readme_tables.BEGIN}\n{readme_tables.END}\n"
     triple = {"AP50": 60.2, "AP": 33.8, "AP75": 33.1}
-    result = {
-        "Task": "Object Detection",
-        "Dataset": "VOC",
-        "Published": {"source": "Tab. 3", "random": triple},
-        "Ours": ["results/ce_seed0.json", "results/ce_seed1.json"],
+    row = {"Task": "Object Detection", "Dataset": "VOC", "Published": {"source": "Tab. 3", "random": triple}}
+    model = {"Name": "m/x", "In Collection": "M", "Config": "configs/m/x.py", "Results": [row]}
+    collection = {"Name": "M", "Family": "Detection", "Idea": "Boxes", "README": "configs/m/README.md"}
+    runs = {
+        f"results/m/x_ce_seed{seed}.json": result(
+            seed,
+            config="configs/m/x.py",
+            backbone={"name": "ce"},
+            metrics={"AP50": 4.0 + 2 * seed, "AP": 1.0, "AP75": 0.5},
+        )
+        for seed in (0, 1)
     }
-    model = {"Name": "m/x", "In Collection": "M", "Config": "configs/m/x.py", "Results": [result]}
-    for path, text in {
-        "README.md": markers,
-        "results/README.md": markers,
-        "configs/m/README.md": markers,
-        "configs/m/metafile.yml": yaml.safe_dump({"Collections": [{"Name": "M"}], "Models": [model]}),
-        "configs/m/x.py": "",
-        **{
-            f"results/ce_seed{seed}.json": json.dumps(
-                {
-                    "config": "configs/m/x.py",
-                    "seed": seed,
-                    "backbone": {"name": "ce"},
-                    "metrics": {"AP50": 4.0 + 2 * seed, "AP": 1.0, "AP75": 0.5},
-                }
-            )
-            for seed in (0, 1)
-        },
-    }.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
+    metafile = yaml.safe_dump({"Collections": [collection], "Models": [model]})
+    write(tmp_path, {**dict.fromkeys(PAGES, MARKERS), "configs/m/metafile.yml": metafile, "configs/m/x.py": "", **runs})
     monkeypatch.setattr(readme_tables, "ROOT", tmp_path)
     readme_tables.main([])
     table = (tmp_path / "configs/m/README.md").read_text()
     assert "| [x](x.py) | random | - | - | - | 60.2 / 33.8 / 33.1 | - |\n" in table
     assert "| [x](x.py) | ce | 5.0 ± 1.4 | 1.0 ± 0.0 | 0.5 ± 0.0 | - | 0, 1 |\n" in table
     assert "11-point metric" in table
-    assert "[x]" not in (tmp_path / "README.md").read_text(), "the main table is about classifiers"
+    assert "configs/m" not in (tmp_path / "docs/methods.md").read_text(), "the gallery is about classifiers"
     readme_tables.main(["--check"])

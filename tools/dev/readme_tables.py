@@ -1,15 +1,16 @@
-"""Write the tables of the READMEs from configs/**/metafile.yml and results/; --check only compares.
+"""Write the tables of all pages from configs/**/metafile.yml and results/; --check only compares.
 
-CONTRIBUTING.md describes the metafile and the results files.
+A new config gets the size of its network in its metafile. CONTRIBUTING.md describes metafiles and results files.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from lt_plugins.atomic_write import atomic_write
@@ -26,7 +27,25 @@ ROOT = Path(__file__).resolve().parents[2]
 BEGIN = "<!-- begin results: written by `make results-table` -->"
 END = "<!-- end results -->"
 SMOKE_PAGE = "results/README.md"
-# Columns of the main README: datasets of the metafiles, each split by backbone.
+GALLERY_PAGE = "docs/methods.md"
+LEADERBOARD_PAGE = "docs/leaderboard.md"
+# Sections of the gallery, in this order.
+FAMILIES = (
+    "Losses and class weights",
+    "Classifiers",
+    "Sampling",
+    "Two stages",
+    "Post-hoc",
+    "Mixing and augmentation",
+    "Optimisers",
+    "Contrastive learning",
+    "Subclasses, attributes, latent categories",
+)
+NO_METHODS = ("Demo", "Detection")
+MAX_IDEA = 100
+# The dataset whose config stands for a method in the gallery.
+SHOWN_DATASET = "CIFAR-100-LT, IF 100"
+# Columns of the overview: datasets of the metafiles, each split by backbone.
 DATASETS = {
     "CIFAR-10-LT, IF 100": "CIFAR-10-LT",
     "CIFAR-100-LT, IF 100": "CIFAR-100-LT",
@@ -34,6 +53,8 @@ DATASETS = {
     "iNaturalist 2018": "iNat 2018",
     "Places-LT": "Places-LT",
 }
+SMALL_NETWORK = "r20"
+"""The variant whose runs are compared on the leaderboard."""
 METRICS = ("overall", "many", "medium", "few", "ece")
 METRIC_HEADER = ("Ours", "Many", "Medium", "Few", "ECE")
 HEADER = ("Config", "Data", "Published", "Source", *METRIC_HEADER, "Runs")
@@ -42,9 +63,8 @@ Top-1 accuracy and expected calibration error in percent. *Published*: overall (
 schedules, after the last epoch, never the best epoch on the test set; ± is the standard deviation over seeds. † trained
 by an earlier recipe: the `note` of the file says what changed since. Short schedules: `results/README.md`."""
 SMOKE_HEADER = ("Config", "Data", "Epochs", *METRIC_HEADER, "Seeds", "Minutes", "Hardware")
-MAIN_NOTE = """\
-Top-1 accuracy in percent, published/ours. CIFAR: imbalance factor 100. Ours is filled by runs of the full schedule;
-[smoke runs](results/README.md) are listed apart."""
+GALLERY_HEADER = ("Method", "Idea", "Config", "Command", "Published", "Ours", "Parameters")
+LEADERBOARD_HEADER = ("Method", *METRIC_HEADER, "Minutes", "Seeds", "Command")
 DETECTION = "Object Detection"
 DETECTION_NOTE = """\
 Percent, after the last iteration, by the 11-point metric of VOC 2007; ± is the standard deviation over seeds.
@@ -53,10 +73,15 @@ Published: SBCL, Tab. 3, pre-training on ImageNet-LT. Configs with other data or
 EARLIER_RECIPE = "Earlier recipe:"
 """How the note of a run begins that says what of its recipe has changed since."""
 ADVICE = "CONTRIBUTING.md describes what it must hold."
+COLLECTION_KEYS = {"Name", "Family", "Idea", "README"}
 MODEL_KEYS = {"Name", "In Collection", "Config", "Results"}
 RESULT_KEYS = {"Task", "Dataset"}
-OPTIONAL_RESULT_KEYS = {"Published", "Ours"}
-RUN_OPTIONS = re.compile(r"(?:@([^+]+))?(?:\+short(\d+))?_seed\d+")
+OPTIONAL_RESULT_KEYS = {"Published", "Data"}
+RUN_OPTIONS = re.compile(r"(?:@(?P<data>[^+]+))?(?:\+short(?P<shorten>\d+))?_seed(?P<seed>\d+)")
+
+
+Run = dict[str, Any]
+"""A file of ``results``, with its ``path``, and ``data`` and ``shorten`` of its name."""
 
 
 class Result(NamedTuple):
@@ -68,7 +93,10 @@ class Result(NamedTuple):
         task (str): ``Image Classification`` or ``Object Detection``.
         dataset (str): Name of the dataset, with the imbalance factor.
         published (dict | None): The published numbers with their ``source``.
-        runs (list[dict]): Our runs, as in ``results``, with the ``path`` of their file.
+        runs (list[Run]): Our runs.
+        parameters (int | None): Parameters of the network.
+        is_recipe (bool): Whether the metafile lists the config on its own data: runs of other data or variants are an
+            aside, which a method's table shows for a full schedule only.
     """
 
     config: str
@@ -76,10 +104,12 @@ class Result(NamedTuple):
     task: str
     dataset: str
     published: dict[str, Any] | None
-    runs: list[dict[str, Any]]
+    runs: list[Run]
+    parameters: int | None = None
+    is_recipe: bool = True
 
     @property
-    def full_runs(self) -> list[dict[str, Any]]:
+    def full_runs(self) -> list[Run]:
         """Runs of the full schedule."""
         return [run for run in self.runs if run["schedule"] == "full"]
 
@@ -94,52 +124,92 @@ class Result(NamedTuple):
 
 
 class Method:
-    """A method folder: its README, metafile and the results that the metafile names.
+    """A method folder: its README, its metafile and the runs of its configs.
 
     Args:
         metafile (Path): A metafile.yml.
+        runs (Mapping[str, list[Run]]): All files of ``results``, by config.
 
     Raises:
-        UserInputError: If the metafile does not follow the schema, or names a file that does not exist.
+        UserInputError: If the metafile does not follow the schema.
     """
 
-    def __init__(self, metafile: Path) -> None:
+    def __init__(self, metafile: Path, runs: Mapping[str, list[Run]]) -> None:
         self.metafile = metafile
         self.readme = metafile.with_name("README.md")
         content = read_yaml(metafile, ADVICE)
         with refuse_unreadable(metafile, "a metafile", ADVICE):
-            self.results = list(self._read(content))
+            self.collections = {collection["Name"]: collection for collection in content["Collections"]}
+            for collection in self.collections.values():
+                self._check_collection(collection)
+            self.models = content["Models"]
+            for model in self.models:
+                self._check_model(model)
+            specs = [model["Config"] for model in self.models]
+            self._require(len(specs) == len({*specs}), "Models must name a config with its variants once")
+            named = {parse_spec(spec).path for spec in specs}
+            existing = {str(path.relative_to(ROOT)) for path in metafile.parent.glob("*.py")}
+            self._require(named == existing, f"Models must name each config; differs: {named ^ existing}")
+            self.results = list(self._listed(runs))
+            self.results += self._found({spec: runs[spec] for spec in runs if parse_spec(spec).path in named})
 
-    def _read(self, content: dict[str, Any]) -> Iterator[Result]:
-        """Check the content against the schema, and read the results that it names."""
-        metafile = self.metafile
-        collections = {collection["Name"]: collection for collection in content["Collections"]}
-        for model in content["Models"]:
-            name, spec = model.get("Name"), model["Config"]
-            self._require(set(model) == MODEL_KEYS, f"{name} has the keys {sorted(model)}, not {MODEL_KEYS}")
-            self._require(model["In Collection"] in collections, f"unknown collection {model['In Collection']}")
-            config = ROOT / parse_spec(spec).path
-            self._require(config.is_file() and config.parent == metafile.parent, f"no {spec} in this folder")
-            self._require(name == run_name(spec), f"wrong name {name}")
+    def _check_collection(self, collection: dict[str, Any]) -> None:
+        name = collection["Name"]
+        missing = COLLECTION_KEYS - set(collection)
+        self._require(not missing, f"the collection {name} needs {sorted(missing)}")
+        family, idea = collection["Family"], collection["Idea"]
+        known = (*FAMILIES, *NO_METHODS)
+        self._require(family in known, f"Family {family!r} of {name} must be one of: {'; '.join(known)}")
+        is_short = isinstance(idea, str) and 0 < len(idea) <= MAX_IDEA and not {*"|\n"} & {*idea}
+        self._require(is_short, f"Idea of {name} must be one sentence of at most {MAX_IDEA} characters without '|'")
+
+    def _check_model(self, model: dict[str, Any]) -> None:
+        name, spec = model.get("Name"), model["Config"]
+        keys = {*model} - {"Metadata"}
+        self._require(keys == MODEL_KEYS, f"{name} has the keys {sorted(keys)}, not {MODEL_KEYS}")
+        self._require(model["In Collection"] in self.collections, f"unknown collection {model['In Collection']}")
+        config = ROOT / parse_spec(spec).path
+        self._require(config.is_file() and config.parent == self.metafile.parent, f"no {spec} in this folder")
+        self._require(name == run_name(spec), f"wrong name {name}")
+        for result in model["Results"]:
+            extra = set(result) - RESULT_KEYS - OPTIONAL_RESULT_KEYS
+            self._require(not extra and set(result) >= RESULT_KEYS, f"{name}: wrong keys {sorted(result)}")
+        data = [result.get("Data") for result in model["Results"]]
+        self._require(len(data) == len({*data}), f"{name}: Results must be one for each Data")
+
+    def _listed(self, runs: Mapping[str, list[Run]]) -> Iterator[Result]:
+        """What the metafile lists, with the runs of it."""
+        sizes = {model["Config"]: int(model["Metadata"]["Parameters"]) for model in self.models if "Metadata" in model}
+        for model in self.models:
+            spec = model["Config"]
             for result in model["Results"]:
-                extra = set(result) - RESULT_KEYS - OPTIONAL_RESULT_KEYS
-                self._require(not extra and set(result) >= RESULT_KEYS, f"{name}: wrong keys {sorted(result)}")
-                runs = [self._load(path, spec) for path in result.get("Ours", [])]
-                collection = collections[model["In Collection"]]
-                yield Result(spec, collection, result["Task"], result["Dataset"], result.get("Published"), runs)
-        specs = [model["Config"] for model in content["Models"]]
-        self._require(len(specs) == len({*specs}), "Models must name a config with its variants once")
-        named = {parse_spec(spec).path for spec in specs}
-        existing = {str(path.relative_to(ROOT)) for path in metafile.parent.glob("*.py")}
-        self._require(named == existing, f"Models must name each config; differs: {named ^ existing}")
+                data = result.get("Data")
+                yield Result(
+                    spec,
+                    self.collections[model["In Collection"]],
+                    result["Task"],
+                    result["Dataset"],
+                    result.get("Published"),
+                    [run for run in runs.get(spec, []) if run["data"] == data],
+                    sizes.get(spec, sizes.get(parse_spec(spec).path)),
+                    data is None,
+                )
 
-    def _load(self, path: str, config: str) -> dict[str, Any]:
-        self._require((ROOT / path).is_file(), f"{path} does not exist")
-        advice = "write it again with tools/sweep.py --record."
-        run = read_json(ROOT / path, advice)
-        with refuse_unreadable(ROOT / path, "a result", advice):
-            self._require(run["config"] == config, f"{path} is a run of {run['config']}, not of {config}")
-        return {**run, "path": path}
+    def _found(self, runs: Mapping[str, list[Run]]) -> Iterator[Result]:
+        """Runs of other variants and data, told by those of the listed model that has most of their variants."""
+        listed = {run["path"] for result in self.results for run in result.runs}
+        for spec, same in runs.items():
+            own = parse_spec(spec)
+            for data, group in groupby((run for run in same if run["path"] not in listed), lambda run: run["data"]):
+                near = [result for result in self.results if {*parse_spec(result.config)[1]} <= {*own.variants}]
+                near = [result for result in near if parse_spec(result.config).path == own.path and result.is_recipe]
+                self._require(bool(near), f"{spec} has runs, so its model needs Results")
+                base = max(near, key=lambda result: len(parse_spec(result.config).variants))
+                others = [name for name in own.variants if name not in parse_spec(base.config).variants]
+                dataset = ", ".join([base.dataset, *others, *([data] if data else [])])
+                yield base._replace(
+                    config=spec, dataset=dataset, published=None, runs=[*group], parameters=None, is_recipe=False
+                )
 
     def _require(self, holds: bool, message: str) -> None:
         if not holds:
@@ -167,18 +237,53 @@ def method_table(method: Method) -> str:
             _seeds(result.full_runs, method.readme),
         )
         for result in method.results
-        if result.published or result.full_runs or not result.runs
+        if result.published or result.full_runs or result.is_recipe
     ]
     return f"{markdown_table(HEADER, rows, [2, *range(4, 9)])}\n\n{NOTE}"
 
 
-def main_table(results: Sequence[Result]) -> str:
-    """Methods by datasets, ``published/ours``, for the main README.
+def gallery(results: Sequence[Result]) -> str:
+    """All methods by family, each with one config, and published numbers on the large datasets, for docs/methods.md.
 
     Args:
         results (Sequence[Result]): Those of all methods.
     """
-    page = ROOT / "README.md"
+    shown = {result.collection["Name"]: _shown(results, result.collection) for result in results}
+    sections = []
+    for family in FAMILIES:
+        rows = [_gallery_row(result) for result in shown.values() if result.collection["Family"] == family]
+        if rows:
+            sections.append(f"## {family}\n\n{markdown_table(GALLERY_HEADER, rows, [4, 5, 6])}")
+    return "\n\n".join([*sections, f"## Published numbers by dataset\n\n{overview(results)}"])
+
+
+def _shown(results: Sequence[Result], collection: dict[str, Any]) -> Result:
+    """The result that stands for a method: on CIFAR-100-LT, with a number if there is one."""
+    own = [result for result in results if result.collection["Name"] == collection["Name"]]
+    return max(
+        own, key=lambda result: (result.is_recipe, SHOWN_DATASET in result.dataset, result.published is not None)
+    )
+
+
+def _gallery_row(result: Result) -> tuple[str, ...]:
+    page = ROOT / GALLERY_PAGE
+    collection, published = result.collection, result.published
+    paper = "" if (paper := _paper(collection)) == "-" else f", {paper}"
+    numbers = f"{published['overall']:.1f} ({published['source']})" if published else "-"
+    ours = mean_and_spread([run["metrics"]["overall"] for run in result.full_runs])
+    size = f"{result.parameters / 1e6:.3f} M" if result.parameters else "-"
+    link = result.link(page, Path(result.config).name)
+    command = f"`python tools/train.py {result.config}`"
+    return (f"{_folder_link(collection, page)}{paper}", collection["Idea"], link, command, numbers, ours, size)
+
+
+def overview(results: Sequence[Result]) -> str:
+    """Methods by datasets, ``published/ours``, for docs/methods.md.
+
+    Args:
+        results (Sequence[Result]): Those of all methods.
+    """
+    page = ROOT / GALLERY_PAGE
     columns: dict[tuple[str, str], None] = {}
     cells: dict[str, dict[tuple[str, str], str]] = {}
     for dataset in DATASETS:
@@ -192,14 +297,47 @@ def main_table(results: Sequence[Result]) -> str:
             ours = mean_and_spread([run["metrics"]["overall"] for run in result.full_runs]).replace(" ", "")
             name = result.collection["Name"]
             cells.setdefault(name, {})[column] = f"{result.link(page, published)}/{ours}"
-    header = ("Method", "Paper", *(f"{DATASETS[dataset]}, {backbone.upper()}" for dataset, backbone in columns))
+    header = ("Method", *(f"{DATASETS[dataset]}, {backbone.upper()}" for dataset, backbone in columns))
     collections = {result.collection["Name"]: result.collection for result in results}
     rows = [
-        (_folder_link(collections[name], page), _paper(collections[name]), *(cells[name].get(c, "") for c in columns))
+        (_folder_link(collections[name], page), *(cells[name].get(c, "") for c in columns))
         for name in collections
         if name in cells
     ]
-    return f"{markdown_table(header, rows, range(2, len(header)))}\n\n{MAIN_NOTE}"
+    return markdown_table(header, rows, range(1, len(header)))
+
+
+def leaderboard(results: Sequence[Result]) -> str:
+    """Runs with the small network, the best first: digits, then CIFAR-10-LT with a short schedule.
+
+    Args:
+        results (Sequence[Result]): Those of all methods.
+    """
+    small = [result for result in results if SMALL_NETWORK in parse_spec(result.config).variants]
+    digits = [(result, runs) for result in small if "digits" in result.dataset and (runs := result.full_runs)]
+    cifar = [
+        (result, runs)
+        for result in small
+        if "CIFAR-10-LT" in result.dataset and (runs := [run for run in result.runs if run["schedule"] == "short"])
+    ]
+    return (
+        f"## UCI digits, imbalance factor 50\n\n{_ranking(digits)}\n\n"
+        f"## CIFAR-10-LT, imbalance factor 100, short schedule\n\n{_ranking(cifar)}"
+    )
+
+
+def _ranking(entries: Sequence[tuple[Result, list[Run]]]) -> str:
+    def overall(entry: tuple[Result, list[Run]]) -> float:
+        return fmean(run["metrics"]["overall"] for run in entry[1])
+
+    page = ROOT / LEADERBOARD_PAGE
+    rows = []
+    for result, runs in sorted(entries, key=overall, reverse=True):
+        variants = [name for name in parse_spec(result.config).variants if name != SMALL_NETWORK]
+        name = result.link(page, " ".join([result.collection["Name"], *variants]))
+        minutes = f"{fmean(map(_seconds, runs)) / 60:.1f}"
+        rows.append((name, *_metrics(runs), minutes, _seeds(runs, page), f"`{_command(runs[0])}`"))
+    return markdown_table(LEADERBOARD_HEADER, rows, range(1, 7)) if rows else "No runs yet."
 
 
 def smoke_table(results: Sequence[Result]) -> str:
@@ -278,17 +416,23 @@ def _paper(collection: dict[str, Any]) -> str:
     return f"[{paper['Venue']}]({paper['URL']})" if "URL" in paper else paper["Venue"]
 
 
-def _spelling(run: dict[str, Any]) -> str:
+def _spelling(run: Run) -> str:
     """The config of a run with the options that its file is named by, ``CONFIG.py:VARIANT --data DATA --shorten N``."""
-    name = Path(run["path"]).relative_to("results").with_suffix("").as_posix()
-    options = RUN_OPTIONS.fullmatch(name.removeprefix(run_name(run["config"])))
-    if options is None:
-        raise UserInputError(
-            f"{run['path']} must be called {run_name(run['config'])}[@DATA][+shortN]_seed{run['seed']}."
-        )
-    data, shorten = options.groups()
-    spelling = run["config"].removeprefix("configs/")
-    return spelling + (f" --data {data}" if data else "") + (f" --shorten {shorten}" if shorten else "")
+    return run["config"].removeprefix("configs/") + _options(run)
+
+
+def _command(run: Run) -> str:
+    return f"python tools/train.py {run['config']}{_options(run)}"
+
+
+def _options(run: Run) -> str:
+    return "".join(f" --{name} {run[name]}" for name in ("data", "shorten") if run[name])
+
+
+def _seconds(run: Run) -> float:
+    """Time of all stages."""
+    earlier = run.get("previous_stage")
+    return float(run["time_s"]) + (_seconds(earlier) if earlier else 0)
 
 
 def fill(page: Path, content: str) -> tuple[str, str]:
@@ -307,18 +451,95 @@ def pages(methods: Sequence[Method]) -> Iterator[tuple[Path, str]]:
         with refuse_unreadable(method.metafile, "a metafile with its results", ADVICE):
             yield method.readme, method_table(method)
     results = [result for method in methods for result in method.results]
-    tables: dict[str, Callable[[Sequence[Result]], str]] = {"README.md": main_table, SMOKE_PAGE: smoke_table}
+    tables: dict[str, Callable[[Sequence[Result]], str]] = {
+        SMOKE_PAGE: smoke_table,
+        GALLERY_PAGE: gallery,
+        LEADERBOARD_PAGE: leaderboard,
+    }
     for page, table in tables.items():
         with refuse_unreadable(ROOT / page, "a page with results", ADVICE):
             yield ROOT / page, table(results)
 
 
-def check_all_results_are_named(methods: Sequence[Method]) -> None:
-    """Every file of results/ belongs to a model, so that none is forgotten or hidden."""
-    named = {run["path"] for method in methods for result in method.results for run in result.runs}
-    existing = {str(path.relative_to(ROOT)) for path in (ROOT / "results").rglob("*.json")}
-    if named != existing:
-        raise UserInputError(f"no metafile.yml names {sorted(existing - named)} under Ours.")
+def read_runs() -> dict[str, list[Run]]:
+    """All files of results/, by the config that they ran.
+
+    Raises:
+        UserInputError: If a file is no result, or is not named as its run.
+    """
+    runs: dict[str, list[Run]] = {}
+    advice = "write it again with tools/sweep.py --record."
+    for path in sorted((ROOT / "results").rglob("*.json")):
+        run = read_json(path, advice)
+        with refuse_unreadable(path, "a result", advice):
+            name = run_name(run["config"]) + (f"_{run['backbone']['name']}" if "backbone" in run else "")
+            options = RUN_OPTIONS.fullmatch(str(path.relative_to(ROOT / "results").with_suffix("")).removeprefix(name))
+            if options is None or int(options["seed"]) != run["seed"]:
+                raise UserInputError(
+                    f"{path.relative_to(ROOT)} must be called {name}[@DATA][+shortN]_seed{run['seed']}.json."
+                )
+            named = {"path": str(path.relative_to(ROOT)), "data": options["data"], "shorten": options["shorten"]}
+            runs.setdefault(run["config"], []).append({**run, **named})
+    return {config: sorted(same, key=_order) for config, same in runs.items()}
+
+
+def _order(run: Run) -> tuple[str, str, int]:
+    return run["data"] or "", run["shorten"] or "", run["seed"]
+
+
+def check_all_runs_are_shown(runs: Mapping[str, list[Run]], methods: Sequence[Method]) -> None:
+    """Every file of results/ belongs to a method, so that none is forgotten or hidden."""
+    shown = {run["path"] for method in methods for result in method.results for run in result.runs}
+    if lost := sorted({run["path"] for same in runs.values() for run in same} - shown):
+        raise UserInputError(f"no metafile.yml is beside the configs of {lost}.")
+
+
+def add_parameters(metafile: Path) -> None:
+    """Write the size of each network that the metafile does not state yet behind its ``Config``.
+
+    Args:
+        metafile (Path): The metafile.
+
+    Raises:
+        UserInputError: If a config cannot be read.
+    """
+    missing = without_parameters(metafile)
+    text = metafile.read_text(encoding="utf-8")
+    for config in missing:
+        line = f"    Config: {config}\n"
+        text = text.replace(line, f"{line}    Metadata: {{Parameters: {count_parameters(config)}}}\n")
+    if missing:
+        atomic_write(metafile, text.encode())
+        print(f"wrote {metafile.relative_to(ROOT)}")
+
+
+def without_parameters(metafile: Path) -> list[str]:
+    """Configs of classifiers, without variants, whose ``Metadata`` are missing in a metafile."""
+    content = read_yaml(metafile, ADVICE)
+    with refuse_unreadable(metafile, "a metafile", ADVICE):
+        detectors = {each["Name"] for each in content["Collections"] if each.get("Family") == "Detection"}
+        return [
+            model["Config"]
+            for model in content["Models"]
+            if "Metadata" not in model and not parse_spec(model["Config"]).variants
+            if model["In Collection"] not in detectors
+        ]
+
+
+def count_parameters(config: str) -> int:
+    """Parameters that a prediction of a config's last stage depends on.
+
+    Args:
+        config (str): The config, relative to the repository.
+    """
+    import torch
+
+    import lt_plugins.plugins  # noqa: F401
+    from lt_plugins.models.build import build_model
+    from lt_plugins.models.network_size import count_predicting_parameters
+    from lt_plugins.runs.config import read_stages
+
+    return count_predicting_parameters(build_model(read_stages(str(ROOT / config))[-1]), torch.zeros(1, 3, 32, 32))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -327,8 +548,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser = ToolParser(description=__doc__.splitlines()[0] if __doc__ else None)
         parser.add_argument("--check", action="store_true", help="exit with 1 if a table is not up to date")
         args = parser.parse_args(argv)
-        methods = [Method(path) for path in sorted((ROOT / "configs").rglob("metafile.yml"))]
-        check_all_results_are_named(methods)
+        metafiles = sorted((ROOT / "configs").rglob("metafile.yml"))
+        for metafile in metafiles:
+            if not args.check:
+                add_parameters(metafile)
+            elif missing := without_parameters(metafile):
+                raise UserInputError(f"{metafile.relative_to(ROOT)} has no size of {missing}; run: make results-table")
+        runs = read_runs()
+        methods = [Method(path, runs) for path in metafiles]
+        check_all_runs_are_shown(runs, methods)
         for page, content in pages(methods):
             old, new = fill(page, content)
             if old != new and args.check:

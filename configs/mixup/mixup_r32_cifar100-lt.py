@@ -1,0 +1,3 @@
+# Mixup: each image and its label are mixed with another one of the batch.
+_base_ = "../ce/ce_r32_cifar100-lt.py"
+model = dict(head=dict(loss=dict(use_soft=True)), train_cfg=dict(augments=dict(type="Mixup", alpha=1.0)))
