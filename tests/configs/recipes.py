@@ -6,6 +6,7 @@ difference: ``test_recipes.py`` compares these facts with what the runner builds
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,10 +27,12 @@ class Recipe:
         constants: Dotted attributes of the built model; ``.count`` at the end is the number of rows.
         groups: Learning rate (of the base's) and weight decay of single parameters.
         deviations: Standard deviation of initial parameters, by their name.
+        means: Mean of initial parameters, by their name.
         hooks: Attributes of the hooks of the method, by their type.
         sampler: Type of the sampler and its attributes.
         mixup: Parameter of mixup, None without.
         residual_scale: Initial scale of the last batch norm of residual blocks.
+        nesterov: Whether the momentum is Nesterov's.
     """
 
     processes: int
@@ -41,10 +44,12 @@ class Recipe:
     constants: dict[str, Any] = field(default_factory=dict)
     groups: dict[str, tuple[float, float]] = field(default_factory=dict)
     deviations: dict[str, float] = field(default_factory=dict)
+    means: dict[str, float] = field(default_factory=dict)
     hooks: dict[str, dict[str, Any]] = field(default_factory=dict)
     sampler: dict[str, Any] = field(default_factory=lambda: {"type": "DefaultSampler"})
     mixup: float | None = None
     residual_scale: float = 1.0
+    nesterov: bool = False
 
 
 def also(recipe: Recipe, **changes: Any) -> Recipe:
@@ -123,6 +128,54 @@ def adrw_tla(power: float, late_tau: float, start: int) -> dict[str, Any]:
 
 
 CE_LARGE = Recipe(8, 64, 90, {0: 0.2, 45: 0.1, 60: 0.05}, 5e-4, KANG)
+CE_INAT = also(CE_LARGE, weight_decay=1e-4, views=(CROP,))
+FOCAL = {
+    "head.loss_module.gamma": 1,
+    "head.loss_module.detach_modulator": False,
+    "head.loss_module.class_weight": None,
+}
+FOCAL_DRW = FOCAL | {
+    "head.loss_module.class_weight": "effective_number",
+    "head.loss_module.weight_beta": 0.9999,
+    "head.loss_module.reweight_from": 72,
+    "head.loss_module.normalize_by": "weights",
+}
+CLASS_BALANCED = {
+    "head.loss_module.class_weight": "effective_number",
+    "head.loss_module.weight_beta": 0.9999,
+    "head.loss_module.reweight_from": 0,
+    "head.loss_module.normalize_by": "batch",
+}
+SIGMOID_FOCAL = CLASS_BALANCED | {"head.loss_module.gamma": 1, "head.loss_module.link": "sigmoid"}
+CB_CE = also(CE_CIFAR, constants=CLASS_BALANCED)
+CB_FOCAL = also(
+    CE_CIFAR,
+    constants=SIGMOID_FOCAL,
+    groups={"head.fc.bias": (1, 0)},
+    deviations={"head.fc.bias": 0.0},
+    means={"head.fc.bias": -math.log(99)},
+)
+# 0.4 for 256 images, of which a step has four times as many.
+CB_FOCAL_INAT = Recipe(
+    8,
+    128,
+    90,
+    {0: 0.0016, 5: 1.6, 29: 1.6, 30: 0.16, 60: 0.016, 80: 0.0016},
+    1e-4,
+    (CROP,),
+    constants=SIGMOID_FOCAL | {"head.loss_module.gamma": 0.5, "head.loss_module.weight_beta": 0.999},
+    groups={
+        "head.fc.bias": (1, 0),
+        "backbone.bn1.weight": (1, 0),
+        "backbone.layer4.2.bn3.bias": (1, 0),
+        "backbone.layer4.2.conv3.weight": (1, 1e-4),
+    },
+    deviations={"head.fc.weight": 0.01, "head.fc.bias": 0.0},
+    means={"head.fc.bias": -math.log(8141)},
+    residual_scale=0.0,
+    nesterov=True,
+)
+LOGIT_ADJUSTMENT = {"head.loss_module.tau": 1, "head.loss_module.class_weight": None}
 
 PACO = Recipe(
     1,
@@ -418,6 +471,9 @@ for variant in FACTORS.values():
         RECIPES[margins] = [LDAM_DRW]
         RECIPES[combined(margins, "no-drw")] = [LDAM]
     data = f"r32_cifar100-lt.py{variant}"
+    RECIPES[f"focal/focal_{data}"] = [also(CE_CIFAR, constants=FOCAL)]
+    RECIPES[f"class_balanced/cb-ce_{data}"] = [CB_CE]
+    RECIPES[f"class_balanced/cb-focal_{data}"] = [CB_FOCAL]
     RECIPES[f"paco/paco_{data}"] = [PACO]
     RECIPES[f"lpa/lpa_{data}"] = [lpa(PACO, 128, 10)]
     RECIPES[f"scl/scl_{data}"] = [SCL, LDAM_LINEAR]
@@ -455,6 +511,14 @@ for data, number in {"r32_cifar10-lt.py": 40, "r32_cifar100-lt.py": 50, "r50_ina
     for name, recon, aug in (("latent", 0, 0), ("aug", 0, 0.1), ("recon", 0.1, 0)):  # Table 4
         RECIPES[f"lcreg/lcreg_{data}:{name}"] = lcreg(MISLAS[data], number, recon, aug)
 RECIPES |= {
+    "focal/focal_r50_imagenet-lt.py": [also(CE_LARGE, constants=FOCAL)],
+    "focal/focal_r50_imagenet-lt.py:drw": [also(CE_LARGE, constants=FOCAL_DRW)],
+    "focal/focal_r50_inat.py": [also(CE_INAT, constants=FOCAL)],
+    "class_balanced/cb-focal_r50_inat.py": [CB_FOCAL_INAT],
+    # The schedule is ours: the numbers are those of 1241 and 1419 epochs.
+    "logit_adjustment/logit-adjustment_r32_cifar10-lt.py": [also(CE_CIFAR, constants=LOGIT_ADJUSTMENT)],
+    "logit_adjustment/logit-adjustment_r32_cifar100-lt.py": [also(CE_CIFAR, constants=LOGIT_ADJUSTMENT)],
+    "logit_adjustment/logit-adjustment_r50_inat.py": [also(CE_INAT, constants=LOGIT_ADJUSTMENT)],
     "ce/ce_x50_imagenet-lt.py": [CE_LARGE],
     "paco/paco_r50_imagenet-lt.py": [PACO_LARGE],
     "paco/paco_x50_imagenet-lt.py": [PACO_X50],

@@ -144,7 +144,7 @@ def test_optimiser(name: str, number: int) -> None:
         if not parameter.requires_grad:
             continue
         group = of[id(parameter)]
-        assert (group["momentum"], group["nesterov"], group["dampening"]) == (0.9, False, 0)
+        assert (group["momentum"], group["nesterov"], group["dampening"]) == (0.9, recipe.nesterov, 0)
         if key in recipe.groups:
             assert (group["lr"] / base, group["weight_decay"]) == pytest.approx(recipe.groups[key])
         elif not recipe.groups or not key.startswith("backbone"):  # the frozen ones are not all listed
@@ -198,7 +198,11 @@ def test_initial_weights(name: str, number: int) -> None:
         part, _, parameter = key.partition(".")
         values = initialised(as_key(model[part])).get_parameter(parameter).detach()
         # Three deviations of the estimate, which is coarse for the ten biases of CIFAR-10.
-        assert float(values.std()) == pytest.approx(deviation, rel=3 / (2 * values.numel()) ** 0.5), key
+        assert float(values.std()) == pytest.approx(deviation, rel=3 / (2 * values.numel()) ** 0.5, abs=1e-5), key
+    for key, mean in recipe.means.items():
+        part, _, parameter = key.partition(".")
+        values = initialised(as_key(model[part])).get_parameter(parameter)
+        assert values.mean().item() == pytest.approx(mean, rel=1e-5), key
     backbone = model["backbone"]
     if backbone["type"] == "CIFARResNet":
         built = initialised(as_key(backbone))

@@ -1,0 +1,12 @@
+_base_ = "../ce/ce_r32_cifar100-lt.py"
+model = dict(
+    head=dict(
+        loss=dict(
+            _delete_=True,
+            type="WeightedCrossEntropyLoss",
+            class_weight="effective_number",
+            weight_beta=0.9999,
+            normalize_by="batch",
+        )
+    )
+)

@@ -1,0 +1,26 @@
+_base_ = "../ce/ce_r32_cifar10-lt.py"
+model = dict(
+    head=dict(
+        loss=dict(
+            _delete_=True,
+            type="SigmoidFocalLoss",
+            gamma=1.0,
+            class_weight="effective_number",
+            weight_beta=0.9999,
+            normalize_by="batch",
+        ),
+        # Each class starts at the probability 1 / C, or training by sigmoid may diverge.
+        init_cfg=[
+            dict(type="TorchDefaultInit", kaiming_weight=True, layer="Linear"),
+            dict(type="RareEventBiasInit", layer="Linear"),
+        ],
+    )
+)
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={"head.fc.bias": dict(decay_mult=0.0)}))
+# :softmax is focal loss on the softmax probability of the true class, from the weights of cross-entropy.
+variants = dict(
+    softmax=dict(
+        model=dict(head=dict(loss=dict(type="SoftmaxFocalLoss"), init_cfg=[_base_.model.head.init_cfg])),
+        optim_wrapper=dict(paramwise_cfg=None),
+    )
+)
