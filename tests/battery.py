@@ -307,6 +307,7 @@ MODULES: dict[str, ModuleEntry] = {
     ),
     "ReconstructionLoss": ModuleEntry(reconstruction_loss_step),
     "LinearHead": ModuleEntry(cls_head_step, _HEAD),
+    "TDEHead": ModuleEntry(cls_head_step, _HEAD),
     "SupConHead": ModuleEntry(supcon_head_step, {**_HEAD, "loss": {"type": "SupConLoss"}}, prepare=set_full_counts),
     "KCLLoss": ModuleEntry(contrast_loss_step, small={"num_positives": 2}),
     "SBCLLoss": ModuleEntry(contrast_loss_step, prepare=set_subclasses),

@@ -11,6 +11,7 @@ from .lpa_head import LPAHead
 from .lws_cls_head import LWSClsHead
 from .paco_head import PaCoHead
 from .supcon_head import SupConHead
+from .tde_head import TDEHead
 
 __all__ = [
     "AdjustedClassifier",
@@ -25,4 +26,5 @@ __all__ = [
     "LinearHead",
     "PaCoHead",
     "SupConHead",
+    "TDEHead",
 ]
