@@ -213,7 +213,7 @@ def reliability_bins(confidence: Values, correct: Values, num_bins: int = 15) ->
     if confidence.min() < 0 or confidence.max() > 1 + 1e-3 or np.isnan(confidence).any():
         raise UserInputError(
             f"confidences {confidence.min():.3g}..{confidence.max():.3g} are not probabilities; "
-            "use a head whose pred_score is a softmax."
+            "use a head whose pred_score holds those of a softmax or sigmoid."
         )
     if not np.isin(hits, (0, 1)).all():
         raise UserInputError("hits must be true or false for every prediction.")

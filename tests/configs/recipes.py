@@ -511,7 +511,6 @@ for data, number in {"r32_cifar10-lt.py": 40, "r32_cifar100-lt.py": 50, "r50_ina
     for name, recon, aug in (("latent", 0, 0), ("aug", 0, 0.1), ("recon", 0.1, 0)):  # Table 4
         RECIPES[f"lcreg/lcreg_{data}:{name}"] = lcreg(MISLAS[data], number, recon, aug)
 RECIPES |= {
-    "focal/focal_r50_imagenet-lt.py": [also(CE_LARGE, constants=FOCAL)],
     "focal/focal_r50_imagenet-lt.py:drw": [also(CE_LARGE, constants=FOCAL_DRW)],
     "focal/focal_r50_inat.py": [also(CE_INAT, constants=FOCAL)],
     "class_balanced/cb-focal_r50_inat.py": [CB_FOCAL_INAT],

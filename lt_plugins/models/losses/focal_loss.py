@@ -72,7 +72,7 @@ def sigmoid_focal_loss(logits: Tensor, labels: Tensor, gamma: float) -> Tensor:
 
 
 def _check_gamma(gamma: float) -> None:
-    if gamma < 0:
+    if not gamma >= 0:
         raise UserInputError(f"gamma={gamma} must be 0 (no focus on hard images) or more, like 2.")
 
 

@@ -58,7 +58,7 @@ class LogitAdjustmentLoss(LongTailLoss):
 
     def __init__(self, tau: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if tau < 0:
+        if not tau >= 0:
             raise UserInputError(f"tau={tau} must be 0 or more, like 1; a negative one would favour frequent classes.")
         self.tau = tau
 
