@@ -170,10 +170,12 @@ def test_equal_counts_weigh_all_classes_the_same(name: str) -> None:
 PLAIN = {
     "BalancedSoftmaxLoss": {},
     "GCLLoss": {},
+    "GeneralizedCrossEntropyLoss": {"q": 0.0},
     "ISDALoss": {"lambda_0": 0.0},
     "LDAMLoss": {"max_margin": 0.0},
     "LabelAwareSmoothLoss": {},
     "LogitAdjustmentLoss": {},
+    "SoftmaxFocalLoss": {"gamma": 0.0},
     "VectorScalingLoss": {},
     "WeightedCrossEntropyLoss": {},
 }
