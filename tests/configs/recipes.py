@@ -33,6 +33,7 @@ class Recipe:
         mixup: Parameter of mixup, None without.
         residual_scale: Initial scale of the last batch norm of residual blocks.
         nesterov: Whether the momentum is Nesterov's.
+        radii: Radius of SAM, and the one from epoch 320 on if it is another; none without SAM.
     """
 
     processes: int
@@ -50,6 +51,7 @@ class Recipe:
     mixup: float | None = None
     residual_scale: float = 1.0
     nesterov: bool = False
+    radii: tuple[float, ...] = ()
 
 
 def also(recipe: Recipe, **changes: Any) -> Recipe:
@@ -121,8 +123,8 @@ def vs(gamma: float, tau: float, **constants: Any) -> Recipe:
     )
 
 
-def adrw_tla(power: float, late_tau: float, start: int) -> dict[str, Any]:
-    """Constants of ADRW and TLA; ``start`` is the first epoch."""
+def adrw_tla(power: float, late_tau: float | None, start: int) -> dict[str, Any]:
+    """Constants of ADRW and TLA; ``start`` is the first epoch. Without a late tau it stays."""
     weights = {"class_weight": "inverse_power", "weight_power": power, "reweight_from": start}
     return {**weights, "switch_from": start, "late_tau": late_tau}
 
@@ -399,6 +401,41 @@ MIXUP_CIFAR = Recipe(
 MIXUP_LARGE = Recipe(8, 32, 180, {0: 0.1, 90: 0.05}, 5e-4, KANG, mixup=0.2)
 
 
+GCL_1 = also(
+    MIXUP_CIFAR,
+    batch=64,
+    constants={
+        "head.scale": 30,
+        "head.loss_module.noise_mul": 0.5,
+        "head.loss_module.margin": 0,
+        "head.loss_module.scale": 30,
+        "head.loss_module.gamma": 0,
+    },
+)
+GCL = [
+    replace(GCL_1, deviations={"head.fc.weight": 1 / 8}),  # unit vectors of 64 entries
+    Recipe(
+        1,
+        64,
+        30,
+        {0: 0.002, 10: 0.0015, 15: 0.001},
+        2e-4,
+        CIFAR,
+        constants={
+            **GCL_1.constants,
+            "head.scale": 20,
+            "head.loss_module.margin": 0.1,
+            "head.loss_module.scale": 20,
+            "head.loss_module.gamma": 1,
+            "norm_eval": True,
+            "reuse_head": True,
+        },
+        sampler={"type": "ClassBalancedSampler", "power": 0, "rule": "power", "progressive": False},
+        mixup=1.0,
+    ),
+]
+
+
 def mislas(num_classes: int, head: float, tail: float, factor: float, decay: float, **changes: Any) -> Recipe:
     """Second stage of MiSLAS: smoothing of the most and the least frequent class, rate of the classifier."""
     recipe = Recipe(
@@ -483,7 +520,7 @@ for variant in FACTORS.values():
 for variant, gamma10, tau100, power10, power100 in (("", 0.05, 1.0, 0.15, 0.25), (":lt10", 0.0, 0.5, 0.1, 0.1)):
     small, large = f"vs/vs_r32_cifar10-lt.py{variant}", f"vs/vs_r32_cifar100-lt.py{variant}"
     RECIPES[small], RECIPES[large] = [vs(gamma10, 1.0)], [vs(0.05, tau100)]
-    RECIPES[combined(small, "adrw-tla")] = [vs(gamma10, 1.0, **{**adrw_tla(power10, 1.0, 160), "late_tau": None})]
+    RECIPES[combined(small, "adrw-tla")] = [vs(gamma10, 1.0, **adrw_tla(power10, None, 160))]
     RECIPES[combined(large, "adrw-tla")] = [vs(0.05, tau100, **adrw_tla(power100, 0.75, 160))]
 for data, decay in (("r50_imagenet-lt.py", 5e-4), ("r50_inat.py", 1e-4)):
     views = KANG if "imagenet" in data else (CROP,)
@@ -518,6 +555,8 @@ RECIPES |= {
     "logit_adjustment/logit-adjustment_r32_cifar10-lt.py": [also(CE_CIFAR, constants=LOGIT_ADJUSTMENT)],
     "logit_adjustment/logit-adjustment_r32_cifar100-lt.py": [also(CE_CIFAR, constants=LOGIT_ADJUSTMENT)],
     "logit_adjustment/logit-adjustment_r50_inat.py": [also(CE_INAT, constants=LOGIT_ADJUSTMENT)],
+    "gcl/gcl_r32_cifar100-lt.py": GCL,
+    "gcl/gcl_r32_cifar100-lt.py:lt50": GCL,
     "ce/ce_x50_imagenet-lt.py": [CE_LARGE],
     "paco/paco_r50_imagenet-lt.py": [PACO_LARGE],
     "paco/paco_x50_imagenet-lt.py": [PACO_X50],

@@ -36,7 +36,7 @@ DATASETS = {
     "tiny-imagenet": ("tiny-imagenet", 200),
     "digits": (None, 10),
 }
-NAME = re.compile(r"(?P<method>[a-z0-9]+(-[a-z0-9]+)?)_(?P<backbone>[rx]\d+)_(?P<dataset>[a-z0-9-]+?)(-lt)?")
+NAME = re.compile(r"(?P<method>[a-z0-9]+(-[a-z0-9]+)*)_(?P<backbone>[rx]\d+)_(?P<dataset>[a-z0-9-]+?)(-lt)?")
 FACTOR = re.compile(r"lt(\d+)")
 
 

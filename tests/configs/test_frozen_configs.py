@@ -51,7 +51,7 @@ INVERTED = {"live_batch_norm": "norm_eval"}
 """Flags that are mmpretrain's now, which say the opposite."""
 SMALL_IMAGES = re.compile("_(cifar10|cifar100|digits|tiny-imagenet)(-lt|[_.])")
 """Evaluating these after every epoch took a quarter of a training's arithmetic: now after every 10th and the last."""
-GRAY = {"pad_val": [128, 128, 128]}
+GRAY = [128, 128, 128]
 """The CIFAR policy fills with gray; a single value is blue behind mmcv's rotation."""
 MIN_SECONDS = re.compile("_(cifar10|cifar100|tiny-imagenet)(-lt|[_.])")
 """Of these an epoch takes a second on a GPU: no checkpoint within 30 s of the last one."""
@@ -75,6 +75,8 @@ LATER = {
     "focal/focal_r50_inat.py",
     "gce/gce_r32_cifar100-lt.py",
     "gce/gce_r32_digits.py",
+    "gcl/gcl_r32_cifar100-lt.py",
+    "gcl/gcl_r32_digits.py",
     "ldam/ldam-drw_r32_cifar10-lt.py",
     "ldam/ldam-drw_r32_cifar100-lt.py",
     "logit_adjustment/logit-adjustment_r32_cifar10-lt.py",
@@ -126,8 +128,8 @@ def move_settings(stage: dict[str, Any]) -> None:
 def renamed(node: Any) -> Any:
     """An old value in the names of today."""
     if isinstance(node, dict):
-        if node.get("type") == "AutoAugment" and "hparams" not in node:
-            node = {**node, "hparams": GRAY}
+        if node.get("type") == "Rotate" and "angle" in node:
+            node = {**node, "pad_val": GRAY}
         return {INVERTED.get(key, key): not value if key in INVERTED else renamed(value) for key, value in node.items()}
     if isinstance(node, list):
         return [renamed(value) for value in node]

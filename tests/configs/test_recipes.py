@@ -136,6 +136,9 @@ def test_optimiser(name: str, number: int) -> None:
     model = model_of(cfg)
     optimiser = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
     assert type(optimiser) is torch.optim.SGD
+    late = [phase.rho for phase in cfg.optim_wrapper.get("phases") or () if phase.start == 320]
+    radii = (cfg.optim_wrapper.rho, *late) if cfg.optim_wrapper.get("type") == "SAMOptimWrapper" else ()
+    assert radii == recipe.radii
     of = {id(parameter): group for group in optimiser.param_groups for parameter in group["params"]}
     parameters = dict(model.named_parameters())
     assert set(recipe.groups) <= set(parameters)
@@ -165,9 +168,10 @@ def test_augmentations(name: str, number: int) -> None:
     assert augments is None or augments.type == "Mixup"
     sampler = cfg.train_dataloader.sampler
     assert sampler.type == recipe.sampler["type"]
-    if sampler.type == "ClassAwareSampler":
+    if sampler.type != "DefaultSampler":
         built = DATA_SAMPLERS.build({**sampler, "dataset": _Labels([0] * 50 + [1] * 10), "seed": 0})
-        assert built.samples_per_class == recipe.sampler["samples_per_class"]
+        attributes = {key: getattr(built, key) for key in recipe.sampler if key != "type"}
+        assert {"type": sampler.type, **attributes} == recipe.sampler
         assert len(built) == 60, "an epoch of as many images as the dataset has"
 
 
@@ -278,7 +282,10 @@ def _describe(transform: Any) -> str:
             assert one.magnitude_std == "inf", "uniform"
             return f"blur {one.magnitude_range[0]:g}-{one.magnitude_range[1]:g} {one.prob:g}"
         case "AutoAugment":
-            return f"autoaugment of {len(one.policies)}"
+            turns = [step for policy in one.transforms for step in policy.transforms if type(step).__name__ == "Rotate"]
+            assert [step.pad_val for step in turns] == [(128, 128, 128)], "gray"
+            turned_left = turns[0].angle < 0 and not turns[0].random_negative_prob
+            return f"autoaugment of {len(one.policies)}{' turned left' if turned_left else ''}"
         case "ClippedCutout":
             assert (one.pad_val, one.prob) == (0, 1)
             return f"cutout {one.size}"

@@ -242,3 +242,18 @@ def test_a_pretrained_backbone_brings_no_head(tmp_path):
     model = build(backbone=dict(**FROZEN["backbone"], init_cfg=init_cfg), reuse_head=True)
     with pytest.raises(UserInputError, match=r"together with the head .*let it be stage2"):
         CheckpointFitHook().before_train(SimpleNamespace(model=model))
+
+
+def test_images_are_mixed_as_in_stage_1():
+    """With labels for a loss that takes them, and in training alone."""
+    model = build(
+        head=dict(type="LinearHead", num_classes=4, in_channels=64, loss=dict(type="WeightedCrossEntropyLoss")),
+        train_cfg=dict(augments=dict(type="Mixup", alpha=1.0)),
+        data_preprocessor=dict(num_classes=4),
+    )
+    samples = [DataSample().set_gt_label(label) for label in (0, 1, 2, 3)]
+    data = {"inputs": list(torch.zeros(4, 3, 32, 32, dtype=torch.uint8)), "data_samples": samples}
+    mixed = model.data_preprocessor(data, training=True)["data_samples"].target
+    assert mixed.sum(dim=1).tolist() == pytest.approx([1.0] * 4)
+    assert int((mixed > 0).sum(dim=1).max()) == 2, "some image of the batch is of two classes"
+    assert torch.equal(model.data_preprocessor(data)["data_samples"].target, torch.eye(4, dtype=torch.int64))

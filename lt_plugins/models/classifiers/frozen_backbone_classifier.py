@@ -36,6 +36,8 @@ class FrozenBackboneClassifier(ImageClassifier):
             True.
         reuse_head (bool): Whether the linear layer ``head.fc`` goes on from that of stage 1, as in MiSLAS. Whatever
             else the head has, such as the scale of an ``LWSClsHead``, starts anew. Defaults to False.
+        train_cfg (dict, optional): ``augments`` (Mixup, CutMix) and ``probs`` of whole batches, as of mmpretrain's
+            ``ImageClassifier``. Defaults to None.
         data_preprocessor (dict, optional): Arguments of :class:`ImageBatchPreprocessor`.
         init_cfg (dict, optional): Initialisation.
 
@@ -55,6 +57,7 @@ class FrozenBackboneClassifier(ImageClassifier):
         neck: dict | list | None = None,
         norm_eval: bool = True,
         reuse_head: bool = False,
+        train_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -62,6 +65,7 @@ class FrozenBackboneClassifier(ImageClassifier):
             backbone=backbone,
             neck={"type": "GlobalAveragePooling"} if neck is None else neck,
             head=head,
+            train_cfg=train_cfg,
             data_preprocessor={"type": "ImageBatchPreprocessor", **(data_preprocessor or {})},
             init_cfg=init_cfg,
         )

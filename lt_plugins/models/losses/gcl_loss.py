@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.losses.focal_loss import softmax_focal_loss
 from lt_plugins.models.losses.long_tail_loss import LongTailLoss
 from lt_plugins.registry import MODELS
 
@@ -84,7 +85,7 @@ class GCLLoss(LongTailLoss):
         return gaps / gaps.max().clamp(min=torch.finfo(gaps.dtype).tiny)
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Focal cross-entropy of clouded logits.
+        """Focal loss of clouded logits, see :func:`softmax_focal_loss`.
 
         Args:
             logits (Tensor): Scaled cosines, shape ``(B, C)``.
@@ -98,8 +99,7 @@ class GCLLoss(LongTailLoss):
         if self.training and self.noise_mul:
             noise = (STANDARD_DEVIATION * torch.randn_like(logits)).clamp(-1, 1)
             lowered = lowered + self.noise_mul * noise.abs() * sizes
-        cross_entropy = F.cross_entropy(logits - self.scale * lowered, labels, reduction="none")
-        return (-torch.expm1(-cross_entropy.detach())) ** self.gamma * cross_entropy
+        return softmax_focal_loss(logits - self.scale * lowered, labels, self.gamma, detach_modulator=True)
 
     def extra_repr(self) -> str:
         """Show the settings."""
