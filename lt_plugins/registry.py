@@ -71,11 +71,12 @@ DATA_SAMPLERS = LazyRegistry("DATA_SAMPLERS")
 HOOKS = LazyRegistry("HOOKS")
 METRICS = LazyRegistry("METRICS")
 MODELS = LazyRegistry("MODELS")
+OPTIM_WRAPPERS = LazyRegistry("OPTIM_WRAPPERS")
 TASK_UTILS = LazyRegistry("TASK_UTILS")
 TRANSFORMS = LazyRegistry("TRANSFORMS")
 
 
 def register_all() -> None:
     """Register everything that has been noted so far with mmpretrain."""
-    for registry in (DATASETS, DATA_SAMPLERS, HOOKS, METRICS, MODELS, TASK_UTILS, TRANSFORMS):
+    for registry in (DATASETS, DATA_SAMPLERS, HOOKS, METRICS, MODELS, OPTIM_WRAPPERS, TASK_UTILS, TRANSFORMS):
         registry.target()

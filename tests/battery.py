@@ -402,6 +402,14 @@ TRANSFORMS: dict[str, Entry] = {
     "RandomInterpolationShear": Entry(small=lambda folder: _LEVELS),
     "RandomInterpolationTranslate": Entry(small=lambda folder: _LEVELS),
 }
+
+
+def sgd() -> torch.optim.Optimizer:
+    """Plain descent of two parameters."""
+    return torch.optim.SGD([nn.Parameter(noise(3)), nn.Parameter(noise(2, 2))], lr=0.1)
+
+
+OPTIM_WRAPPERS: dict[str, Entry] = {"SAMOptimWrapper": Entry(lambda folder: {"optimizer": sgd()})}
 FUNCTIONS: dict[str, Entry] = {"epoch_worker_init": Entry()}
 
 VISBACKENDS = {"LocalVisBackend": Entry(lambda folder: {"save_dir": str(folder)})}
@@ -418,6 +426,7 @@ TABLES: dict[str, dict[str, Any]] = {
     "HOOKS": HOOKS,
     "TASK_UTILS": TASKS,
     "METRICS": METRICS,
+    "OPTIM_WRAPPERS": OPTIM_WRAPPERS,
     "TRANSFORMS": TRANSFORMS,
     "FUNCTIONS": FUNCTIONS,
     "VISBACKENDS": VISBACKENDS,

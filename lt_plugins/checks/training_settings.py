@@ -8,8 +8,10 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.optim import OptimWrapperDict
+from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from lt_plugins.checks.component_check import find_component
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.unwrap import unwrap_model
 
@@ -28,8 +30,8 @@ def check_training_settings(cfg: Config) -> None:
         cfg (Config): The config of a training.
 
     Raises:
-        UserInputError: If the length or the learning rate is 0, a number anywhere is NaN, or one of the optimiser or
-            the schedule is infinite.
+        UserInputError: If the length or the learning rate is 0, a number anywhere is NaN, one of the optimiser or the
+            schedule is infinite, or gradients are to be accumulated by an optimiser that cannot.
     """
     for path, value in _numbers(cfg.to_dict(), ""):
         if math.isnan(value):
@@ -38,6 +40,14 @@ def check_training_settings(cfg: Config) -> None:
             raise UserInputError(f"{path}={value} must be finite.")
         if path in WORK and value <= 0:
             raise UserInputError(f"{path}={value} would train nothing; give a number above 0.")
+    wrapper = cfg.get("optim_wrapper") or {}
+    name, counts = wrapper.get("type", "OptimWrapper"), wrapper.get("accumulative_counts", 1)
+    component = find_component(name, OPTIM_WRAPPERS, cfg.get("default_scope") or "mmengine")
+    if counts > 1 and getattr(component, "passes_per_step", 1) > 1:
+        raise UserInputError(
+            f"optim_wrapper.accumulative_counts={counts}: {name} passes each batch twice in a step of its own and "
+            "accumulates no gradients; leave it out, and use a larger batch or more processes."
+        )
 
 
 def check_work_left(runner: Runner) -> None:

@@ -1,10 +1,10 @@
 """Schedules: scales param schedulers and hooks to the length of the training.
 
 A config gives its length twice: in ``train_cfg`` and in what happens when, that is in ``param_scheduler`` and in the
-first epochs of hooks, of deferred class weights and of deferred sampling. Whoever changes the first, as by
-``--cfg-options train_cfg.max_epochs=4``, means a shorter training of the same shape, so the second is scaled with it.
-``scale_schedule = False`` in the config leaves it alone. ``--shorten N`` is the same for all stages of a run at once,
-and scales how often hooks come, too.
+first epochs of hooks, of deferred class weights and sampling, and of the phases of an optimiser. Whoever changes the
+first, as by ``--cfg-options train_cfg.max_epochs=4``, means a shorter training of the same shape, so the second is
+scaled with it. ``scale_schedule = False`` in the config leaves it alone. ``--shorten N`` is the same for all stages of
+a run at once, and scales how often hooks come, too.
 """
 
 from __future__ import annotations
@@ -310,7 +310,8 @@ def unreachable(cfg: Config, schedulers: Sequence[dict], length: Length) -> Iter
             last = length.total * length.steps if name == "begin_iter" else length.total
             # A start counts from 0, mmengine's begin_* from 1.
             if isinstance(value, int) and value >= last + name.startswith("begin"):
-                yield f"{path}.{name}", f"{path}.{name}={value} ({part['type']})"
+                kind = f" ({part['type']})" if "type" in part else ""
+                yield f"{path}.{name}", f"{path}.{name}={value}{kind}"
 
 
 def is_warm_up(item: dict) -> bool:
@@ -337,7 +338,7 @@ def _is_same(written: Fraction, length: Length) -> bool:
 
 
 def _timed(cfg: Config) -> Iterator[tuple[str, dict]]:
-    """Yield dotted key and config of each hook, of the sampler, and of each loss that begins at some time."""
+    """Yield dotted key and config of what begins at some time: hooks, sampler, phases of the optimiser, losses."""
     for index, hook in enumerate(cfg.get("custom_hooks") or ()):
         yield f"custom_hooks.{index}", hook
     for name, hook in (cfg.get("default_hooks") or {}).items():
@@ -345,6 +346,8 @@ def _timed(cfg: Config) -> Iterator[tuple[str, dict]]:
     loader = cfg.get("train_dataloader")
     if isinstance(loader, dict) and isinstance(loader.get("sampler"), dict):
         yield "train_dataloader.sampler", loader["sampler"]
+    for index, phase in enumerate((cfg.get("optim_wrapper") or {}).get("phases") or ()):
+        yield f"optim_wrapper.phases.{index}", phase
     yield from _find_losses(cfg.get("model"), "model")
 
 
@@ -371,7 +374,7 @@ def _scale_starts(
             if (
                 not isinstance(value, int)
                 or value < 1
-                or any(above in given for above in (key, path, path.split(".")[0]))
+                or any(above in given for above in (key, path, path.rpartition(".")[0], path.split(".")[0]))
             ):
                 continue
             if name != "interval":

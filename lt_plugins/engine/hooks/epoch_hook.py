@@ -13,7 +13,7 @@ from lt_plugins.registry import HOOKS
 
 @HOOKS.register_module()
 class EpochHook(Hook):
-    """Epoch hook: calls ``set_epoch(epoch, max_epochs)`` of every module that has it, before each epoch.
+    """Epoch hook: calls ``set_epoch(epoch, max_epochs)`` of every module and optimiser that has it, before each epoch.
 
     And of the sampler of the training, if it has an attribute ``max_epochs``: mmengine's ``DistSamplerSeedHook`` tells
     it the epoch alone. So it is before the first epoch of a resumed run: what a module sets must follow from the epoch,
@@ -39,6 +39,7 @@ class EpochHook(Hook):
         parts: dict[str, Any] = dict(unwrap_model(runner.model).named_modules())
         if hasattr(runner.train_dataloader.sampler, "max_epochs"):
             parts["train_dataloader.sampler"] = runner.train_dataloader.sampler
+        parts["optim_wrapper"] = runner.optim_wrapper
         for path, part in parts.items():
             if not hasattr(part, "set_epoch"):
                 continue

@@ -175,8 +175,9 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
             return
         if self.starts_step:
             self._remembered.clear()
-        samples = torch.full_like(labels, -1) if samples is None else samples
-        self._remembered.append((features.detach(), labels, samples))
+        if not self.repeats_batch:
+            samples = torch.full_like(labels, -1) if samples is None else samples
+            self._remembered.append((features.detach(), labels, samples))
         if self.ends_step:
             step = [torch.cat(parts) for parts in zip(*self._remembered, strict=True)]
             self._remembered.clear()

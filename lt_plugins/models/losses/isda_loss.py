@@ -96,7 +96,7 @@ class ISDALoss(SemanticAugmentation, LongTailLoss):
         Raises:
             UserInputError: As in :class:`LongTailLoss`.
         """
-        if self.training and covariance is None:
+        if self.training and covariance is None and not self.repeats_batch:
             self.update(features, labels)
 
         def per_sample(of_class: Tensor) -> Tensor:

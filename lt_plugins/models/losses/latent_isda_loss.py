@@ -98,7 +98,7 @@ class LatentISDALoss(SemanticAugmentation):
             features (Tensor): Image features, shape ``(B, P, D)``.
             assignment (Tensor): Their normalised similarity to the latent categories, shape ``(B, P, M)``.
         """
-        if self.source == "assigned":
+        if self.source == "assigned" and not self.repeats_batch:
             features, assignment = features.detach().flatten(0, 1), assignment.detach().flatten(0, 1)
             sums = group_sums(features, assignment, len(self.latent_count), self._reference(), self.form)
             if self._observed is not None and not self.starts_step:
