@@ -179,6 +179,20 @@ CB_FOCAL_INAT = Recipe(
 )
 LOGIT_ADJUSTMENT = {"head.loss_module.tau": 1, "head.loss_module.class_weight": None}
 
+# The code steps its scheduler before each epoch. Its network on CIFAR is another one, see configs/tde/README.md.
+TDE_CONSTANTS = {"head.num_heads": 2, "head.scale": 16, "head.gamma": 1 / 32, "head.momentum": 0.9}
+TDE_CIFAR = Recipe(
+    1,
+    256,
+    200,
+    {0: 0.2 * 7 / 15, 1: 0.12, 3: 0.2 * 13 / 15, 4: 0.2, 118: 0.2, 119: 2e-3, 158: 2e-3, 159: 2e-5},
+    5e-4,
+    CIFAR,
+    constants=TDE_CONSTANTS,
+    deviations={"head.fc.weight": TORCH},
+)
+TDE_LARGE = also(CE_LARGE, constants=TDE_CONSTANTS, deviations={"head.fc.weight": 1 / 2048**0.5 / 3**0.5})
+
 PACO = Recipe(
     1,
     128,
@@ -507,6 +521,10 @@ for variant in FACTORS.values():
         margins = f"ldam/ldam-drw_r32_cifar{classes}-lt.py{variant}"
         RECIPES[margins] = [LDAM_DRW]
         RECIPES[combined(margins, "no-drw")] = [LDAM]
+    for classes, alpha in ((10, 1), (100, 1.5)):
+        direct_effect = f"tde/tde_r32_cifar{classes}-lt.py{variant}"
+        RECIPES[direct_effect] = [also(TDE_CIFAR, constants={"head.alpha": alpha})]
+        RECIPES[combined(direct_effect, "deconfound")] = [also(TDE_CIFAR, constants={"head.alpha": 0})]
     data = f"r32_cifar100-lt.py{variant}"
     RECIPES[f"focal/focal_{data}"] = [also(CE_CIFAR, constants=FOCAL)]
     RECIPES[f"class_balanced/cb-ce_{data}"] = [CB_CE]
@@ -558,6 +576,8 @@ RECIPES |= {
     "gcl/gcl_r32_cifar100-lt.py": GCL,
     "gcl/gcl_r32_cifar100-lt.py:lt50": GCL,
     "ce/ce_x50_imagenet-lt.py": [CE_LARGE],
+    "tde/tde_x50_imagenet-lt.py": [also(TDE_LARGE, constants={"head.alpha": 3})],
+    "tde/tde_x50_imagenet-lt.py:deconfound": [also(TDE_LARGE, constants={"head.alpha": 0})],
     "paco/paco_r50_imagenet-lt.py": [PACO_LARGE],
     "paco/paco_x50_imagenet-lt.py": [PACO_X50],
     "paco/paco_r50_inat.py": [PACO_INAT],

@@ -88,6 +88,16 @@ def test_alpha_one_leaves_nothing_along_the_mean() -> None:
     torch.testing.assert_close(head((features,)), plain)
 
 
+def test_prediction_is_affine_in_the_normalised_parts() -> None:
+    """What post-hoc methods read and replace."""
+    head, feats = make().eval(), (noise(IMAGES, CHANNELS),)
+    weight, bias = head.affine()
+    logits = head(feats).detach()
+    torch.testing.assert_close(head.pre_logits(feats) @ weight.T + bias, logits)
+    head.adjust(weight, bias + 1)
+    torch.testing.assert_close(head(feats), logits + 1)
+
+
 def test_half_precision_does_not_reach_the_logits() -> None:
     head, features = make().eval(), noise(IMAGES, CHANNELS).bfloat16()
     exact = head((features.float(),))

@@ -92,24 +92,35 @@ class TDEHead(FollowsSteps, LinearHead):
         self.fc = nn.Linear(in_channels, num_classes, bias=False)
         self.register_buffer("feature_mean", torch.zeros(in_channels))
 
-    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Compute the logits; in evaluation mode without the mean direction.
+    def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Normalise each part of the features.
 
         Args:
             feats (tuple[Tensor, ...]): Pooled features, the last of shape ``(B, D)``.
 
         Returns:
+            Tensor: Shape ``(B, D)``, each part of length 1, in float32 even under autocast.
+        """
+        features = super().pre_logits(feats)
+        features = features.to(torch.promote_types(features.dtype, torch.float32))
+        return F.normalize(self._split(features), dim=-1).flatten(1)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Compute the logits; in evaluation mode without the mean direction.
+
+        Args:
+            features (Tensor): What :meth:`pre_logits` gives, shape ``(B, D)``.
+
+        Returns:
             Tensor: Logits ``(B, C)``, in float32 even under autocast.
         """
-        features = self.pre_logits(feats)
         with torch.autocast(features.device.type, enabled=False):
-            parts = F.normalize(self._split(features.to(torch.promote_types(features.dtype, torch.float32))), dim=-1)
-            if self.alpha and not self.training:
-                direction = F.normalize(self._split(self.feature_mean.to(parts)), dim=-1)
-                parts = parts - self.alpha * (parts * direction).sum(dim=-1, keepdim=True) * direction
-            weight = self._split(self.fc.weight)
-            weight = weight / (weight.norm(dim=-1, keepdim=True) + self.gamma)
-            return self.scale / self.num_heads * parts.flatten(1) @ weight.flatten(1).T
+            return features @ self._weight(0.0 if self.training else self.alpha).T
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Weights of prediction, which lack the mean direction, and biases of 0."""
+        weight = self._weight(self.alpha).detach()
+        return weight, weight.new_zeros(len(weight))
 
     def loss(self, feats: tuple[Tensor, ...], data_samples: Sequence[DataSample]) -> dict[str, Tensor]:
         """Compute the loss of a batch; in training its features enter the running mean.
@@ -122,11 +133,20 @@ class TDEHead(FollowsSteps, LinearHead):
             dict[str, Tensor]: ``loss``.
         """
         if self.training and not self.repeats_batch:
-            self._observe(self.pre_logits(feats))
+            self._observe(feats[-1])
         return super().loss(feats, data_samples)
 
+    def _weight(self, alpha: float) -> Tensor:
+        """Scaled weights ``(C, D)``; to remove a direction from them is to remove it from every feature."""
+        weight = self._split(self.fc.weight)
+        weight = self.scale / self.num_heads * weight / (weight.norm(dim=-1, keepdim=True) + self.gamma)
+        if alpha:
+            direction = F.normalize(self._split(self.feature_mean.to(weight)), dim=-1)
+            weight = weight - alpha * (weight * direction).sum(dim=-1, keepdim=True) * direction
+        return weight.flatten(1)
+
     def _split(self, rows: Tensor) -> Tensor:
-        """The parts of features or weights, ``(..., D)`` to ``(..., K, D / K)``."""
+        """Cut features or weights into their parts, ``(..., D)`` to ``(..., K, D / K)``."""
         return rows.unflatten(-1, (self.num_heads, -1))
 
     @torch.no_grad()
