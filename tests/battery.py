@@ -409,7 +409,9 @@ def sgd() -> torch.optim.Optimizer:
     return torch.optim.SGD([nn.Parameter(noise(3)), nn.Parameter(noise(2, 2))], lr=0.1)
 
 
-OPTIM_WRAPPERS: dict[str, Entry] = {"SAMOptimWrapper": Entry(lambda folder: {"optimizer": sgd()})}
+OPTIM_WRAPPERS: dict[str, Entry] = dict.fromkeys(
+    ("FocalSAMOptimWrapper", "ImbSAMOptimWrapper", "SAMOptimWrapper"), Entry(lambda folder: {"optimizer": sgd()})
+)
 FUNCTIONS: dict[str, Entry] = {"epoch_worker_init": Entry()}
 
 VISBACKENDS = {"LocalVisBackend": Entry(lambda folder: {"save_dir": str(folder)})}

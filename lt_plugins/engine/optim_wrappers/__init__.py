@@ -1,5 +1,8 @@
 """Optimiser wrappers: what a training step does with the loss of a batch."""
 
+from .class_sam_optim_wrapper import ClassSAMOptimWrapper
+from .focal_sam_optim_wrapper import FocalSAMOptimWrapper
+from .imb_sam_optim_wrapper import ImbSAMOptimWrapper
 from .sam_optim_wrapper import SAMOptimWrapper
 
-__all__ = ["SAMOptimWrapper"]
+__all__ = ["ClassSAMOptimWrapper", "FocalSAMOptimWrapper", "ImbSAMOptimWrapper", "SAMOptimWrapper"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.structures import ClassDistribution
+from lt_plugins.models.structures import ClassDistribution, ClassPart
 
 POWERS = {"inverse": 1.0, "inverse_sqrt": 0.5}
 RULES = (*POWERS, "inverse_power", "effective_number")
@@ -70,6 +70,7 @@ class LongTailLoss(nn.Module):
     """What makes probabilities of the logits that the loss trains; heads predict by it."""
 
     given_weight: Tensor | None
+    class_part: ClassPart | None = None  # asked for by an optimiser that treats classes apart
 
     def __init__(
         self,
@@ -182,20 +183,27 @@ class LongTailLoss(nn.Module):
             Tensor: Scalar loss.
         """
         class_weight = self.current_weight() if class_weight is None else class_weight
-        terms, masses = [], []
+        terms, masses, parts = [], [], []
         for labels, share in self.split_label(label):
             losses = per_sample(labels)
             mass = torch.ones_like(losses) if class_weight is None else class_weight.to(losses)[labels]
             mass = mass if share is None else mass * share.to(losses)
             terms.append(mass * losses)
             masses.append(mass)
-        total = sum(terms[1:], terms[0])
-        if weight is not None:
-            total = total * weight
-        divisor: Tensor | float = len(total) if avg_factor is None else avg_factor
+            if self.class_part is not None:
+                parts.append(self.class_part.shares.to(losses)[labels] * terms[-1])
+        divisor: Tensor | float = len(terms[0]) if avg_factor is None else avg_factor
         if class_weight is not None and self.normalize_by == "weights":
-            divisor = sum(masses[1:], masses[0]).sum().clamp(min=torch.finfo(total.dtype).tiny)
-        return self.loss_weight * total.sum() / divisor
+            divisor = sum(masses[1:], masses[0]).sum().clamp(min=torch.finfo(terms[0].dtype).tiny)
+
+        def mean(terms: list[Tensor]) -> Tensor:
+            total = sum(terms[1:], terms[0])
+            return self.loss_weight * (total if weight is None else total * weight).sum() / divisor
+
+        loss = mean(terms)
+        if self.class_part is not None:
+            self.class_part.whole, self.class_part.part = loss, mean(parts)
+        return loss
 
     def split_label(self, label: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Labels of a batch and the share of each image that is of them.

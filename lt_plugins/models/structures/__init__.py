@@ -1,6 +1,7 @@
 """Data structures that heads, losses, hooks and metrics share."""
 
 from .class_distribution import ClassDistribution
+from .class_part import ClassPart
 from .contrast_batch import ContrastBatch
 from .data_sized_module import DataSizedModule
 from .label_batch import LabelBatch
@@ -9,6 +10,7 @@ from .step_position import FollowsSteps
 
 __all__ = [
     "ClassDistribution",
+    "ClassPart",
     "ContrastBatch",
     "DataSizedModule",
     "FollowsSteps",
