@@ -289,6 +289,7 @@ MODULES: dict[str, ModuleEntry] = {
         small={"loss": {"type": "LabelAwareSmoothLoss"}},
         prepare=set_counts,
     ),
+    "MaxNormHead": ModuleEntry(cls_head_step, _HEAD),
     "LCRegHead": ModuleEntry(
         map_head_step, _HEAD, small={"num_latents": 5, "aug_loss": {"source": "assigned"}}, prepare=set_covariances
     ),
@@ -382,6 +383,7 @@ HOOKS: dict[str, Entry] = {
     "EpochHook": Entry(),
     "EpochSeedHook": Entry(),
     "FiniteTrainingHook": Entry(),
+    "MaxNormHook": Entry(),
     "MemoryFormatHook": Entry(),
     "PeakMemoryHook": Entry(),
     "PreflightHook": Entry(),

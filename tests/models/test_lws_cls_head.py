@@ -58,3 +58,14 @@ def test_scale_and_linear_layer_learn_at_rates_of_their_own():
         rate = 0.1 if name == "scale" else 0.02
         assert value.grad.abs().max() > 0
         assert torch.allclose(value, before[name] - rate * value.grad), name
+
+
+def test_lws_itself_learns_the_scales_alone():
+    head = make(LWSClsHead, learn_linear=False)
+    before = {name: value.detach().clone() for name, value in head.named_parameters()}
+    optim = build_optim_wrapper(head, dict(optimizer=dict(type="SGD", lr=0.1, weight_decay=0.5)))
+    for _ in range(2):
+        optim.update_params(head.loss((FEATURES,), SAMPLES)["loss"])
+    changed = [name for name, value in head.named_parameters() if not torch.equal(value, before[name])]
+    assert changed == ["scale"]
+    assert torch.equal(head((FEATURES,)), head.scale * (FEATURES @ before["fc.weight"].T + before["fc.bias"]))

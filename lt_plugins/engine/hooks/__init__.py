@@ -9,6 +9,7 @@ from .deferred_info_hook import DeferredInfoHook
 from .epoch_hook import EpochHook
 from .epoch_seed_hook import EpochSeedHook
 from .finite_training_hook import FiniteTrainingHook
+from .max_norm_hook import MaxNormHook
 from .memory_format_hook import MemoryFormatHook
 from .peak_memory_hook import PeakMemoryHook
 from .preflight_hook import PreflightHook
@@ -25,6 +26,7 @@ __all__ = [
     "EpochHook",
     "EpochSeedHook",
     "FiniteTrainingHook",
+    "MaxNormHook",
     "MemoryFormatHook",
     "PeakMemoryHook",
     "PreflightHook",

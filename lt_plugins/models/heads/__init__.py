@@ -9,6 +9,7 @@ from .lcreg_head import LatentView, LCRegHead
 from .linear_head import LinearHead
 from .lpa_head import LPAHead
 from .lws_cls_head import LWSClsHead
+from .max_norm_head import MaxNormHead
 from .paco_head import PaCoHead
 from .supcon_head import SupConHead
 from .tde_head import TDEHead
@@ -24,6 +25,7 @@ __all__ = [
     "LatentPool",
     "LatentView",
     "LinearHead",
+    "MaxNormHead",
     "PaCoHead",
     "SupConHead",
     "TDEHead",

@@ -13,16 +13,20 @@ from lt_plugins.registry import MODELS
 class LWSClsHead(LinearHead):
     r"""Learnable weight scaling: :math:`z_c = s_c (w_c^\top x + b_c)`, a linear head while all :math:`s_c` are 1.
 
-    The scale multiplies the bias too, as in the released codes; the paper writes it for the weights only. MiSLAS trains
-    the linear layer beside it, at a smaller learning rate, which ``paramwise_cfg`` gives to ``head.fc`` (``lr_mult``).
+    The scale multiplies the bias too, as in the released codes; the paper writes it for the weights only. LWS itself
+    learns nothing else (``learn_linear=False``). MiSLAS trains the linear layer beside it, at a smaller learning rate,
+    which ``paramwise_cfg`` gives to ``head.fc`` (``lr_mult``).
 
-    Source: Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition" (ICLR 2020); with a
-    linear layer that goes on learning, Zhong et al., "Improving Calibration for Long-Tailed Recognition" (CVPR 2021).
+    Source: Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition" (ICLR 2020), section
+    4.2; with a linear layer that goes on learning, Zhong et al., "Improving Calibration for Long-Tailed Recognition"
+    (CVPR 2021).
 
     Args:
         num_classes (int): Number of classes ``C``.
         in_channels (int): Length of the pooled feature.
         loss (dict, optional): Config of the loss on the scaled logits. Defaults to cross-entropy.
+        learn_linear (bool): Whether the linear layer learns beside the scales. Without, it stays what stage 1 has made
+            of it, so ``FrozenBackboneClassifier`` takes it over by ``reuse_head``. Defaults to True.
         init_cfg (dict, optional): Initialisation. Defaults to that of ``LinearHead``; the scale starts as ones.
 
     Examples:
@@ -31,7 +35,12 @@ class LWSClsHead(LinearHead):
     """
 
     def __init__(
-        self, num_classes: int, in_channels: int, loss: dict | None = None, init_cfg: dict | None = None
+        self,
+        num_classes: int,
+        in_channels: int,
+        loss: dict | None = None,
+        learn_linear: bool = True,
+        init_cfg: dict | None = None,
     ) -> None:
         super().__init__(
             num_classes=num_classes,
@@ -40,6 +49,7 @@ class LWSClsHead(LinearHead):
             init_cfg=init_cfg or {"type": "Normal", "layer": "Linear", "std": 0.01},
         )
         self.scale = nn.Parameter(torch.ones(1, num_classes))
+        self.fc.requires_grad_(learn_linear)
 
     def classify(self, features: Tensor) -> Tensor:
         """Compute the scaled logits.
