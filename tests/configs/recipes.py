@@ -29,7 +29,7 @@ class Recipe:
         deviations: Standard deviation of initial parameters, by their name.
         means: Mean of initial parameters, by their name.
         hooks: Attributes of the hooks of the method, by their type.
-        sampler: Type of the sampler and its attributes.
+        sampler: Type of the sampler and its attributes, dotted for one in it.
         mixup: Parameter of mixup, None without.
         residual_scale: Initial scale of the last batch norm of residual blocks.
         nesterov: Whether the momentum is Nesterov's.
@@ -192,6 +192,63 @@ TDE_CIFAR = Recipe(
     deviations={"head.fc.weight": TORCH},
 )
 TDE_LARGE = also(CE_LARGE, constants=TDE_CONSTANTS, deviations={"head.fc.weight": 1 / 2048**0.5 / 3**0.5})
+WEIGHTED = {
+    "head.loss_module.class_weight": "effective_number",
+    "head.loss_module.weight_beta": 0.9999,
+    "head.loss_module.normalize_by": "weights",
+}
+CE_DRW = also(CE_CIFAR, constants={**WEIGHTED, "head.loss_module.reweight_from": 160})
+CE_DRW_LARGE = also(CE_LARGE, constants={**WEIGHTED, "head.loss_module.reweight_from": 72})
+CE_DRS = replace(
+    CE_CIFAR,
+    sampler={
+        "type": "DeferredSampler",
+        "start": 160,
+        "before.shuffle": True,
+        "after.power": 0,
+        "after.rule": "power",
+    },
+)
+# Kang et al.; on CIFAR, without official code, 10 epochs and the rate of stage 1 are decided here.
+CRT = Recipe(
+    1,
+    128,
+    10,
+    {0: 0.1, 5: 0.05},
+    2e-4,
+    CIFAR,
+    constants={"norm_eval": False, "reuse_head": False},
+    deviations={"head.fc.weight": TORCH, "head.fc.bias": TORCH},
+    sampler=CLASS_AWARE,
+)
+CRT_LARGE = also(
+    CRT,
+    processes=8,
+    batch=64,
+    lr={0: 0.2, 5: 0.1},
+    weight_decay=5e-4,
+    views=KANG,
+    deviations=dict.fromkeys(("head.fc.weight", "head.fc.bias"), 1 / 2048**0.5 / 3**0.5),
+)
+SCALES = {"reuse_head": True, "head.fc.weight.requires_grad": False, "head.fc.bias.requires_grad": False}
+# The published network of weight balancing; its released code has stages of 320 and 10 epochs.
+DECAYED = Recipe(1, 64, 320, {0: 0.01, 160: 0.005}, 5e-3, CIFAR, constants={"backbone.depth": 34})
+BALANCED_WEIGHTS = Recipe(
+    1,
+    64,
+    10,
+    {0: 0.01, 5: 0.005},
+    0.1,
+    CIFAR,
+    constants={
+        "norm_eval": False,
+        "reuse_head": True,
+        **WEIGHTED,
+        "head.loss_module.normalize_by": "batch",
+        "head.loss_module.loss_weight": 0.01,
+    },
+    hooks={"MaxNormHook": {"threshold": 0.1, "by_epoch": True}},
+)
 
 PACO = Recipe(
     1,
@@ -540,6 +597,21 @@ for variant, gamma10, tau100, power10, power100 in (("", 0.05, 1.0, 0.15, 0.25),
     RECIPES[small], RECIPES[large] = [vs(gamma10, 1.0)], [vs(0.05, tau100)]
     RECIPES[combined(small, "adrw-tla")] = [vs(gamma10, 1.0, **adrw_tla(power10, None, 160))]
     RECIPES[combined(large, "adrw-tla")] = [vs(0.05, tau100, **adrw_tla(power100, 0.75, 160))]
+    RECIPES[f"drw/ce-drw_{data}"] = [CE_DRW]
+    RECIPES[f"drw/ce-drs_{data}"] = [CE_DRS]
+    RECIPES[f"crt/crt_{data}"] = [CE_CIFAR, CRT]
+    RECIPES[f"lws/lws_{data}"] = [CE_CIFAR, also(CRT, constants=SCALES)]
+RECIPES["drw/ce-drw_r50_imagenet-lt.py"] = [CE_DRW_LARGE]
+for net in ("r50", "x50"):
+    RECIPES[f"crt/crt_{net}_imagenet-lt.py"] = [CE_LARGE, CRT_LARGE]
+    RECIPES[f"lws/lws_{net}_imagenet-lt.py"] = [CE_LARGE, also(CRT_LARGE, epochs=5, lr={0: 0.2}, constants=SCALES)]
+for variant, epochs in (("", 90), (":200e", 200)):
+    inat: dict[str, Any] = {"weight_decay": 1e-4, "views": (CROP,)}
+    first = also(CE_LARGE, epochs=epochs, lr={0: 0.2, epochs // 2: 0.1}, **inat)
+    RECIPES[f"crt/crt_r50_inat.py{variant}"] = [first, also(CRT_LARGE, epochs=30, lr={0: 0.2, 15: 0.1}, **inat)]
+    scales = also(CRT_LARGE, epochs=5, lr={0: 0.2}, constants=SCALES, **inat)
+    RECIPES[f"lws/lws_r50_inat.py{variant}"] = [first, scales]
+RECIPES["weight_balancing/weight-balancing_r32_cifar100-lt.py:r34"] = [DECAYED, BALANCED_WEIGHTS]
 for data, decay in (("r50_imagenet-lt.py", 5e-4), ("r50_inat.py", 1e-4)):
     views = KANG if "imagenet" in data else (CROP,)
     RECIPES[f"ce/ce_{data}"] = [also(CE_LARGE, weight_decay=decay, views=views)]

@@ -170,7 +170,8 @@ def test_augmentations(name: str, number: int) -> None:
     assert sampler.type == recipe.sampler["type"]
     if sampler.type != "DefaultSampler":
         built = DATA_SAMPLERS.build({**sampler, "dataset": _Labels([0] * 50 + [1] * 10), "seed": 0})
-        attributes = {key: getattr(built, key) for key in recipe.sampler if key != "type"}
+        paths = [path for path in recipe.sampler if path != "type"]
+        attributes = {path: functools.reduce(getattr, path.split("."), built) for path in paths}
         assert {"type": sampler.type, **attributes} == recipe.sampler
         assert len(built) == 60, "an epoch of as many images as the dataset has"
 
@@ -185,7 +186,7 @@ def test_constants_and_hooks(name: str, number: int) -> None:
             found = len(found)
         assert found == (pytest.approx(value) if isinstance(value, float) else value), path
     hooks = {hook["type"]: HOOKS.build(dict(hook)) for hook in cfg.custom_hooks}
-    method = {"ReclusterHook", "TemperatureHook"}
+    method = {"MaxNormHook", "ReclusterHook", "TemperatureHook"}
     assert method & set(hooks) == {key for key, value in recipe.hooks.items() if value is not None}
     for key, attributes in recipe.hooks.items():
         for attribute, value in (attributes or {}).items():
@@ -214,7 +215,8 @@ def test_initial_weights(name: str, number: int) -> None:
         assert float(first.std()) == pytest.approx((2 / 27) ** 0.5, rel=0.15), "Kaiming-normal by fan-in"
     elif number == 0 and not (backbone.get("init_cfg") or {}).get("checkpoint"):
         built = initialised(as_key(backbone))
-        scales = [value.detach() for key, value in built.named_parameters() if key.endswith("bn3.weight")]
+        last = "bn2.weight" if backbone["depth"] < 50 else "bn3.weight"
+        scales = [value.detach() for key, value in built.named_parameters() if key.endswith(last)]
         assert scales
         assert all(bool((value == recipe.residual_scale).all()) for value in scales)
 
