@@ -561,7 +561,39 @@ def lcreg(stages: tuple[Recipe, Recipe], num_latents: int, recon: float = 0.1, a
     return [first, also(stages[1], constants={**latents, "head.recon_weight": 0, "head.aug_weight": 0})]
 
 
-RECIPES: dict[str, list[Recipe]] = {}
+AUTOAUGMENT = ("crop 32 pad 4", "flip 0.5", "autoaugment of 25 turned left", "cutout 16")
+
+
+def strong(base: Recipe, decay: float, *radii: float, **constants: Any) -> list[Recipe]:
+    """DDC at 400 epochs, with a warm-up to 0.1; ``radii`` of SAM are those before and from epoch 320 on."""
+    rates = {0: 0.01, 4: 0.05, 9: 0.1, 10: 0.1, 319: 0.1, 320: 1e-3, 359: 1e-3, 360: 1e-5}
+    loss = {f"head.loss_module.{key}": value for key, value in constants.items()}
+    return [
+        also(base, epochs=400, lr=rates, weight_decay=decay, views=(AUTOAUGMENT,), constants=loss, radii=radii),
+    ]
+
+
+STRONG = {
+    "ce_r32_cifar100-lt.py": strong(CE_CIFAR, 1e-4, 0.2),
+    "ce_r32_cifar100-lt.py:lt10": strong(CE_CIFAR, 1e-4, 0.1),
+    "ce_r32_cifar10-lt.py": strong(CE_CIFAR, 1e-4, 0.1),
+    "ce_r32_cifar10-lt.py:lt10": strong(CE_CIFAR, 1e-4, 0.1),
+    "ldam-drw_r32_cifar100-lt.py": strong(LDAM_DRW, 1e-4, 0.5, reweight_from=320),
+    "ldam-drw_r32_cifar100-lt.py:lt10": strong(LDAM_DRW, 5e-5, 0.3, reweight_from=320),
+    "ldam-drw_r32_cifar10-lt.py": strong(LDAM_DRW, 5e-5, 0.4, reweight_from=320),
+    "ldam-drw_r32_cifar10-lt.py:lt10": strong(LDAM_DRW, 1e-5, 0.4, reweight_from=320),
+    "vs_r32_cifar100-lt.py": strong(vs(0.05, 1.0), 2e-4, 0.3),
+    "vs_r32_cifar100-lt.py:lt10": strong(vs(0.05, 0.5), 1e-4, 0.1),
+    "vs_r32_cifar10-lt.py": strong(vs(0.05, 1.0), 2e-4, 0.1),
+    "vs_r32_cifar10-lt.py:lt10": strong(vs(0.0, 1.0), 1e-4, 0.1),
+    "vs-adrw-tla_r32_cifar100-lt.py": strong(vs(0.05, 1.0), 2e-4, 0.2, 0.4, **adrw_tla(0.25, 0.75, 320)),
+    "vs-adrw-tla_r32_cifar100-lt.py:lt10": strong(vs(0.05, 0.5), 1e-4, 0.1, 0.5, **adrw_tla(0.1, 0.75, 320)),
+    "vs-adrw-tla_r32_cifar10-lt.py": strong(vs(0.05, 1.0), 2e-4, 0.1, 0.2, **adrw_tla(0.15, None, 320)),
+    "vs-adrw-tla_r32_cifar10-lt.py:lt10": strong(vs(0.0, 1.0), 1e-4, 0.1, **adrw_tla(0.1, None, 320)),
+}
+"""Settings of the commands in DDC's script."""
+
+RECIPES: dict[str, list[Recipe]] = {f"strong/{name}": recipe for name, recipe in STRONG.items()}
 """Stages of each config, by its path below ``configs/`` and its variants."""
 
 

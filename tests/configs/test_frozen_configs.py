@@ -111,6 +111,7 @@ LATER = {
     "mixup/mixup_r32_digits.py",
     "resampling/resampling_r32_cifar100-lt.py",
     "resampling/resampling_r32_digits.py",
+    *(f"strong/{method}_r32_cifar{n}-lt.py" for method in ("ce", "ldam-drw", "vs", "vs-adrw-tla") for n in (10, 100)),
     "tde/tde_r32_cifar10-lt.py",
     "tde/tde_r32_cifar100-lt.py",
     "tde/tde_r32_digits.py",

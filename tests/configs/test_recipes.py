@@ -123,7 +123,7 @@ def test_steps_and_learning_rates(name: str, number: int, work_dir: str) -> None
     assert (cfg.num_processes, cfg.train_dataloader.batch_size) == (recipe.processes, recipe.batch)
     assert cfg.auto_scale_lr.base_batch_size == recipe.processes * recipe.batch
     assert cfg.train_cfg.max_epochs == recipe.epochs
-    plain = {key: value for key, value in cfg.optim_wrapper.to_dict().items() if key != "paramwise_cfg"}
+    plain = {"optimizer": cfg.optim_wrapper.to_dict()["optimizer"]}  # rates of groups have a test of their own
     schedulers = as_key([dict(scheduler) for scheduler in cfg.param_scheduler])
     rates = learning_rates(as_key(plain), schedulers, recipe.epochs, work_dir)
     assert {epoch: rates[epoch] for epoch in recipe.lr} == pytest.approx(recipe.lr, rel=1e-6)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.registry import DefaultScope
+from mmengine.optim import OptimWrapper
+from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
 from mmpretrain.registry import MODELS
 
 from lt_plugins.datasets.batched_forms import pipeline_form
-from lt_plugins.runs.config import load_stages, read_config
+from lt_plugins.runs.config import load_stages, read_config, read_stages
 from tests import battery
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,3 +73,39 @@ def test_the_rotation_of_autoaugment_has_one_direction() -> None:
     ]
     [(turned, plain)] = changed
     assert turned == {**plain, "angle": -30 * 2 / 9, "random_negative_prob": 0.0}
+
+
+def rates(cfg: Config) -> list[float]:
+    """Learning rate of each epoch, by mmengine's schedulers."""
+    optimiser = OptimWrapper(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=cfg.optim_wrapper.optimizer.lr))
+    default: dict[str, Any] = {"optimizer": optimiser, "epoch_length": 1}
+    schedulers = [PARAM_SCHEDULERS.build(dict(item), default_args=default) for item in cfg.param_scheduler]
+    found = []
+    for _ in range(cfg.train_cfg.max_epochs):
+        found.append(optimiser.param_groups[0]["lr"])
+        for scheduler in schedulers:
+            scheduler.step()
+    return found
+
+
+def slow_rate(epoch: int, legacy: bool) -> float:
+    """METHODS_BEYOND 1, of 400 epochs: epochs from 1, warm-up of 10 by e / 5 (released) or e / 10."""
+    if epoch <= 10:
+        return 0.1 * epoch / (5 if legacy else 10)
+    return 0.1 if epoch <= 320 else 1e-3 if epoch <= 360 else 1e-5
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_learning_rates(legacy: bool) -> None:
+    spec = f"{ROOT}/configs/strong/ce_r32_cifar100-lt.py{':released' if legacy else ''}"
+    [cfg] = read_stages(spec)
+    assert rates(cfg) == pytest.approx([slow_rate(epoch, legacy) for epoch in range(1, 401)])
+    assert cfg.optim_wrapper.get("bn") == ("legacy" if legacy else None)
+
+
+def test_a_shorter_training_has_the_same_phases() -> None:
+    """Of SAM, of the loss and of its weights."""
+    [cfg] = load_stages(f"{ROOT}/configs/strong/vs-adrw-tla_r32_cifar100-lt.py", shorten=10)
+    loss = cfg.model.head.loss
+    assert cfg.train_cfg.max_epochs == 40
+    assert (loss.switch_from, loss.reweight_from, cfg.optim_wrapper.phases[0].start) == (32, 32, 32)
