@@ -228,7 +228,9 @@ def _merge_variants(cfg: Config, chosen: Sequence[str], path: str) -> None:
             hint = did_you_mean(name, variants) if variants else ", and no other either."
             raise UserInputError(f"config {path} has no variant {name!r}{hint}")
         for key in variants[name]:
-            _require_known(str(key).split(".")[0], cfg, f"variant {name} of {path}")
+            top = str(key).split(".")[0]
+            if not STAGE.fullmatch(top):  # it may add a stage
+                _require_known(top, cfg, f"variant {name} of {path}")
         with _fitting(f"variant {name}", path):
             cfg.merge_from_dict(copy.deepcopy(variants[name]))
 

@@ -247,6 +247,20 @@ def test_variants_of_a_base_are_there_too(tmp_path: Path) -> None:
     assert first.optim_wrapper.optimizer.type == "Adam"
 
 
+def test_a_variant_adds_a_stage(tmp_path: Path) -> None:
+    child = write(
+        tmp_path,
+        child=f"_base_ = {CONFIG!r}\n"
+        "variants = dict(two=dict(stage2=dict(train_cfg=dict(max_epochs=2), custom_hooks=[])), late=dict(stage3={}))\n",
+    )
+    assert len(read_stages(str(child))) == 1
+    first, second = read_stages(f"{child}:two", {"stage2.train_cfg.max_epochs": 4})
+    assert (first.train_cfg.max_epochs, second.train_cfg.max_epochs) == (30, 4)
+    assert len(read_stages(f"{child}:two,stage1")) == 1
+    with pytest.raises(UserInputError, match="has stage3 without stage2"):
+        read_stages(f"{child}:late")
+
+
 def test_the_first_stages_alone(tmp_path: Path) -> None:
     path = staged(tmp_path)
     assert len(read_stages(f"{path}:stage2,wide")) == 2
