@@ -26,6 +26,8 @@ GUIDES = {
     "Methods": [
         "docs/methods",
         "docs/leaderboard",
+        "docs/choosing_a_method",
+        "docs/comparing_results",
         "docs/lpa",
         "docs/sbcl",
         "docs/mislas",

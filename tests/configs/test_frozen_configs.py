@@ -93,6 +93,7 @@ LATER = {
     "gcl/gcl_r32_digits.py",
     "ldam/ldam-drw_r32_cifar10-lt.py",
     "ldam/ldam-drw_r32_cifar100-lt.py",
+    "ldam/ldam-drw_r32_digits.py",
     "logit_adjustment/logit-adjustment_r32_cifar10-lt.py",
     "logit_adjustment/logit-adjustment_r32_cifar100-lt.py",
     "logit_adjustment/logit-adjustment_r32_digits.py",

@@ -29,7 +29,13 @@ Models:
         Published: {overall: 50.04, many: 60, medium: 50, few: 40, source: "Tab. 1"}
 """
 CONFIG = "configs/m/ce_r32_digits.py"
-PAGES = ("configs/m/README.md", "results/README.md", "docs/methods.md", "docs/leaderboard.md")
+PAGES = (
+    "configs/m/README.md",
+    "results/README.md",
+    "docs/methods.md",
+    "docs/leaderboard.md",
+    "docs/choosing_a_method.md",
+)
 MARKERS = f"before\n{readme_tables.BEGIN}\nold\n{readme_tables.END}\nafter\n"
 
 
@@ -120,7 +126,7 @@ def test_runs_of_other_variants_and_data_stand_below_the_nearest_row(repository:
     assert "| [ce_r32_digits.py:c](ce_r32_digits.py) | ImageNet-LT, c, moths | - | - | 62.0 |" in table
 
 
-def test_the_leaderboard_ranks_runs_of_the_small_network(repository: Path) -> None:
+def test_the_leaderboard_ranks_runs_of_the_small_network(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stages = {"previous_stage": {"time_s": 30.0}}
     write(
         repository,
@@ -130,18 +136,33 @@ def test_the_leaderboard_ranks_runs_of_the_small_network(repository: Path) -> No
                 f"results/m/ce_r32_digits+r20_seed{seed}.json": result(seed, 70.0 + seed, config=f"{CONFIG}:r20")
                 for seed in (0, 1)
             },
-            "results/m/ce_r32_digits+b+r20_seed0.json": result(0, 80.0, config=f"{CONFIG}:b,r20", **stages),
+            "results/m/ce_r32_digits+b+r20_seed0.json": result(
+                0, config=f"{CONFIG}:b,r20", metrics={"overall": 80.0, "few": 30.0, "ece": 7.0}, **stages
+            ),
         },
     )
     readme_tables.main([])
     digits, cifar = (repository / "docs/leaderboard.md").read_text().split("## CIFAR-10-LT")
     assert (
-        "| [M b](../configs/m/ce_r32_digits.py) | 80.0 | - | - | 30.0 | 5.0 | 2.0 "
+        "| [M b](../configs/m/ce_r32_digits.py) | 80.0 | - | - | 30.0 | 7.0 | 2.0 "
         "| [seed 0](../results/m/ce_r32_digits+b+r20_seed0.json) "
         "| `python tools/train.py configs/m/ce_r32_digits.py:b,r20` |\n"
         "| [M](../configs/m/ce_r32_digits.py) | 70.5 ± 0.7 | - | - | 30.0 ± 0.0 | 5.0 ± 0.0 | 1.5 |"
     ) in digits
     assert "No runs yet." in cifar and "51.0" not in digits
+    chosen = (repository / "docs/choosing_a_method.md").read_text()
+    assert "| Wanted | UCI digits, imbalance factor 50 |\n" in chosen
+    assert "| Accuracy, all classes alike | M b 80.0; M 70.5 ± 0.7 |\n" in chosen
+    assert "| Calibration (ECE) | M 5.0 ± 0.0; M b 7.0 |\n" in chosen
+    assert "| Medium classes | - |\n" in chosen
+
+    # The baseline is beside the best.
+    monkeypatch.setattr(readme_tables, "NUM_BEST", 1)
+    monkeypatch.setattr(readme_tables, "BASELINE", "M")
+    readme_tables.main([])
+    chosen = (repository / "docs/choosing_a_method.md").read_text()
+    assert "| Accuracy, all classes alike | M b 80.0; M 70.5 ± 0.7 |\n" in chosen
+    assert "| Calibration (ECE) | M 5.0 ± 0.0 |\n" in chosen
 
     metafile = repository / "configs/m/metafile.yml"
     metafile.write_text(metafile.read_text().replace("UCI digits, IF 50", "CIFAR-10-LT, IF 100"))

@@ -29,6 +29,7 @@ END = "<!-- end results -->"
 SMOKE_PAGE = "results/README.md"
 GALLERY_PAGE = "docs/methods.md"
 LEADERBOARD_PAGE = "docs/leaderboard.md"
+CHOICE_PAGE = "docs/choosing_a_method.md"
 # Sections of the gallery, in this order.
 FAMILIES = (
     "Losses and class weights",
@@ -72,6 +73,16 @@ Published: SBCL, Tab. 3, pre-training on ImageNet-LT. Configs with other data or
 † trained by an earlier recipe: the `note` of the results says what has changed since."""
 EARLIER_RECIPE = "Earlier recipe:"
 """How the note of a run begins that says what of its recipe has changed since."""
+BASELINE = "Cross-entropy"
+# What the leaderboard's runs are asked for, and whether more is better.
+CRITERIA = {
+    "Accuracy, all classes alike": ("overall", True),
+    "Rare classes (few)": ("few", True),
+    "Medium classes": ("medium", True),
+    "Frequent classes (many)": ("many", True),
+    "Calibration (ECE)": ("ece", False),
+}
+NUM_BEST = 4
 ADVICE = "CONTRIBUTING.md describes what it must hold."
 COLLECTION_KEYS = {"Name", "Family", "Idea", "README"}
 MODEL_KEYS = {"Name", "In Collection", "Config", "Results"}
@@ -121,6 +132,10 @@ class Result(NamedTuple):
             text (str): Text of the link.
         """
         return f"[{text}]({_relative(parse_spec(self.config).path, page)})"
+
+
+Entry = tuple[Result, list[Run]]
+"""A row of the leaderboard: a result with those of its runs that are compared."""
 
 
 class Method:
@@ -313,28 +328,63 @@ def leaderboard(results: Sequence[Result]) -> str:
     Args:
         results (Sequence[Result]): Those of all methods.
     """
-    small = [result for result in results if SMALL_NETWORK in parse_spec(result.config).variants]
-    digits = [(result, runs) for result in small if "digits" in result.dataset and (runs := result.full_runs)]
-    cifar = [
-        (result, runs)
-        for result in small
-        if "CIFAR-10-LT" in result.dataset and (runs := [run for run in result.runs if run["schedule"] == "short"])
+    return "\n\n".join(f"## {title}\n\n{_ranking(entries)}" for title, entries in _compared(results).items())
+
+
+def choices(results: Sequence[Result]) -> str:
+    """The best methods of the leaderboard by what they are wanted for, for docs/choosing_a_method.md.
+
+    Args:
+        results (Sequence[Result]): Those of all methods.
+    """
+    columns = {title: entries for title, entries in _compared(results).items() if entries}
+    if not columns:
+        return "No runs yet."
+    rows = [
+        (wanted, *(_best(entries, metric, more) for entries in columns.values()))
+        for wanted, (metric, more) in CRITERIA.items()
     ]
-    return (
-        f"## UCI digits, imbalance factor 50\n\n{_ranking(digits)}\n\n"
-        f"## CIFAR-10-LT, imbalance factor 100, short schedule\n\n{_ranking(cifar)}"
-    )
+    return markdown_table(("Wanted", *columns), rows, ())
 
 
-def _ranking(entries: Sequence[tuple[Result, list[Run]]]) -> str:
-    def overall(entry: tuple[Result, list[Run]]) -> float:
-        return fmean(run["metrics"]["overall"] for run in entry[1])
+def _compared(results: Sequence[Result]) -> dict[str, list[Entry]]:
+    """Runs of the small network that may be compared, by what they are of."""
+    small = [result for result in results if SMALL_NETWORK in parse_spec(result.config).variants]
+    digits = [(result, result.full_runs) for result in small if "digits" in result.dataset]
+    short = [(result, [run for run in result.runs if run["schedule"] == "short"]) for result in small]
+    cifar = [(result, runs) for result, runs in short if "CIFAR-10-LT" in result.dataset]
+    return {
+        "UCI digits, imbalance factor 50": [entry for entry in digits if entry[1]],
+        "CIFAR-10-LT, imbalance factor 100, short schedule": [entry for entry in cifar if entry[1]],
+    }
 
+
+def _best(entries: Sequence[Entry], metric: str, more: bool) -> str:
+    """The best methods by a metric, and the baseline."""
+    known = [entry for entry in entries if all(metric in run["metrics"] for run in entry[1])]
+    ranked = sorted(known, key=lambda entry: _mean(entry, metric), reverse=more)
+    baseline = [entry for entry in ranked if _method_name(entry[0]) == BASELINE]
+    shown = ranked[:NUM_BEST] + [entry for entry in baseline if entry not in ranked[:NUM_BEST]]
+    numbers = (mean_and_spread([run["metrics"][metric] for run in runs]) for _, runs in shown)
+    return "; ".join(f"{_method_name(result)} {text}" for (result, _), text in zip(shown, numbers, strict=True)) or "-"
+
+
+def _mean(entry: Entry, metric: str) -> float:
+    return fmean(run["metrics"][metric] for run in entry[1])
+
+
+def _method_name(result: Result) -> str:
+    """Name of a method with the variants of its config."""
+    variants = [name for name in parse_spec(result.config).variants if name != SMALL_NETWORK]
+    return " ".join([result.collection["Name"], *variants])
+
+
+def _ranking(entries: Sequence[Entry]) -> str:
     page = ROOT / LEADERBOARD_PAGE
     rows = []
-    for result, runs in sorted(entries, key=overall, reverse=True):
-        variants = [name for name in parse_spec(result.config).variants if name != SMALL_NETWORK]
-        name = result.link(page, " ".join([result.collection["Name"], *variants]))
+    for entry in sorted(entries, key=lambda entry: _mean(entry, "overall"), reverse=True):
+        result, runs = entry
+        name = result.link(page, _method_name(result))
         minutes = f"{fmean(map(_seconds, runs)) / 60:.1f}"
         rows.append((name, *_metrics(runs), minutes, _seeds(runs, page), f"`{_command(runs[0])}`"))
     return markdown_table(LEADERBOARD_HEADER, rows, range(1, 7)) if rows else "No runs yet."
@@ -455,6 +505,7 @@ def pages(methods: Sequence[Method]) -> Iterator[tuple[Path, str]]:
         SMOKE_PAGE: smoke_table,
         GALLERY_PAGE: gallery,
         LEADERBOARD_PAGE: leaderboard,
+        CHOICE_PAGE: choices,
     }
     for page, table in tables.items():
         with refuse_unreadable(ROOT / page, "a page with results", ADVICE):

@@ -1,0 +1,13 @@
+_base_ = "../ce/ce_r32_digits.py"
+model = dict(
+    head=dict(
+        _delete_=True,
+        type="CosineClsHead",
+        num_classes=10,
+        in_channels=64,
+        scale=30.0,
+        loss=dict(type="LDAMLoss", max_margin=0.5, scale=30.0, class_weight="effective_number", reweight_from=24),
+    )
+)
+# :no-drw is LDAM, the margins alone.
+variants = {"no-drw": dict(model=dict(head=dict(loss=dict(class_weight=None, reweight_from=0))))}
