@@ -21,6 +21,8 @@ from tests.augmentation.images import as_batch, as_images, example_images
 from tests.datasets.batched_forms.outcomes import assert_same_outcomes, batched, build
 
 CIFAR_POLICIES = Config.fromfile("configs/_base_/pipelines/paco_cifar.py").cifar_policies
+AUTOAUGMENT = Config.fromfile("configs/_base_/pipelines/autoaugment_cifar.py").autoaugment_train_pipeline[3]
+CIFAR_RAND_AUGMENT = Config.fromfile("configs/_base_/pipelines/randaugment_cifar.py").cifar_rand_augment
 PACO_RAND_AUGMENT = Config.fromfile("configs/_base_/pipelines/paco_imagenet.py").rand_augment
 DIGIT_VIEW = Config.fromfile("configs/_base_/pipelines/paco_digits.py").digit_view
 
@@ -80,6 +82,20 @@ def test_auto_augment_for_cifar() -> None:
     assert_same_outcomes(dict(type="AutoAugment", policies=CIFAR_POLICIES), IMAGE, num_draws=6000)
 
 
+def test_a_rotation_of_one_direction() -> None:
+    """In the pipeline of one view; the other sub-policies are the same."""
+    assert_same_outcomes(dict(type="AutoAugment", policies=AUTOAUGMENT.policies[1:2]), IMAGE, num_draws=1000)
+
+
+def test_the_rotation_of_auto_augment_is_filled_with_gray() -> None:
+    """In all channels, of one image and of a batch."""
+    [rotate] = [step for policy in CIFAR_POLICIES for step in policy if step["type"] == "Rotate"]
+    always = dict(type="AutoAugment", policies=[[dict(rotate, prob=1.0)]])
+    black = np.zeros((32, 32, 3), dtype=np.uint8)
+    for corner in (build(always)({"img": black.copy()})["img"][0, 0], batched(always, black[None])[0, 0, 0]):
+        assert corner.tolist() == [128, 128, 128]
+
+
 def test_auto_augment_of_imagenet() -> None:
     assert_same_outcomes(dict(type="AutoAugment", policies="imagenet"), IMAGE, num_draws=5000)
 
@@ -89,6 +105,11 @@ def test_rand_augment(name: str) -> None:
     assert_same_outcomes(
         dict(type="RandAugment", policies=name, num_policies=2, magnitude_level=6), IMAGE, num_draws=4000
     )
+
+
+def test_rand_augment_for_cifar() -> None:
+    """All pairs of the 14 operations, one of which is the identity."""
+    assert_same_outcomes(dict(CIFAR_RAND_AUGMENT), IMAGE, num_draws=4000)
 
 
 def test_rand_augment_with_operations_of_other_transforms() -> None:
@@ -128,8 +149,9 @@ def test_drawn_magnitudes_in_configs(config: dict[str, Any]) -> None:
         dict(type="AutoAugment", policies=CIFAR_POLICIES),
         dict(type="AutoAugment", policies="imagenet"),
         PACO_RAND_AUGMENT,
+        CIFAR_RAND_AUGMENT,
     ],
-    ids=["cifar", "imagenet", "paco"],
+    ids=["cifar", "imagenet", "paco", "cifar-randaugment"],
 )
 def test_an_image_does_not_depend_on_the_batch(config: dict[str, Any]) -> None:
     form = batched_form(build(dict(config)))
