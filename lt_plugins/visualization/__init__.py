@@ -8,12 +8,14 @@ from .figure_page import FigurePage
 from .html import HtmlReport, figure_to_png
 from .reliability import plot_reliability_diagram
 from .shot_bars import plot_shot_bars
+from .shot_tradeoff import SweepLine, plot_shot_tradeoff
 from .training_curves import plot_training_curves
 from .tsne import tsne_points
 
 __all__ = [
     "FigurePage",
     "HtmlReport",
+    "SweepLine",
     "figure_to_png",
     "plot_class_accuracy",
     "plot_class_histogram",
@@ -21,6 +23,7 @@ __all__ = [
     "plot_embedding",
     "plot_reliability_diagram",
     "plot_shot_bars",
+    "plot_shot_tradeoff",
     "plot_training_curves",
     "tsne_points",
 ]
