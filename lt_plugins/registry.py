@@ -69,6 +69,7 @@ class LazyRegistry:
 DATASETS = LazyRegistry("DATASETS")
 DATA_SAMPLERS = LazyRegistry("DATA_SAMPLERS")
 HOOKS = LazyRegistry("HOOKS")
+LOOPS = LazyRegistry("LOOPS")
 METRICS = LazyRegistry("METRICS")
 MODELS = LazyRegistry("MODELS")
 OPTIM_WRAPPERS = LazyRegistry("OPTIM_WRAPPERS")
@@ -78,5 +79,5 @@ TRANSFORMS = LazyRegistry("TRANSFORMS")
 
 def register_all() -> None:
     """Register everything that has been noted so far with mmpretrain."""
-    for registry in (DATASETS, DATA_SAMPLERS, HOOKS, METRICS, MODELS, OPTIM_WRAPPERS, TASK_UTILS, TRANSFORMS):
+    for registry in (DATASETS, DATA_SAMPLERS, HOOKS, LOOPS, METRICS, MODELS, OPTIM_WRAPPERS, TASK_UTILS, TRANSFORMS):
         registry.target()

@@ -18,7 +18,12 @@ from lt_plugins.analysis.page import loader_settings
 from lt_plugins.analysis.trained_model import TrainedModel, build_plain_dataset
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.checkpoints.checkpoint import load_checkpoint
-from lt_plugins.engine.classifier_features import check_head, gather_classifier_features, read_classifier
+from lt_plugins.engine.classifier_features import (
+    check_head,
+    gather_classifier_features,
+    has_validation,
+    read_classifier,
+)
 from lt_plugins.engine.trained_prior import LAST_EPOCH, sampled_prior, trained_prior
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation.functional import class_accuracy, expected_calibration_error, shot_accuracy
@@ -111,16 +116,6 @@ class PosthocData:
     thresholds: tuple[int, int]
 
 
-def has_validation(cfg: Config) -> bool:
-    """Whether a config has validation images that are not its test images.
-
-    Args:
-        cfg (Config): The config.
-    """
-    val, test = ((cfg.get(f"{split}_dataloader") or {}).get("dataset") for split in ("val", "test"))
-    return val is not None and val != test
-
-
 def choose_methods(cfg: Config, given: Sequence[str], trained: TrainedClassifier) -> tuple[list[str], list[str]]:
     """Choose the methods of a sweep.
 
@@ -171,9 +166,7 @@ def find_trained_prior(cfg: Config, trained: TrainedModel) -> Tensor:
     if settings is not None and settings.get("type") != "DefaultSampler":
         labels = torch.arange(len(counts)).repeat_interleave(counts)
         sampler = DATA_SAMPLERS.build({"seed": 0, **settings, "dataset": labels.numpy()})
-        if hasattr(sampler, "max_epochs"):
-            sampler.set_epoch(epoch, epoch + 1)
-        sampled = sampled_prior(sampler, labels, counts)
+        sampled = sampled_prior(sampler, labels, counts, epoch)
     return trained_prior(trained.model.head, sampled, epoch)
 
 

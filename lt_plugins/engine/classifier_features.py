@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmengine.config import Config
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -17,6 +18,16 @@ from lt_plugins.posthoc import AffineClassifier, LabelledFeatures, TrainedClassi
 
 TOLERANCE = 1e-3
 """Largest error of the affine logits, relative to the largest logit; rounding of half precision on a GPU is below."""
+
+
+def has_validation(cfg: Config) -> bool:
+    """Whether a config has validation images that are not its test images.
+
+    Args:
+        cfg (Config): The config.
+    """
+    val, test = ((cfg.get(f"{split}_dataloader") or {}).get("dataset") for split in ("val", "test"))
+    return val is not None and val != test
 
 
 def read_classifier(model: Any, prior: Tensor) -> TrainedClassifier:
@@ -69,9 +80,15 @@ def check_head(model: Any) -> None:
 
 
 def gather_classifier_features(
-    model: Any, dataset: Dataset, *, batch_size: int, num_workers: int, description: str
+    model: Any,
+    dataset: Dataset,
+    *,
+    batch_size: int,
+    num_workers: int,
+    description: str,
+    first: int | None = None,
 ) -> LabelledFeatures:
-    """Compute what the classifier is affine in, of all images of a dataset, on every rank.
+    """Compute what the classifier is affine in, of the images of a dataset, on every rank.
 
     Args:
         model (nn.Module): The model without wrappers, in evaluation mode.
@@ -79,6 +96,7 @@ def gather_classifier_features(
         batch_size (int): Images a batch.
         num_workers (int): Data-loader workers.
         description (str): Label of the progress bar.
+        first (int, optional): How many images, the first ones of the dataset. Defaults to all.
 
     Returns:
         LabelledFeatures: In the order of the dataset, on the CPU.
@@ -107,7 +125,13 @@ def gather_classifier_features(
             is_checked = True
         return features
 
+    labels = torch.from_numpy(get_labels(dataset))[:first]
     features = gather_features(
-        extract, dataset, batch_size=batch_size, num_workers=num_workers, description=description
+        extract,
+        dataset,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        indices=range(len(labels)),
+        description=description,
     )
-    return LabelledFeatures(features, torch.from_numpy(get_labels(dataset)))
+    return LabelledFeatures(features, labels)

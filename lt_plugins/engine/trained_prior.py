@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -14,19 +13,23 @@ LAST_EPOCH = 10**6
 """An epoch at which whatever is deferred has begun."""
 
 
-def sampled_prior(sampler: Iterable[int], labels: Tensor, counts: Tensor) -> Tensor:
+def sampled_prior(sampler: Any, labels: Tensor, counts: Tensor, epoch: int = LAST_EPOCH) -> Tensor:
     r"""Class frequencies of the images that a sampler gives, as a power of those of the training set.
 
     Counted over an epoch, and smoothed by the power: of a rare class an epoch may hold a handful of images, or none.
 
     Args:
-        sampler (Iterable[int]): The sampler, in the epoch that counts.
+        sampler (Sampler): The sampler.
         labels (Tensor): Classes of the training images, int64 ``(N,)``.
         counts (Tensor): Training images of each class, shape ``(C,)``.
+        epoch (int): The last epoch of the training, from 0, which one that changes follows. Defaults to one by which
+            all that is deferred has begun.
 
     Returns:
         Tensor: :math:`\pi_c^p` with the power to two decimals, sum 1, shape ``(C,)``, float64.
     """
+    if hasattr(sampler, "max_epochs"):
+        sampler.set_epoch(epoch, epoch + 1)
     drawn = torch.bincount(labels[torch.tensor(list(sampler), dtype=torch.int64)], minlength=len(counts))
     present = counts > 0
     power = prior_power(drawn[present].clamp(min=1), counts[present])

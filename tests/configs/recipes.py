@@ -669,6 +669,17 @@ for data, numbers in {
 for data, number in {"r32_cifar10-lt.py": 40, "r32_cifar100-lt.py": 50, "r50_inat.py": 100}.items():
     for name, recon, aug in (("latent", 0, 0), ("aug", 0, 0.1), ("recon", 0.1, 0)):  # Table 4
         RECIPES[f"lcreg/lcreg_{data}:{name}"] = lcreg(MISLAS[data], number, recon, aug)
+# Post-hoc stages train nothing: what is left of a recipe is the stage before and the transforms of its images.
+for data, first in {
+    "r32_cifar10-lt.py": CE_CIFAR,  # of whose numbers the schedules are another, as of those of the loss
+    "r32_cifar100-lt.py": CE_CIFAR,
+    "r50_imagenet-lt.py": CE_LARGE,
+    "x50_imagenet-lt.py": CE_LARGE,
+    "r50_inat.py": CE_INAT,
+}.items():
+    methods = ("logit-adjustment",) if "cifar" in data else ("tau-norm",) if "inat" in data else ("tau-norm", "ncm")
+    for method in methods:
+        RECIPES[f"posthoc/{method}_{data}"] = [first, replace(first, epochs=1, lr={})]
 RECIPES |= {
     "focal/focal_r50_imagenet-lt.py:drw": [also(CE_LARGE, constants=FOCAL_DRW)],
     "focal/focal_r50_inat.py": [also(CE_INAT, constants=FOCAL)],

@@ -124,7 +124,8 @@ def test_one_step_and_test(path: Path, data: Path, tmp_path: Path, monkeypatch: 
             cfg.load_from = str(tmp_path / "previous.pth")
             torch.save({"state_dict": previous}, cfg.load_from)
         runner = Runner.from_cfg(cfg)
-        check_one_step_and_test(runner, work_dir)
+        check = check_adjusted_and_test if cfg.train_cfg.get("type") == "PosthocLoop" else check_one_step_and_test
+        check(runner, work_dir)
         previous = runner.model.state_dict()
 
 
@@ -145,6 +146,20 @@ def check_one_step_and_test(runner: Runner, work_dir: Path) -> None:
         assert runner.model.head.has_attributes
     if hasattr(runner.model.head.loss_module, "is_ready"):
         assert runner.model.head.loss_module.is_ready
+    check_test(runner, work_dir)
+
+
+def check_adjusted_and_test(runner: Runner, work_dir: Path) -> None:
+    """Adjust the classifier without a step, and test."""
+    assert runner.model.head.adjusted is None
+    runner.train()
+    assert (runner.epoch, runner.iter) == (1, 0)
+    assert runner.model.head.adjusted is not None
+    check_test(runner, work_dir)
+
+
+def check_test(runner: Runner, work_dir: Path) -> None:
+    """Test, and look at what it writes."""
     metrics = runner.test()
     for key in ("shot/accuracy_top1", "calibration/ece"):
         assert 0 <= metrics[key] <= 100

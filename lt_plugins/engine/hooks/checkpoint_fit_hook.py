@@ -59,7 +59,7 @@ class CheckpointFitHook(Hook):
                     f"{source} holds no {missing}, so a run cannot go on from it; resume an epoch_*.pth, "
                     "or start a new run from its weights with --cfg-options load_from=PATH."
                 )
-        elif isinstance(runner._train_loop, BaseLoop):  # built: this is a training run
+        elif isinstance(runner._train_loop, BaseLoop) and not _needs_trained_model(runner):  # it is built, to train
             purpose = "initialise"
         model = unwrap_model(runner.model)
         state_dict = checkpoint.get("state_dict", checkpoint)
@@ -86,6 +86,11 @@ class CheckpointFitHook(Hook):
             runner (Runner): The runner of the training process.
         """
         model = unwrap_model(runner.model)
+        if not self._has_loaded and _needs_trained_model(runner):
+            raise UserInputError(
+                f"{type(runner.train_loop).__name__} trains nothing, and nothing initialises the model: let it be "
+                "stage2 of the config that trains it, or give a checkpoint with --cfg-options load_from=PATH."
+            )
         if self._has_loaded or not is_frozen(model):
             return
         # A pretrained backbone brings no classifier.
@@ -98,3 +103,8 @@ class CheckpointFitHook(Hook):
                 f"{type(model).__name__} freezes its backbone, but nothing initialises {what}: let it be "
                 "stage2 of the config that trains it, or give a checkpoint with --cfg-options load_from=PATH."
             )
+
+
+def _needs_trained_model(runner: Runner) -> bool:
+    """Whether the loop of a training trains nothing, and takes the model as it is."""
+    return getattr(runner._train_loop, "needs_trained_model", False)

@@ -1,0 +1,1 @@
+_base_ = ["../ce/ce_r32_digits.py", "../_base_/stages/logit-adjustment.py"]

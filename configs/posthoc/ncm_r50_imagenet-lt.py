@@ -1,0 +1,1 @@
+_base_ = ["../ce/ce_r50_imagenet-lt.py", "../_base_/stages/ncm.py"]

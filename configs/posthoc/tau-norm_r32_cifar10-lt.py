@@ -1,0 +1,1 @@
+_base_ = ["../ce/ce_r32_cifar10-lt.py", "../_base_/stages/tau-norm.py"]
