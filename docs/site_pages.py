@@ -32,6 +32,7 @@ GUIDES = {
         "docs/sbcl",
         "docs/mislas",
         "docs/lcreg",
+        "docs/posthoc",
         "docs/detection",
     ],
     "Develop": ["docs/adding_a_method", "docs/architecture", "CONTRIBUTING", "benchmarks/README", "CHANGELOG"],

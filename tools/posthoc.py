@@ -179,6 +179,9 @@ def draw(rows: Sequence[SweepRow], title: str) -> bytes | None:
     if len(groups) < 2:
         return None
     head, tail = groups[0], groups[-1]
+    start = rows[0].chosen.metrics
+    # A method that leaves the predictions as they are would lie on those of the trained classifier.
+    moved = [row for row in rows[1:] if any(point.metrics["overall"] != start["overall"] for point in row.points)]
     lines = [
         SweepLine(
             row.name,
@@ -193,7 +196,7 @@ def draw(rows: Sequence[SweepRow], title: str) -> bytes | None:
             ],
             row.points.index(row.chosen),
         )
-        for row in rows
+        for row in (rows[0], *moved)
     ]
     return figure_to_png(plot_shot_tradeoff(lines, f"{head}-shot", f"{tail}-shot", title))
 
