@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import mmengine.registry
@@ -22,6 +23,7 @@ from mmengine.registry import Registry
 from mmpretrain.structures import DataSample
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
 from lt_plugins.models.losses import LongTailLoss
@@ -406,11 +408,19 @@ TRANSFORMS: dict[str, Entry] = {
 }
 
 
+def untrained_loop() -> dict[str, Any]:
+    """What a training loop takes: a runner, of which it reads the config and the visualizer, and a data loader."""
+    runner = SimpleNamespace(cfg={}, visualizer=SimpleNamespace(dataset_meta=None))
+    dataset = mmpretrain.registry.DATASETS.build(_DIGITS)
+    return {"runner": runner, "dataloader": DataLoader(dataset, batch_size=4), "method": "ncm"}
+
+
 def sgd() -> torch.optim.Optimizer:
     """Plain descent of two parameters."""
     return torch.optim.SGD([nn.Parameter(noise(3)), nn.Parameter(noise(2, 2))], lr=0.1)
 
 
+LOOPS: dict[str, Entry] = {"PosthocLoop": Entry(lambda folder: untrained_loop())}
 OPTIM_WRAPPERS: dict[str, Entry] = dict.fromkeys(
     ("FocalSAMOptimWrapper", "ImbSAMOptimWrapper", "SAMOptimWrapper"), Entry(lambda folder: {"optimizer": sgd()})
 )
@@ -429,6 +439,7 @@ TABLES: dict[str, dict[str, Any]] = {
     "DATA_SAMPLERS": SAMPLERS,
     "HOOKS": HOOKS,
     "TASK_UTILS": TASKS,
+    "LOOPS": LOOPS,
     "METRICS": METRICS,
     "OPTIM_WRAPPERS": OPTIM_WRAPPERS,
     "TRANSFORMS": TRANSFORMS,

@@ -20,6 +20,7 @@ from lt_plugins.atomic_write import atomic_write
 from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from lt_plugins.engine.classifier_features import (
     check_head,
+    class_counts,
     gather_classifier_features,
     has_validation,
     read_classifier,
@@ -29,7 +30,6 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation.functional import class_accuracy, expected_calibration_error, shot_accuracy
 from lt_plugins.evaluation.shot_thresholds import shot_thresholds
 from lt_plugins.posthoc import (
-    METHODS,
     AdjustedLogits,
     LabelledFeatures,
     TrainedClassifier,
@@ -37,6 +37,7 @@ from lt_plugins.posthoc import (
     check_prior_of,
     class_priors,
 )
+from lt_plugins.posthoc.methods import METHODS
 
 NOTHING, VALIDATION, TEST = "-", "val", "TEST set"
 """What a setting was chosen on."""
@@ -159,7 +160,7 @@ def find_trained_prior(cfg: Config, trained: TrainedModel) -> Tensor:
         UserInputError: If the head is none that post-hoc methods take, or the class counts are unknown.
     """
     check_head(trained.model)
-    counts = read_classifier(trained.model, torch.ones(1)).counts
+    counts = class_counts(trained.model)
     epoch = LAST_EPOCH if trained.epoch is None else max(trained.epoch - 1, 0)
     sampled = class_priors(counts)
     settings = (cfg.get("train_dataloader") or {}).get("sampler")

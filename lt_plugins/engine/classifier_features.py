@@ -42,15 +42,29 @@ def read_classifier(model: Any, prior: Tensor) -> TrainedClassifier:
             are unknown.
     """
     check_head(model)
+    weight, bias = (value.float().cpu() for value in model.head.affine())
+    return TrainedClassifier(AffineClassifier(weight, bias), class_counts(model), prior, model.head.has_unit_features)
+
+
+def class_counts(model: Any) -> Tensor:
+    """Training images of each class, as the model knows them.
+
+    Args:
+        model (nn.Module): The model without wrappers.
+
+    Returns:
+        Tensor: Shape ``(C,)``, int64, on the CPU.
+
+    Raises:
+        UserInputError: If it does not.
+    """
     distribution = getattr(model, "class_distribution", None)
     if distribution is None or not distribution.is_set:
         raise UserInputError(
             "the checkpoint has no class counts (class_distribution.counts): it was trained without "
             "ClassDistributionHook; post-hoc methods need to know how many training images each class has."
         )
-    weight, bias = (value.float().cpu() for value in model.head.affine())
-    counts = distribution.counts.cpu()
-    return TrainedClassifier(AffineClassifier(weight, bias), counts, prior, model.head.has_unit_features)
+    return distribution.counts.cpu()
 
 
 def check_head(model: Any) -> None:

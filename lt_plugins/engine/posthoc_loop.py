@@ -14,6 +14,7 @@ from lt_plugins.datasets.labels import get_labels
 from lt_plugins.datasets.pipelines import find_test_pipeline, replace_pipeline
 from lt_plugins.engine.classifier_features import (
     check_head,
+    class_counts,
     gather_classifier_features,
     has_validation,
     read_classifier,
@@ -23,13 +24,13 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation.functional import shot_accuracy
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.posthoc import (
-    METHODS,
     LabelledFeatures,
     PosthocMethod,
     TrainedClassifier,
     check_prior_of,
     class_priors,
 )
+from lt_plugins.posthoc.methods import METHODS
 from lt_plugins.registry import LOOPS
 
 GRID = tuple(step / 10 for step in range(21))
@@ -146,7 +147,7 @@ class PosthocLoop(EpochBasedTrainLoop):
         )
 
     def _trained_prior(self, model: Any) -> Tensor:
-        counts = model.class_distribution.counts.cpu()
+        counts = class_counts(model)
         sampler = self.dataloader.sampler
         sampled = class_priors(counts)
         if type(sampler).__name__ != "DefaultSampler":  # which gives each image once

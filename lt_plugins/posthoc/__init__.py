@@ -4,7 +4,7 @@ from .affine_classifier import AffineClassifier, normalize_features
 from .bbse import BBSEResult, bbse_prior, joint_confusion
 from .em import EMResult, em_prior
 from .logit_adjustment import logit_adjustment
-from .methods import METHODS, AdjustedLogits, LabelledFeatures, PosthocMethod, TrainedClassifier, check_prior_of
+from .methods import AdjustedLogits, LabelledFeatures, PosthocMethod, TrainedClassifier, check_prior_of
 from .nearest_class_mean import nearest_class_mean
 from .prior import accuracy_under_prior, class_priors, prior_power
 from .target_prior import target_prior
@@ -12,7 +12,6 @@ from .tau_norm import tau_norm
 from .temperature import fit_temperature, temperature_scaling
 
 __all__ = [
-    "METHODS",
     "AdjustedLogits",
     "AffineClassifier",
     "BBSEResult",

@@ -15,7 +15,8 @@ from lt_plugins.datasets.labels import get_labels
 from lt_plugins.datasets.pipelines import find_test_pipeline, replace_pipeline
 from lt_plugins.engine.posthoc_loop import choose_tau
 from lt_plugins.errors import UserInputError
-from lt_plugins.posthoc import METHODS, AffineClassifier, LabelledFeatures, TrainedClassifier
+from lt_plugins.posthoc import AffineClassifier, LabelledFeatures, TrainedClassifier
+from lt_plugins.posthoc.methods import METHODS
 from lt_plugins.runs.recorded_run import RecordedRun
 from lt_plugins.runs.result_file import describe_result
 from tests.small_runs import MakeRunner

@@ -198,7 +198,7 @@ def test_refuses(checkpoints: dict[str, Path], tmp_path: Path) -> None:
 
 def test_the_names_of_the_command_line_are_those_of_the_room() -> None:
     """The tool lists them itself, so that --help imports nothing."""
-    from lt_plugins.posthoc import METHODS
+    from lt_plugins.posthoc.methods import METHODS
     from tools import posthoc as tool
 
     assert tuple(METHODS) == tool.NAMES
