@@ -634,6 +634,14 @@ for variant, gamma10, tau100, power10, power100 in (("", 0.05, 1.0, 0.15, 0.25),
     RECIPES[f"crt/crt_{data}"] = [CE_CIFAR, CRT]
     RECIPES[f"lws/lws_{data}"] = [CE_CIFAR, also(CRT, constants=SCALES)]
 RECIPES["drw/ce-drw_r50_imagenet-lt.py"] = [CE_DRW_LARGE]
+for data, large in (("imagenet-lt", CE_LARGE), ("inat", CE_INAT)):
+    RECIPES[f"ldam/ldam-drw_r50_{data}.py"] = [
+        also(
+            large,
+            constants={**LDAM_DRW.constants, "head.loss_module.reweight_from": 72},
+            deviations={"head.fc.weight": 1 / 2048**0.5},  # unit vectors of 2048 entries
+        )
+    ]
 for net in ("r50", "x50"):
     RECIPES[f"crt/crt_{net}_imagenet-lt.py"] = [CE_LARGE, CRT_LARGE]
     RECIPES[f"lws/lws_{net}_imagenet-lt.py"] = [CE_LARGE, also(CRT_LARGE, epochs=5, lr={0: 0.2}, constants=SCALES)]

@@ -94,6 +94,8 @@ LATER = {
     "ldam/ldam-drw_r32_cifar10-lt.py",
     "ldam/ldam-drw_r32_cifar100-lt.py",
     "ldam/ldam-drw_r32_digits.py",
+    "ldam/ldam-drw_r50_imagenet-lt.py",
+    "ldam/ldam-drw_r50_inat.py",
     "logit_adjustment/logit-adjustment_r32_cifar10-lt.py",
     "logit_adjustment/logit-adjustment_r32_cifar100-lt.py",
     "logit_adjustment/logit-adjustment_r32_digits.py",
@@ -242,8 +244,8 @@ def test_means_what_it_meant(name: str) -> None:
 def test_counts_of_files() -> None:
     files = [path.relative_to(CONFIGS) for path in CONFIGS.rglob("*.py") if "detection" not in path.parts]
     bases = [path for path in files if "_base_" in path.parts]
-    assert len(files) - len(bases) <= 130
-    assert len(bases) <= 55
+    assert len(files) - len(bases) <= 160
+    assert len(bases) <= 60
     assert all(path.parts[0] == "_base_" or len(path.parts) == 2 for path in files), "method folders are flat"
 
 
