@@ -34,6 +34,7 @@ class Recipe:
         residual_scale: Initial scale of the last batch norm of residual blocks.
         nesterov: Whether the momentum is Nesterov's.
         radii: Radius of SAM, and the one from epoch 320 on if it is another; none without SAM.
+        sharpness: Settings of the wrapper around the optimiser, of the configs of SAM and its kin; in place of radii.
     """
 
     processes: int
@@ -52,6 +53,7 @@ class Recipe:
     residual_scale: float = 1.0
     nesterov: bool = False
     radii: tuple[float, ...] = ()
+    sharpness: dict[str, Any] = field(default_factory=dict)
 
 
 def also(recipe: Recipe, **changes: Any) -> Recipe:
@@ -652,6 +654,49 @@ for variant, epochs in (("", 90), (":200e", 200)):
     scales = also(CRT_LARGE, epochs=5, lr={0: 0.2}, constants=SCALES, **inat)
     RECIPES[f"lws/lws_r50_inat.py{variant}"] = [first, scales]
 RECIPES["weight_balancing/weight-balancing_r32_cifar100-lt.py:r34"] = [DECAYED, BALANCED_WEIGHTS]
+for classes, radius in ((10, 0.5), (100, 0.8)):
+    sam = {"type": "SAMOptimWrapper", "rho": radius}
+    RECIPES[f"sam/sam_r32_cifar{classes}-lt.py:drw"] = [also(CE_DRW, sharpness=sam)]
+    RECIPES[f"sam/ldam-drw-sam_r32_cifar{classes}-lt.py"] = [also(LDAM_DRW, sharpness={**sam, "rho": 0.8})]
+for data, lr, decay, views in (("r50_imagenet-lt.py", 0.2, 2e-4, KANG), ("r50_inat.py", 0.1, 1e-4, (CROP,))):
+    RECIPES[f"sam/ldam-drw-sam_{data}"] = [
+        Recipe(
+            4,
+            64,
+            90,
+            {0: lr, 45: lr / 2, 60: lr / 4},
+            decay,
+            views,
+            constants={
+                "head.loss_module.max_margin": 0.3,
+                "head.loss_module.scale": 30,
+                "head.loss_module.class_weight": "effective_number",
+                "head.loss_module.weight_beta": 0.9999,
+                "head.loss_module.reweight_from": 60,
+            },
+            sharpness={
+                "type": "SAMOptimWrapper",
+                "rho": 0.05,
+                "phases": [{"start": 5, "rho": 0.1}, {"start": 60, "rho": 0.5}],
+            },
+        )
+    ]
+for classes, decay, settings in (
+    (10, 2e-4, {"rho": 0.2, "gamma": 3.0, "scale": 0.5}),
+    (100, 1e-3, {"rho": 0.3, "gamma": 3.2, "scale": 0.8}),
+):
+    RECIPES[f"sam/focal-sam_r32_cifar{classes}-lt.py"] = [
+        Recipe(
+            1,
+            64,
+            200,
+            {0: 0.1, 100: 0.05, 150: 0.1 * (1 - 0.5**0.5) / 2},
+            decay,
+            CIFAR,
+            constants=LOGIT_ADJUSTMENT,
+            sharpness={"type": "FocalSAMOptimWrapper", **settings},
+        )
+    ]
 for data, decay in (("r50_imagenet-lt.py", 5e-4), ("r50_inat.py", 1e-4)):
     views = KANG if "imagenet" in data else (CROP,)
     RECIPES[f"ce/ce_{data}"] = [also(CE_LARGE, weight_decay=decay, views=views)]

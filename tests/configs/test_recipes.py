@@ -138,7 +138,13 @@ def test_optimiser(name: str, number: int) -> None:
     assert type(optimiser) is torch.optim.SGD
     late = [phase.rho for phase in cfg.optim_wrapper.get("phases") or () if phase.start == 320]
     radii = (cfg.optim_wrapper.rho, *late) if cfg.optim_wrapper.get("type") == "SAMOptimWrapper" else ()
-    assert radii == recipe.radii
+    if recipe.sharpness:
+        wrapper = cfg.optim_wrapper.to_dict()
+        assert {key: value for key, value in wrapper.items() if key not in ("optimizer", "paramwise_cfg")} == (
+            recipe.sharpness
+        )
+    else:
+        assert radii == recipe.radii
     of = {id(parameter): group for group in optimiser.param_groups for parameter in group["params"]}
     parameters = dict(model.named_parameters())
     assert set(recipe.groups) <= set(parameters)

@@ -1,0 +1,4 @@
+# ImbSAM: images of classes with fewer than 20 give their gradient at perturbed weights, and count twice.
+_base_ = "../ce/ce_r32_cifar100-lt.py"
+model = dict(head=dict(loss=dict(_delete_=True, type="WeightedCrossEntropyLoss")))
+optim_wrapper = dict(type="ImbSAMOptimWrapper", rho=0.05, tail_threshold=20, tail_weight=2.0)

@@ -1,0 +1,2 @@
+_base_ = "../ldam/ldam-drw_r32_cifar100-lt.py"
+optim_wrapper = dict(type="SAMOptimWrapper", rho=0.8)
