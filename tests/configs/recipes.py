@@ -626,15 +626,15 @@ for variant in FACTORS.values():
     RECIPES[f"kcl/kcl_{data}"] = [KCL, LDAM_LINEAR]
     for name, recipe in SBCL_VARIANTS.items():
         RECIPES[combined(f"sbcl/sbcl_{data}", name)] = [recipe, LDAM_LINEAR]
+    RECIPES[f"drw/ce-drw_{data}"] = [CE_DRW]
+    RECIPES[f"drw/ce-drs_{data}"] = [CE_DRS]
+    RECIPES[f"crt/crt_{data}"] = [CE_CIFAR, CRT]
+    RECIPES[f"lws/lws_{data}"] = [CE_CIFAR, also(CRT, constants=SCALES)]
 for variant, gamma10, tau100, power10, power100 in (("", 0.05, 1.0, 0.15, 0.25), (":lt10", 0.0, 0.5, 0.1, 0.1)):
     small, large = f"vs/vs_r32_cifar10-lt.py{variant}", f"vs/vs_r32_cifar100-lt.py{variant}"
     RECIPES[small], RECIPES[large] = [vs(gamma10, 1.0)], [vs(0.05, tau100)]
     RECIPES[combined(small, "adrw-tla")] = [vs(gamma10, 1.0, **adrw_tla(power10, None, 160))]
     RECIPES[combined(large, "adrw-tla")] = [vs(0.05, tau100, **adrw_tla(power100, 0.75, 160))]
-    RECIPES[f"drw/ce-drw_{data}"] = [CE_DRW]
-    RECIPES[f"drw/ce-drs_{data}"] = [CE_DRS]
-    RECIPES[f"crt/crt_{data}"] = [CE_CIFAR, CRT]
-    RECIPES[f"lws/lws_{data}"] = [CE_CIFAR, also(CRT, constants=SCALES)]
 RECIPES["drw/ce-drw_r50_imagenet-lt.py"] = [CE_DRW_LARGE]
 for data, large in (("imagenet-lt", CE_LARGE), ("inat", CE_INAT)):
     RECIPES[f"ldam/ldam-drw_r50_{data}.py"] = [

@@ -136,15 +136,14 @@ def test_optimiser(name: str, number: int) -> None:
     model = model_of(cfg)
     optimiser = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
     assert type(optimiser) is torch.optim.SGD
-    late = [phase.rho for phase in cfg.optim_wrapper.get("phases") or () if phase.start == 320]
-    radii = (cfg.optim_wrapper.rho, *late) if cfg.optim_wrapper.get("type") == "SAMOptimWrapper" else ()
+    around = {
+        key: value for key, value in cfg.optim_wrapper.to_dict().items() if key not in ("optimizer", "paramwise_cfg")
+    }
     if recipe.sharpness:
-        wrapper = cfg.optim_wrapper.to_dict()
-        assert {key: value for key, value in wrapper.items() if key not in ("optimizer", "paramwise_cfg")} == (
-            recipe.sharpness
-        )
+        assert around == recipe.sharpness
     else:
-        assert radii == recipe.radii
+        late = [phase["rho"] for phase in around.get("phases") or () if phase["start"] == 320]
+        assert ((around["rho"], *late) if around.get("type") == "SAMOptimWrapper" else ()) == recipe.radii
     of = {id(parameter): group for group in optimiser.param_groups for parameter in group["params"]}
     parameters = dict(model.named_parameters())
     assert set(recipe.groups) <= set(parameters)

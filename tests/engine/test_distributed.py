@@ -98,6 +98,8 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         "ce/ce_r32_digits.py",
         "isda/isda_r32_digits.py",
         "lcreg/lcreg_r32_digits.py:stage1",
+        "sam/sam_r32_digits.py",
+        "sam/focal-sam_r32_digits.py",
         "sbcl/sbcl_r32_digits.py:stage1",
     ],
 )

@@ -43,6 +43,12 @@ CASES = {
     ],
     # Covariances of what images look like, and a strength that rises in each iteration.
     "lcreg/lcreg_r32_digits.py:stage1": [*WORKERS, "train_cfg.val_interval=2", "model.head.aug_loss.source=assigned"],
+    # The radius rises in the second epoch, where the run is killed; class weights begin with the third.
+    "sam/sam_r32_digits.py:drw": [
+        *NO_VALIDATION,
+        "optim_wrapper.phases.0.start=1",
+        "model.head.loss.reweight_from=2",
+    ],
     # Subclasses and temperatures of the first epoch serve in the second; new ones come before the third.
     "sbcl/sbcl_r32_digits.py:stage1": [
         *NO_VALIDATION,
