@@ -508,6 +508,27 @@ GCL = [
     ),
 ]
 
+GCL_PLACES = [
+    also(
+        GCL[0],
+        processes=8,
+        epochs=90,
+        lr={0: 0.04, 4: 0.2, 59: 0.2, 60: 0.02, 79: 0.02, 80: 0.002},
+        weight_decay=5e-4,
+        views=(CROP,),
+        constants={"head.loss_module.noise_mul": 1},
+        deviations={"head.fc.weight": 1 / 2048**0.5},
+        mixup=0.2,
+    ),
+    also(
+        GCL[1],
+        processes=8,
+        weight_decay=5e-4,
+        views=(CROP,),
+        constants={"head.scale": 15, "head.loss_module.scale": 15, "head.loss_module.noise_mul": 1},
+    ),
+]
+
 
 def mislas(num_classes: int, head: float, tail: float, factor: float, decay: float, **changes: Any) -> Recipe:
     """Second stage of MiSLAS: smoothing of the most and the least frequent class, rate of the classifier."""
@@ -743,6 +764,8 @@ RECIPES |= {
     "logit_adjustment/logit-adjustment_r50_inat.py": [also(CE_INAT, constants=LOGIT_ADJUSTMENT)],
     "gcl/gcl_r32_cifar100-lt.py": GCL,
     "gcl/gcl_r32_cifar100-lt.py:lt50": GCL,
+    "gcl/gcl_r152_places-lt.py": GCL_PLACES,
+    "gcl/gcl_r152_places-lt.py:stage1": GCL_PLACES[:1],
     "ce/ce_x50_imagenet-lt.py": [CE_LARGE],
     "tde/tde_x50_imagenet-lt.py": [also(TDE_LARGE, constants={"head.alpha": 3})],
     "tde/tde_x50_imagenet-lt.py:deconfound": [also(TDE_LARGE, constants={"head.alpha": 0})],

@@ -89,6 +89,7 @@ LATER = {
     "focal/focal_r50_inat.py",
     "gce/gce_r32_cifar100-lt.py",
     "gce/gce_r32_digits.py",
+    "gcl/gcl_r152_places-lt.py",
     "gcl/gcl_r32_cifar100-lt.py",
     "gcl/gcl_r32_digits.py",
     "ldam/ldam-drw_r32_cifar10-lt.py",
