@@ -1,9 +1,9 @@
 """Benchmark of the optimiser wrappers that pass each batch twice: time of a step beside that of SGD.
 
 Whole training steps of a ResNet-32 at the sizes of CIFAR-100-LT (100 classes, batch 128), the optimiser's update
-included, one of each wrapper in turn. Medians, so that other processes on the machine disturb little. A backward pass
-takes about twice the time of a forward pass, so one of three passes is the forward one: by arithmetic SAM takes 2 times
-as long as SGD, ImbSAM and Focal-SAM (two forward and three backward passes) 8/3 times.
+included, one of each wrapper in turn. Medians, so that other processes on the machine disturb little. By arithmetic,
+with a backward pass of twice the time of a forward one, SAM takes 2 times as long as SGD, ImbSAM and Focal-SAM (two
+forward and three backward passes) 8/3 times.
 
     python benchmarks/sharpness.py [--device cuda]
 """

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from lt_plugins.checks.training_settings import check_training_settings
 from lt_plugins.engine.optim_wrappers import SAMOptimWrapper
 from lt_plugins.errors import UserInputError
-from lt_plugins.runs.config import load_config
+from lt_plugins.runs.config import load_config, load_stages
 from lt_plugins.runs.mixed_precision import use_mixed_precision
 from tests.engine.optim_wrappers.softmax_regression import (
     COUNTS,
@@ -182,13 +182,14 @@ def test_a_run_goes_through_its_phases(make_runner: MakeRunner) -> None:
 
 
 def test_phases_follow_the_length_of_the_training() -> None:
-    phases = [{"start": 6, "rho": 0.1}, {"start": 24, "rho": 0.5}]
-    config = str(ROOT / "configs/ce/ce_r32_digits.py")
-    given = with_sam(phases=phases)
-    assert [phase.start for phase in load_config(config, given).optim_wrapper.phases] == [6, 24]
-    # What is given on the command line is for this length already.
-    shorter = load_config(config, {**given, "train_cfg.max_epochs": 10})
-    assert [phase.start for phase in shorter.optim_wrapper.phases] == [6, 24]
+    config = str(ROOT / "configs/sam/sam_r32_digits.py:drw")
+    starts = {}
+    for options in ({}, {"train_cfg.max_epochs": 10}, {"train_cfg.max_epochs": 10, "optim_wrapper.phases.0.start": 3}):
+        (cfg,) = load_stages(config, options)
+        starts[cfg.train_cfg.max_epochs, len(options)] = cfg.optim_wrapper.phases[0].start
+    assert starts == {(30, 0): 24, (10, 1): 8, (10, 2): 3}, "what is given is for the length that is given"
+    (shortened,) = load_stages(config, shorten=3)
+    assert shortened.optim_wrapper.phases[0].start == shortened.model.head.loss.reweight_from == 8
 
 
 @pytest.mark.parametrize(
