@@ -657,10 +657,10 @@ for variant, gamma10, tau100, power10, power100 in (("", 0.05, 1.0, 0.15, 0.25),
     RECIPES[combined(small, "adrw-tla")] = [vs(gamma10, 1.0, **adrw_tla(power10, None, 160))]
     RECIPES[combined(large, "adrw-tla")] = [vs(0.05, tau100, **adrw_tla(power100, 0.75, 160))]
 RECIPES["drw/ce-drw_r50_imagenet-lt.py"] = [CE_DRW_LARGE]
-for data, large in (("imagenet-lt", CE_LARGE), ("inat", CE_INAT)):
+for data, plain in (("imagenet-lt", CE_LARGE), ("inat", CE_INAT)):
     RECIPES[f"ldam/ldam-drw_r50_{data}.py"] = [
         also(
-            large,
+            plain,
             constants={**LDAM_DRW.constants, "head.loss_module.reweight_from": 72},
             deviations={"head.fc.weight": 1 / 2048**0.5},  # unit vectors of 2048 entries
         )
