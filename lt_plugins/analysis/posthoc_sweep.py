@@ -83,7 +83,8 @@ class SweepRow:
     @property
     def shown_setting(self) -> str:
         """The chosen setting, and what was found."""
-        value = [] if self.chosen.value is None else [f"{self.setting} = {self.chosen.value:g}"]
+        end = " (end of the grid)" if len(self.points) > 1 and self.chosen is self.points[-1] else ""
+        value = [] if self.chosen.value is None else [f"{self.setting} = {self.chosen.value:g}{end}"]
         return ", ".join([*value, *filter(None, [self.chosen.adjusted.note])]) or NOTHING
 
     def to_dict(self) -> dict[str, Any]:
