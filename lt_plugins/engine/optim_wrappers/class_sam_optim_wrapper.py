@@ -117,7 +117,7 @@ class ClassSAMOptimWrapper(SAMOptimWrapper, ABC):
         """
         last = self._part or ClassPart(loss.new_zeros(0))
         whole, part, last.whole, last.part = last.whole, last.part, None, None  # graphs end with their pass
-        if whole is None or part is None or not (self._is_checked or torch.equal(loss, whole.to(loss))):
+        if whole is None or part is None or not (self._is_checked or _is_same(loss, whole)):
             raise UserInputError(
                 f"{type(self).__name__} splits the loss by class, and that of this model has terms besides its "
                 "LongTailLoss, or scales it; use SAMOptimWrapper, or a head with this loss alone."
@@ -134,3 +134,8 @@ class ClassSAMOptimWrapper(SAMOptimWrapper, ABC):
                 f"{type(head).__name__} cannot; use a LongTailLoss, like model.head.loss.type=WeightedCrossEntropyLoss."
             )
         return loss
+
+
+def _is_same(loss: Tensor, other: Tensor) -> bool:
+    """Compare two losses to the last bit; one that is not a number is the same as another."""
+    return torch.allclose(loss, other.to(loss), rtol=0, atol=0, equal_nan=True)
