@@ -22,7 +22,7 @@ Models:
   - Name: m/ce_r32_digits
     In Collection: M
     Config: configs/m/ce_r32_digits.py
-    Metadata: {Parameters: 464154}
+    Metadata: {Epochs: 30, Parameters: 464154}
     Results:
       - Task: Image Classification
         Dataset: ImageNet-LT
@@ -86,10 +86,10 @@ def test_tables(repository: Path) -> None:
     ) in text
     gallery = (repository / "docs/methods.md").read_text()
     assert (
-        "## Sampling\n\n| Method | Idea | Config | Command | Published | Ours | Parameters |\n"
-        "| --- | --- | --- | --- | ---: | ---: | ---: |\n"
+        "## Sampling\n\n| Method | Idea | Config | Command | Epochs | Parameters | Published | Ours |\n"
+        "| --- | --- | --- | --- | ---: | ---: | ---: | ---: |\n"
         "| [M](../configs/m) | Rare classes twice | [ce_r32_digits.py](../configs/m/ce_r32_digits.py) "
-        "| `python tools/train.py configs/m/ce_r32_digits.py` | 50.0 (Tab. 1) | 52.0 ± 1.4 | 0.464 M |\n"
+        "| `python tools/train.py configs/m/ce_r32_digits.py` | 30 | 0.464 M | 50.0 (Tab. 1) | 52.0 ± 1.4 |\n"
     ) in gallery
     assert "| Method | ImageNet-LT, R32 |\n" in gallery
     assert "| [M](../configs/m) | [50.0](../configs/m/ce_r32_digits.py)/52.0±1.4 |\n" in gallery
@@ -97,13 +97,13 @@ def test_tables(repository: Path) -> None:
     readme_tables.main(["--check"])
 
 
-def test_the_size_of_a_new_config_is_counted(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_epochs_and_size_of_a_new_config_are_added(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     metafile = repository / "configs/m/metafile.yml"
-    metafile.write_text(METAFILE.replace("    Metadata: {Parameters: 464154}\n", ""))
+    metafile.write_text(METAFILE.replace("    Metadata: {Epochs: 30, Parameters: 464154}\n", ""))
     (repository / CONFIG).write_text(f'_base_ = "{ROOT}/configs/ce/ce_r32_digits.py"')
     with pytest.raises(SystemExit):
         readme_tables.main(["--check"])
-    assert f"no size of ['{CONFIG}']; run: make results-table" in capsys.readouterr().err
+    assert f"no Metadata of ['{CONFIG}']; run: make results-table" in capsys.readouterr().err
     readme_tables.main([])
     assert metafile.read_text() == METAFILE
 
@@ -114,7 +114,7 @@ def test_runs_of_other_variants_and_data_stand_below_the_nearest_row(repository:
     write(
         repository,
         {
-            "configs/m/metafile.yml": METAFILE + listed.replace("    Metadata: {Parameters: 464154}\n", ""),
+            "configs/m/metafile.yml": METAFILE + listed.replace("    Metadata: {Epochs: 30, Parameters: 464154}\n", ""),
             "results/m/ce_r32_digits+b+c_seed0.json": result(0, 61.0, config=f"{CONFIG}:b,c"),
             "results/m/ce_r32_digits+c@moths_seed3.json": result(3, 62.0, config=f"{CONFIG}:c"),
         },

@@ -1,6 +1,7 @@
 """Write the tables of all pages from configs/**/metafile.yml and results/; --check only compares.
 
-A new config gets the size of its network in its metafile. CONTRIBUTING.md describes metafiles and results files.
+A new config gets its epochs and the size of its network in its metafile. CONTRIBUTING.md describes metafiles and
+results files.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ Top-1 accuracy and expected calibration error in percent. *Published*: overall (
 schedules, after the last epoch, never the best epoch on the test set; ± is the standard deviation over seeds. † trained
 by an earlier recipe: the `note` of the file says what changed since. Short schedules: `results/README.md`."""
 SMOKE_HEADER = ("Config", "Data", "Epochs", *METRIC_HEADER, "Seeds", "Minutes", "Hardware")
-GALLERY_HEADER = ("Method", "Idea", "Config", "Command", "Published", "Ours", "Parameters")
+GALLERY_HEADER = ("Method", "Idea", "Config", "Command", "Epochs", "Parameters", "Published", "Ours")
 LEADERBOARD_HEADER = ("Method", *METRIC_HEADER, "Minutes", "Seeds", "Command")
 DETECTION = "Object Detection"
 DETECTION_NOTE = """\
@@ -86,6 +87,7 @@ NUM_BEST = 4
 ADVICE = "CONTRIBUTING.md describes what it must hold."
 COLLECTION_KEYS = {"Name", "Family", "Idea", "README"}
 MODEL_KEYS = {"Name", "In Collection", "Config", "Results"}
+METADATA_KEYS = {"Epochs", "Parameters"}
 RESULT_KEYS = {"Task", "Dataset"}
 OPTIONAL_RESULT_KEYS = {"Published", "Data"}
 RUN_OPTIONS = re.compile(r"(?:@(?P<data>[^+]+))?(?:\+short(?P<shorten>\d+))?_seed(?P<seed>\d+)")
@@ -105,7 +107,7 @@ class Result(NamedTuple):
         dataset (str): Name of the dataset, with the imbalance factor.
         published (dict | None): The published numbers with their ``source``.
         runs (list[Run]): Our runs.
-        parameters (int | None): Parameters of the network.
+        metadata (dict): What the metafile states of the config: ``Epochs`` and ``Parameters``.
         is_recipe (bool): Whether the metafile lists the config on its own data: runs of other data or variants are an
             aside, which a method's table shows for a full schedule only.
     """
@@ -116,7 +118,7 @@ class Result(NamedTuple):
     dataset: str
     published: dict[str, Any] | None
     runs: list[Run]
-    parameters: int | None = None
+    metadata: dict[str, Any]
     is_recipe: bool = True
 
     @property
@@ -194,7 +196,6 @@ class Method:
 
     def _listed(self, runs: Mapping[str, list[Run]]) -> Iterator[Result]:
         """What the metafile lists, with the runs of it."""
-        sizes = {model["Config"]: int(model["Metadata"]["Parameters"]) for model in self.models if "Metadata" in model}
         for model in self.models:
             spec = model["Config"]
             for result in model["Results"]:
@@ -206,7 +207,7 @@ class Method:
                     result["Dataset"],
                     result.get("Published"),
                     [run for run in runs.get(spec, []) if run["data"] == data],
-                    sizes.get(spec, sizes.get(parse_spec(spec).path)),
+                    model.get("Metadata", {}),
                     data is None,
                 )
 
@@ -222,9 +223,7 @@ class Method:
                 base = max(near, key=lambda result: len(parse_spec(result.config).variants))
                 others = [name for name in own.variants if name not in parse_spec(base.config).variants]
                 dataset = ", ".join([base.dataset, *others, *([data] if data else [])])
-                yield base._replace(
-                    config=spec, dataset=dataset, published=None, runs=[*group], parameters=None, is_recipe=False
-                )
+                yield base._replace(config=spec, dataset=dataset, published=None, runs=[*group], is_recipe=False)
 
     def _require(self, holds: bool, message: str) -> None:
         if not holds:
@@ -268,7 +267,7 @@ def gallery(results: Sequence[Result]) -> str:
     for family in FAMILIES:
         rows = [_gallery_row(result) for result in shown.values() if result.collection["Family"] == family]
         if rows:
-            sections.append(f"## {family}\n\n{markdown_table(GALLERY_HEADER, rows, [4, 5, 6])}")
+            sections.append(f"## {family}\n\n{markdown_table(GALLERY_HEADER, rows, range(4, 8))}")
     return "\n\n".join([*sections, f"## Published numbers by dataset\n\n{overview(results)}"])
 
 
@@ -286,10 +285,11 @@ def _gallery_row(result: Result) -> tuple[str, ...]:
     paper = "" if (paper := _paper(collection)) == "-" else f", {paper}"
     numbers = f"{published['overall']:.1f} ({published['source']})" if published else "-"
     ours = mean_and_spread([run["metrics"]["overall"] for run in result.full_runs])
-    size = f"{result.parameters / 1e6:.3f} M" if result.parameters else "-"
+    size = f"{result.metadata['Parameters'] / 1e6:.3f} M"
     link = result.link(page, Path(result.config).name)
     command = f"`python tools/train.py {result.config}`"
-    return (f"{_folder_link(collection, page)}{paper}", collection["Idea"], link, command, numbers, ours, size)
+    method, epochs = f"{_folder_link(collection, page)}{paper}", str(result.metadata["Epochs"])
+    return (method, collection["Idea"], link, command, epochs, size, numbers, ours)
 
 
 def overview(results: Sequence[Result]) -> str:
@@ -545,43 +545,53 @@ def check_all_runs_are_shown(runs: Mapping[str, list[Run]], methods: Sequence[Me
         raise UserInputError(f"no metafile.yml is beside the configs of {lost}.")
 
 
-def add_parameters(metafile: Path) -> None:
-    """Write the size of each network that the metafile does not state yet behind its ``Config``.
+def unmeasured(methods: Sequence[Method]) -> dict[Path, list[str]]:
+    """Configs whose metafile does not state epochs and network: files of classifiers, and what the gallery shows."""
+    results = [result for method in methods for result in method.results]
+    shown = {_shown(results, result.collection).config for result in results}
+    return {
+        method.metafile: configs
+        for method in methods
+        if (
+            configs := [
+                model["Config"]
+                for model in method.models
+                if method.collections[model["In Collection"]]["Family"] != "Detection"
+                if not parse_spec(model["Config"]).variants or model["Config"] in shown
+                if set(model.get("Metadata", ())) != METADATA_KEYS
+            ]
+        )
+    }
+
+
+def add_metadata(metafile: Path, configs: Sequence[str]) -> None:
+    """Write epochs and size of the network of configs into their metafile, behind their ``Config``.
 
     Args:
         metafile (Path): The metafile.
+        configs (Sequence[str]): Configs that it lists.
 
     Raises:
         UserInputError: If a config cannot be read.
     """
-    missing = without_parameters(metafile)
     text = metafile.read_text(encoding="utf-8")
-    for config in missing:
+    for config in configs:
         line = f"    Config: {config}\n"
-        text = text.replace(line, f"{line}    Metadata: {{Parameters: {count_parameters(config)}}}\n")
-    if missing:
-        atomic_write(metafile, text.encode())
-        print(f"wrote {metafile.relative_to(ROOT)}")
+        known = re.compile(f"{re.escape(line)}(?:    Metadata:.*\\n)?")
+        values = ", ".join(f"{key}: {value}" for key, value in measure(config).items())
+        text = known.sub(f"{line}    Metadata: {{{values}}}\n", text)
+    atomic_write(metafile, text.encode())
+    print(f"wrote {metafile.relative_to(ROOT)}")
 
 
-def without_parameters(metafile: Path) -> list[str]:
-    """Configs of classifiers, without variants, whose ``Metadata`` are missing in a metafile."""
-    content = read_yaml(metafile, ADVICE)
-    with refuse_unreadable(metafile, "a metafile", ADVICE):
-        detectors = {each["Name"] for each in content["Collections"] if each.get("Family") == "Detection"}
-        return [
-            model["Config"]
-            for model in content["Models"]
-            if "Metadata" not in model and not parse_spec(model["Config"]).variants
-            if model["In Collection"] not in detectors
-        ]
-
-
-def count_parameters(config: str) -> int:
-    """Parameters that a prediction of a config's last stage depends on.
+def measure(config: str) -> dict[str, int | str]:
+    """Epochs of all stages of a config, ``200 + 10``, and the parameters that a prediction of the last one reads.
 
     Args:
-        config (str): The config, relative to the repository.
+        config (str): The config with its variants, relative to the repository.
+
+    Raises:
+        UserInputError: If it cannot be read.
     """
     import torch
 
@@ -590,7 +600,11 @@ def count_parameters(config: str) -> int:
     from lt_plugins.models.network_size import count_predicting_parameters
     from lt_plugins.runs.config import read_stages
 
-    return count_predicting_parameters(build_model(read_stages(str(ROOT / config))[-1]), torch.zeros(1, 3, 32, 32))
+    stages = read_stages(str(ROOT / config))
+    epochs = [stage.train_cfg.get("max_epochs", 0) for stage in stages]
+    size = count_predicting_parameters(build_model(stages[-1]), torch.zeros(1, 3, 32, 32))
+    total = " + ".join(str(number) for number in epochs if number)
+    return {"Epochs": int(total) if total.isdecimal() else total, "Parameters": size}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -600,13 +614,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.add_argument("--check", action="store_true", help="exit with 1 if a table is not up to date")
         args = parser.parse_args(argv)
         metafiles = sorted((ROOT / "configs").rglob("metafile.yml"))
-        for metafile in metafiles:
-            if not args.check:
-                add_parameters(metafile)
-            elif missing := without_parameters(metafile):
-                raise UserInputError(f"{metafile.relative_to(ROOT)} has no size of {missing}; run: make results-table")
         runs = read_runs()
         methods = [Method(path, runs) for path in metafiles]
+        for metafile, configs in unmeasured(methods).items():
+            if args.check:
+                raise UserInputError(
+                    f"{metafile.relative_to(ROOT)} has no Metadata of {configs}; run: make results-table"
+                )
+            add_metadata(metafile, configs)
+            methods[metafiles.index(metafile)] = Method(metafile, runs)
         check_all_runs_are_shown(runs, methods)
         for page, content in pages(methods):
             old, new = fill(page, content)
