@@ -15,12 +15,14 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from lt_plugins.visualization import (
+    SweepLine,
     figure_to_png,
     plot_class_accuracy,
     plot_class_histogram,
     plot_confusion_matrix,
     plot_reliability_diagram,
     plot_shot_bars,
+    plot_shot_tradeoff,
     plot_training_curves,
 )
 from lt_plugins.visualization.confusion import confusion_blocks
@@ -184,6 +186,22 @@ def test_shot_bars() -> None:
     figure.draw_without_rendering()
     numbers = figure.axes[0].texts
     assert_no_overlap([*numbers[::4]])
+
+
+def test_shot_tradeoff() -> None:
+    """A sweep is a line with its chosen setting as a large marker, a method without settings such a marker alone."""
+    sweep = SweepLine("tau-norm", [90.0, 85.0, 70.0], [10.0, 40.0, 50.0], ["0", "", "2"], chosen=1)
+    figure = plot_shot_tradeoff([SweepLine("as trained", [91.0], [9.0], [""], 0), sweep], "many-shot", "medium-shot")
+    (axes,) = figure.axes
+    trained, line, chosen = axes.lines
+    assert np.asarray(trained.get_xydata()).tolist() == [[91.0, 9.0]]
+    assert np.asarray(line.get_xydata()).tolist() == [[90.0, 10.0], [85.0, 40.0], [70.0, 50.0]]
+    assert np.asarray(chosen.get_xydata()).tolist() == [[85.0, 40.0]]
+    assert (line.get_color(), line.get_marker()) == (chosen.get_color(), chosen.get_marker())
+    assert trained.get_color() != chosen.get_color()
+    assert [text.get_text() for text in axes.texts] == ["0", "2"]
+    assert axes.get_ylabel() == "accuracy on medium-shot classes (%)"
+    assert [text.get_text() for text in figure.legends[0].texts] == ["as trained", "tau-norm"]
 
 
 def test_reliability_diagram() -> None:
