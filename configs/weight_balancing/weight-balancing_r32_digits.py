@@ -1,4 +1,3 @@
 _base_ = ["../ce/ce_r32_digits.py", "../_base_/stages/weight_balancing.py"]
 optim_wrapper = dict(optimizer=dict(weight_decay=5e-3))
-# As far as on CIFAR-100-LT, where stage 2 has 28 times as many steps.
-stage2 = dict(model=dict(head=dict(loss=dict(loss_weight=0.1))), optim_wrapper=dict(optimizer=dict(lr=0.2)))
+stage2 = dict(model=dict(head=dict(loss=dict(loss_weight=0.1))))
