@@ -166,13 +166,13 @@ def test_the_leaderboard_ranks_runs_of_the_small_network(repository: Path, monke
 
     metafile = repository / "configs/m/metafile.yml"
     metafile.write_text(metafile.read_text().replace("UCI digits, IF 50", "CIFAR-10-LT, IF 100"))
-    name = "results/m/ce_r32_digits+r20@cifar10+short7_seed0.json"
-    write(repository, {name: result(0, 33.0, config=f"{CONFIG}:r20", schedule="short")})
+    name = "results/m/ce_r32_digits+folders+r20@cifar10+short7_seed0.json"
+    write(repository, {name: result(0, 33.0, config=f"{CONFIG}:folders,r20", schedule="short")})
     readme_tables.main([])
     digits, cifar = (repository / "docs/leaderboard.md").read_text().split("## CIFAR-10-LT")
     assert "No runs yet." in digits and "70.5" not in cifar
     assert "| [M](../configs/m/ce_r32_digits.py) | 33.0 |" in cifar
-    assert "`python tools/train.py configs/m/ce_r32_digits.py:r20 --data cifar10 --shorten 7` |" in cifar
+    assert "`python tools/train.py configs/m/ce_r32_digits.py:folders,r20 --data cifar10 --shorten 7` |" in cifar
 
 
 def test_short_runs_have_a_page_of_their_own(repository: Path) -> None:

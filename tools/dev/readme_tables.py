@@ -57,6 +57,8 @@ DATASETS = {
 }
 SMALL_NETWORK = "r20"
 """The variant whose runs are compared on the leaderboard."""
+COMMON_VARIANTS = {SMALL_NETWORK, "folders"}
+"""Variants of all its rows, which name none."""
 METRICS = ("overall", "many", "medium", "few", "ece")
 METRIC_HEADER = ("Ours", "Many", "Medium", "Few", "ECE")
 HEADER = ("Config", "Data", "Published", "Source", *METRIC_HEADER, "Runs")
@@ -375,7 +377,7 @@ def _mean(entry: Entry, metric: str) -> float:
 
 def _method_name(result: Result) -> str:
     """Name of a method with the variants of its config."""
-    variants = [name for name in parse_spec(result.config).variants if name != SMALL_NETWORK]
+    variants = [name for name in parse_spec(result.config).variants if name not in COMMON_VARIANTS]
     return " ".join([result.collection["Name"], *variants])
 
 
