@@ -175,6 +175,23 @@ def test_the_leaderboard_ranks_runs_of_the_small_network(repository: Path, monke
     assert "`python tools/train.py configs/m/ce_r32_digits.py:folders,r20 --data cifar10 --shorten 7` |" in cifar
 
 
+def test_rows_of_one_method_are_told_apart_by_their_config(repository: Path) -> None:
+    metafile = METAFILE.replace("ImageNet-LT", "UCI digits, IF 50")
+    other = CONFIG.replace("ce_", "focal_")
+    write(
+        repository,
+        {
+            "configs/m/metafile.yml": metafile + metafile[metafile.index("  - Name: m/") :].replace("ce_", "focal_"),
+            other: "",
+            "results/m/ce_r32_digits+r20_seed0.json": result(0, 70.0, config=f"{CONFIG}:r20"),
+            "results/m/focal_r32_digits+r20_seed0.json": result(0, 71.0, config=f"{other}:r20"),
+        },
+    )
+    readme_tables.main([])
+    chosen = (repository / "docs/choosing_a_method.md").read_text()
+    assert "| Accuracy, all classes alike | M (focal) 71.0; M (ce) 70.0 |\n" in chosen
+
+
 def test_short_runs_have_a_page_of_their_own(repository: Path) -> None:
     (repository / "configs/m/metafile.yml").write_text(f"{METAFILE}        Data: birds\n")
     for file in (repository / "results/m").glob("*.json"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -68,7 +69,7 @@ schedules, after the last epoch, never the best epoch on the test set; ± is the
 by an earlier recipe: the `note` of the file says what changed since. Short schedules: `results/README.md`."""
 SMOKE_HEADER = ("Config", "Data", "Epochs", *METRIC_HEADER, "Seeds", "Minutes", "Hardware")
 GALLERY_HEADER = ("Method", "Idea", "Config", "Command", "Epochs", "Parameters", "Published", "Ours")
-LEADERBOARD_HEADER = ("Method", *METRIC_HEADER, "Minutes", "Seeds", "Command")
+LEADERBOARD_HEADER = ("Method", "Overall", *METRIC_HEADER[1:], "Minutes", "Seeds", "Command")
 DETECTION = "Object Detection"
 DETECTION_NOTE = """\
 Percent, after the last iteration, by the 11-point metric of VOC 2007; ± is the standard deviation over seeds.
@@ -138,8 +139,18 @@ class Result(NamedTuple):
         return f"[{text}]({_relative(parse_spec(self.config).path, page)})"
 
 
-Entry = tuple[Result, list[Run]]
-"""A row of the leaderboard: a result with those of its runs that are compared."""
+class Entry(NamedTuple):
+    """A row of the leaderboard.
+
+    Args:
+        name (str): The method, with what tells its rows apart.
+        result (Result): Config and method.
+        runs (list[Run]): Those of its runs that are compared.
+    """
+
+    name: str
+    result: Result
+    runs: list[Run]
 
 
 class Method:
@@ -356,37 +367,43 @@ def _compared(results: Sequence[Result]) -> dict[str, list[Entry]]:
     short = [(result, [run for run in result.runs if run["schedule"] == "short"]) for result in small]
     cifar = [(result, runs) for result, runs in short if "CIFAR-10-LT" in result.dataset]
     return {
-        "UCI digits, imbalance factor 50": [entry for entry in digits if entry[1]],
-        "CIFAR-10-LT, imbalance factor 100, short schedule": [entry for entry in cifar if entry[1]],
+        "UCI digits, imbalance factor 50": _named(digits),
+        "CIFAR-10-LT, imbalance factor 100, short schedule": _named(cifar),
     }
+
+
+def _named(found: Sequence[tuple[Result, list[Run]]]) -> list[Entry]:
+    """Those with runs, called by their method and variants, and by their config where a method has several."""
+    found = [(result, runs) for result, runs in found if runs]
+    files = {(result.collection["Name"], parse_spec(result.config).path) for result, _ in found}
+    counts = Counter(method for method, _ in files)
+    entries = []
+    for result, runs in found:
+        method, (path, variants) = result.collection["Name"], parse_spec(result.config)
+        config = [f"({Path(path).stem.partition('_')[0]})"] if counts[method] > 1 else []
+        own = [name for name in variants if name not in COMMON_VARIANTS]
+        entries.append(Entry(" ".join([method, *config, *own]), result, runs))
+    return entries
 
 
 def _best(entries: Sequence[Entry], metric: str, more: bool) -> str:
     """The best methods by a metric, and the baseline."""
-    known = [entry for entry in entries if all(metric in run["metrics"] for run in entry[1])]
+    known = [entry for entry in entries if all(metric in run["metrics"] for run in entry.runs)]
     ranked = sorted(known, key=lambda entry: _mean(entry, metric), reverse=more)
-    baseline = [entry for entry in ranked if _method_name(entry[0]) == BASELINE]
-    shown = ranked[:NUM_BEST] + [entry for entry in baseline if entry not in ranked[:NUM_BEST]]
-    numbers = (mean_and_spread([run["metrics"][metric] for run in runs]) for _, runs in shown)
-    return "; ".join(f"{_method_name(result)} {text}" for (result, _), text in zip(shown, numbers, strict=True)) or "-"
+    shown = ranked[:NUM_BEST] + [entry for entry in ranked[NUM_BEST:] if entry.name == BASELINE]
+    cells = (f"{entry.name} {mean_and_spread([run['metrics'][metric] for run in entry.runs])}" for entry in shown)
+    return "; ".join(cells) or "-"
 
 
 def _mean(entry: Entry, metric: str) -> float:
-    return fmean(run["metrics"][metric] for run in entry[1])
-
-
-def _method_name(result: Result) -> str:
-    """Name of a method with the variants of its config."""
-    variants = [name for name in parse_spec(result.config).variants if name not in COMMON_VARIANTS]
-    return " ".join([result.collection["Name"], *variants])
+    return fmean(run["metrics"][metric] for run in entry.runs)
 
 
 def _ranking(entries: Sequence[Entry]) -> str:
     page = ROOT / LEADERBOARD_PAGE
     rows = []
     for entry in sorted(entries, key=lambda entry: _mean(entry, "overall"), reverse=True):
-        result, runs = entry
-        name = result.link(page, _method_name(result))
+        name, runs = entry.result.link(page, entry.name), entry.runs
         minutes = f"{fmean(map(_seconds, runs)) / 60:.1f}"
         rows.append((name, *_metrics(runs), minutes, _seeds(runs, page), f"`{_command(runs[0])}`"))
     return markdown_table(LEADERBOARD_HEADER, rows, range(1, 7)) if rows else "No runs yet."
