@@ -166,7 +166,7 @@ def test_pretrained_features_are_accepted(tmp_path):
     torch.save(first_stage("ImageClassifier").backbone.state_dict(), tmp_path / "backbone.pth")
     init_cfg = dict(type="Pretrained", checkpoint=str(tmp_path / "backbone.pth"))
     model = build(backbone=dict(**FROZEN["backbone"], init_cfg=init_cfg))
-    CheckpointFitHook().before_train(SimpleNamespace(model=model))
+    CheckpointFitHook().before_train(SimpleNamespace(model=model, _train_loop=None))
 
 
 def test_half_a_backbone_is_refused(make_runner, tmp_path):  # noqa: F811
@@ -241,7 +241,7 @@ def test_a_pretrained_backbone_brings_no_head(tmp_path):
     init_cfg = dict(type="Pretrained", checkpoint=str(tmp_path / "backbone.pth"))
     model = build(backbone=dict(**FROZEN["backbone"], init_cfg=init_cfg), reuse_head=True)
     with pytest.raises(UserInputError, match=r"together with the head .*let it be stage2"):
-        CheckpointFitHook().before_train(SimpleNamespace(model=model))
+        CheckpointFitHook().before_train(SimpleNamespace(model=model, _train_loop=None))
 
 
 def test_images_are_mixed_as_in_stage_1():
