@@ -127,7 +127,7 @@ def test_runs_of_other_variants_and_data_stand_below_the_nearest_row(repository:
 
 
 def test_the_leaderboard_ranks_runs_of_the_small_network(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stages = {"previous_stage": {"time_s": 30.0}}
+    stages: dict[str, Any] = {"previous_stage": {"time_s": 30.0}}
     write(
         repository,
         {
@@ -197,7 +197,7 @@ def test_short_runs_have_a_page_of_their_own(repository: Path) -> None:
     for file in (repository / "results/m").glob("*.json"):
         file.unlink()
     path = "results/m/ce_r32_digits@birds+short9_seed1.json"
-    changed = {"schedule": "short", "time_s": 119.0, "note": "Earlier recipe: x", "previous_stage": {"epochs": 3}}
+    changed: dict[str, Any] = {"schedule": "short", "time_s": 119.0, "note": "Earlier recipe: x", "previous_stage": {"epochs": 3}}
     write(repository, {path: result(1, **changed)})
     readme_tables.main([])
     page = (repository / "results/README.md").read_text()
