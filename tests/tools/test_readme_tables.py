@@ -197,7 +197,12 @@ def test_short_runs_have_a_page_of_their_own(repository: Path) -> None:
     for file in (repository / "results/m").glob("*.json"):
         file.unlink()
     path = "results/m/ce_r32_digits@birds+short9_seed1.json"
-    changed: dict[str, Any] = {"schedule": "short", "time_s": 119.0, "note": "Earlier recipe: x", "previous_stage": {"epochs": 3}}
+    changed: dict[str, Any] = {
+        "schedule": "short",
+        "time_s": 119.0,
+        "note": "Earlier recipe: x",
+        "previous_stage": {"epochs": 3},
+    }
     write(repository, {path: result(1, **changed)})
     readme_tables.main([])
     page = (repository / "results/README.md").read_text()
