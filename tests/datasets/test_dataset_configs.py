@@ -122,8 +122,8 @@ def _pipelines() -> list[tuple[str, str, int]]:
     return [
         (name, key, size)
         for name, size in sizes.items()
-        for key in Config.fromfile(BASE / f"pipelines/{name}.py")
-        if key.endswith("train_pipeline")
+        for key, steps in Config.fromfile(BASE / f"pipelines/{name}.py").items()
+        if key.endswith("train_pipeline") and any(step["type"] == "MultiView" for step in steps)
     ]
 
 
@@ -143,7 +143,7 @@ def test_two_views(name: str, key: str, size: int, root: Path) -> None:
 
 def _standard(step: dict[str, Any]) -> tuple[str, float, float | None]:
     """A step of our policy in torchvision's terms: operation, probability, magnitude."""
-    values = {key: value for key, value in step.items() if key not in ("type", "prob", "direction")}
+    values = {key: value for key, value in step.items() if key not in ("type", "prob", "direction", "pad_val")}
     name = {"ColorTransform": "Color"}.get(step["type"], step["type"])
     if "direction" in step:
         name += {"horizontal": "X", "vertical": "Y"}[step["direction"]]

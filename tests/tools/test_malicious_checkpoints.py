@@ -29,6 +29,7 @@ COMMANDS = {
     ],
     "test.py": [[EVIL]],
     "inspect_model.py": [[EVIL]],
+    "posthoc.py": [[EVIL]],
     "detection/predict.py": [[EVIL, str(ROOT / "docs/images/class_accuracy_digits.png"), "-o", "out"]],
     "sweep.py": [["--backbones", EVIL]],
     "export.py": [["out.pth"]],

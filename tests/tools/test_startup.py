@@ -24,7 +24,7 @@ HEAVY = (
     *("matplotlib", "pandas", "faiss", "tensorboard"),
 )
 LAUNCHER = "tools/dist_run.py"
-CONFIG = "configs/baselines/ce/ce_r32_digits.py"
+CONFIG = "configs/ce/ce_r32_digits.py"
 
 # Runs a tool, and reports what has been imported when it has ended.
 RUN = f"""
@@ -95,7 +95,12 @@ def child_of(pid: int) -> int:
     while not (children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
         assert time.monotonic() < end, "no child was started"
         time.sleep(0.002)
-    return int(children[0])
+    child = int(children[0])
+    # Until it runs its own program it is a copy of its parent, with all that has loaded.
+    while LAUNCHER in Path(f"/proc/{child}/cmdline").read_text():
+        assert time.monotonic() < end, "the child has not started its program"
+        time.sleep(0.002)
+    return child
 
 
 linux_only = pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="sees in /proc what is imported")

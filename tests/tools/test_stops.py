@@ -137,6 +137,7 @@ ARGUMENT_MISTAKES = {
     "check_data.py": ["a", "--workers", "many"],
     "make_lists.py": ["a"],
     "export.py": ["a", "b", "--torchvision-names"],
+    "posthoc.py": ["a", "b", "--method", "magic"],
     "detection/predict.py": ["a"],
     "dev/campaign.py": ["--minutes"],
     "dev/readme_tables.py": ["--chek"],

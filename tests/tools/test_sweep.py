@@ -129,7 +129,7 @@ def test_errors(tmp_path: Path) -> None:
             (tmp_path / "none.py",): "none.py does not exist",
             (config, twin): "two runs are called lcreg_r32_digits",
             (variant, variant): "two runs are called lcreg_r32_digits+m4",
-            (f"{config}:m5",): "no variant 'm5'; it has m4.",
+            (f"{config}:m5",): "no variant 'm5'; it has m4, r20.",
             (variant, "--work-dir", out): "holds a run with config=another.py",
             (config, "--cfg-options", "seed"): "'seed' is not key=value",
             (config, "--data", tmp_path / "other"): "has no class folders",

@@ -56,7 +56,7 @@ class LinearHead(LabelBatchHead, LinearClsHead):
             cal_acc=cal_acc,
             init_cfg=init_cfg or {"type": "Normal", "layer": "Linear", "std": 0.01},
         )
-        self.register_module("adjusted", None)
+        self.adjusted = None
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
         """Compute the logits.
@@ -131,7 +131,9 @@ class LinearHead(LabelBatchHead, LinearClsHead):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Make room for the adjusted classifier of a checkpoint, and for none if it has none."""
         tensors = {name: state_dict.get(f"{prefix}adjusted.{name}") for name in ("weight", "bias", "centre")}
-        self.adjusted = None
+        if self.adjusted is not None:
+            del self.adjusted  # mmengine's tools take no module that is None
+            self.adjusted = None
         if tensors["weight"] is not None and tensors["bias"] is not None:
             self.adjust(**{name: torch.empty_like(value) for name, value in tensors.items() if value is not None})
         super()._load_from_state_dict(state_dict, prefix, *args)
