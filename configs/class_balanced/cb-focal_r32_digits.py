@@ -1,22 +1,6 @@
-_base_ = "../ce/ce_r32_digits.py"
-model = dict(
-    head=dict(
-        loss=dict(
-            _delete_=True,
-            type="SigmoidFocalLoss",
-            gamma=1.0,
-            class_weight="effective_number",
-            weight_beta=0.9999,
-            normalize_by="batch",
-        ),
-        # Each class starts at the probability 1 / C, or training by sigmoid may diverge.
-        init_cfg=[
-            dict(type="TorchDefaultInit", kaiming_weight=True, layer="Linear"),
-            dict(type="RareEventBiasInit", layer="Linear"),
-        ],
-    )
-)
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys={"head.fc.bias": dict(decay_mult=0.0)}))
+_base_ = ["../ce/ce_r32_digits.py", "../_base_/cb_focal.py"]
+model = dict(head=_base_.cb_focal.head)
+optim_wrapper = _base_.cb_focal.optim_wrapper
 # :softmax is focal loss on the softmax probability of the true class, from the weights of cross-entropy.
 variants = dict(
     softmax=dict(

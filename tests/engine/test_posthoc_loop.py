@@ -122,7 +122,7 @@ def test_choose_tau_takes_the_first_of_the_best() -> None:
 def test_refuses(make_runner: MakeRunner, trained: Path, tmp_path: Path) -> None:
     def fails(match: str, checkpoint: Path | None = trained, **settings: Any) -> None:
         with pytest.raises(UserInputError, match=match):
-            stage(make_runner, checkpoint, f"refused{len(match)}", **settings).train()
+            stage(make_runner, checkpoint, str(tmp_path / f"refused{len(match)}"), **settings).train()
 
     fails(r"method='em' of PosthocLoop must be one of logit-adjustment, tau-norm, ncm", method="em")
     fails(r"tau=1\.0: ncm has no setting", method="ncm", tau=1.0)
