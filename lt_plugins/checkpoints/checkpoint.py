@@ -18,6 +18,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
 
 from lt_plugins.checkpoints.finite import check_finite_checkpoint
+from lt_plugins.checkpoints.lite0_weights import LITE0_ADDRESS, find_lite0_file, lite0_state_dict
 from lt_plugins.checkpoints.safetensors_file import SAFETENSORS_SUFFIX, is_safetensors, read_safetensors
 from lt_plugins.checkpoints.version_0_1 import update_checkpoint
 from lt_plugins.errors import UserInputError
@@ -68,7 +69,7 @@ def load_checkpoint(
 
     Args:
         path (str | Path): The file, ``.pth`` or ``.safetensors``; or an address that mmengine knows, such as
-            ``torchvision://resnet50``.
+            ``torchvision://resnet50``, or :data:`~lt_plugins.checkpoints.lite0_weights.LITE0_ADDRESS`.
         map_location: As for :func:`torch.load`. Defaults to ``"cpu"``.
         allow_pickle (bool): Run the pickle in the file, for files from a source you trust. Defaults to False.
         mmap (bool): Leave the tensors on the disk until they are used. Defaults to False.
@@ -80,7 +81,9 @@ def load_checkpoint(
         UserInputError: If the file is missing, cut off, damaged, no checkpoint, needs ``allow_pickle``, or holds values
             that are not finite.
     """
-    if _URL.match(str(path)):
+    if str(path) == LITE0_ADDRESS:
+        checkpoint = lite0_state_dict(_load_torch(find_lite0_file(), map_location, allow_pickle=False, mmap=mmap))
+    elif _URL.match(str(path)):
         checkpoint = _load_remote(str(path), map_location, allow_pickle)
     else:
         path = Path(path).expanduser()
@@ -124,11 +127,13 @@ def guard_pickles(allow_pickle: bool) -> None:
     CheckpointLoader.register_scheme(["", *_REMOTE_LOADERS], load_from_guarded, force=True)
 
 
-def load_from_safetensors(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Let mmengine (``load_from``, ``init_cfg``) read ``.safetensors`` files, with :func:`guard_pickles` or without.
+def load_from_safe_file(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Let mmengine (``load_from``, ``init_cfg``) read what it has no loader for: ``.safetensors``, Lite0's weights.
+
+    It does so with :func:`guard_pickles` or without.
 
     Args:
-        filename (str): The file.
+        filename (str): The file or address.
         map_location: As for :func:`torch.load`. Defaults to None, the CPU.
 
     Returns:
@@ -137,7 +142,7 @@ def load_from_safetensors(filename: str, map_location: Any = None) -> dict[str, 
     return load_checkpoint(filename, map_location)
 
 
-CheckpointLoader.register_scheme(rf".*\{SAFETENSORS_SUFFIX}$", load_from_safetensors, force=True)
+CheckpointLoader.register_scheme([rf".*\{SAFETENSORS_SUFFIX}$", LITE0_ADDRESS], load_from_safe_file, force=True)
 
 
 def find_last_checkpoint(work_dir: str | Path) -> str | None:
