@@ -28,6 +28,7 @@ GUIDES = {
         "docs/leaderboard",
         "docs/choosing_a_method",
         "docs/comparing_results",
+        "docs/glt",
         "docs/lpa",
         "docs/sbcl",
         "docs/mislas",

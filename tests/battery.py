@@ -25,6 +25,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from lt_plugins.datasets.glt.glt_file import GLTFile, GLTImage, write_glt
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
 from lt_plugins.models.losses import LongTailLoss
 from lt_plugins.models.structures import ClassDistribution, ContrastBatch
@@ -351,10 +352,21 @@ def image_folder(folder: Path) -> Path:
     return folder
 
 
+def glt_file(folder: Path) -> Path:
+    """A GLT benchmark whose training set is the images of ``image_folder``."""
+    rows = [line.rsplit(" ", 1) for line in (image_folder(folder) / "list.txt").read_text().splitlines()]
+    images = [GLTImage(path, int(label), 0) for path, label in rows]
+    write_glt(folder / "glt.json", GLTFile(("a", "b", "c"), (0, 1, 2), ("only",), {"train-glt": images}, {}))
+    return folder / "glt.json"
+
+
 _DIGITS = {"type": "DigitsDataset"}
 
 DATASETS: dict[str, Entry] = {
     "DigitsDataset": Entry(),
+    "GLTDataset": Entry(
+        lambda folder: {"ann_file": str(glt_file(folder))}, lambda folder: {"data_prefix": str(folder / "images")}
+    ),
     "ImageListDataset": Entry(small=lambda folder: {"data_root": str(image_folder(folder) / "images")}),
     "IndexedDataset": Entry(lambda folder: {"dataset": _DIGITS}),
     "ResidentDataset": Entry(lambda folder: {"dataset": _DIGITS}),

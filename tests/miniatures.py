@@ -25,6 +25,7 @@ from mmpretrain.datasets import CIFAR10, CIFAR100
 from mmpretrain.registry import DATASETS
 from PIL import Image
 
+from lt_plugins.datasets.glt.glt_file import SPLITS, GLTFile, GLTImage, write_glt
 from lt_plugins.runs.config import read_stages
 
 NUM_TRAIN, NUM_TEST = 24, 8
@@ -143,6 +144,68 @@ def _imagenet(folder: Path) -> None:
     ):
         entries = [(template.format(1440764 + y, i), y) for i, y in enumerate(_labels(1000, count))]
         _write_list(folder, f"ImageNet_LT_{name}.txt", entries)
+    splits = _glt_splits(1000, lambda split, y, i: f"train/n{1440764 + y:08d}/{split}_{i}.JPEG")
+    _write_glt_images(folder, splits)
+    for kind, name in (("glt", "lt"), ("cbl", "bl")):
+        content = _released_glt(1000, splits, kind, "/data4/imagenet/ILSVRC/Data/CLS-LOC")
+        (folder / f"imagenet_sup_intra_lt_inter_{name}.json").write_text(json.dumps(content))
+
+
+def _mscoco_glt(folder: Path) -> None:
+    """`{coco_glt,coco_cbl}/{annotation.json,images}`, whose tables are by a key of each crop."""
+    splits = _glt_splits(29, lambda split, y, i: f"images/{split}{y}_{i}.jpg")
+    for kind in ("glt", "cbl"):
+        content = _released_glt(29, splits, kind, f"/data4/coco_glt/coco_{kind}")
+        for phase in set(content) - {"cat2id", "id2cat"}:
+            columns, keys = content[phase], {path: str(700 + i) for i, path in enumerate(content[phase]["label"])}
+            content[phase] = {name: {keys[path]: v for path, v in column.items()} for name, column in columns.items()}
+            content[phase]["path"] = {key: path for path, key in keys.items()}
+        _write_glt_images(folder / f"coco_{kind}", splits)
+        (folder / f"coco_{kind}" / "annotation.json").write_text(json.dumps(content))
+
+
+def _glt_splits(num_classes: int, name: Callable[[str, int, int], str]) -> dict[str, list[GLTImage]]:
+    """Images of each split of a GLT benchmark, called by split, label and number."""
+    return {
+        split: [
+            GLTImage(name(split, y, i), y, i % 3)
+            for i, y in enumerate(_labels(num_classes, NUM_TRAIN if "train" in split else NUM_TEST))
+        ]
+        for split in SPLITS
+    }
+
+
+def _write_glt_images(folder: Path, splits: dict[str, list[GLTImage]], size: tuple[int, int] = (48, 40)) -> None:
+    for seed, image in enumerate(image for images in splits.values() for image in images):
+        write_image(folder / image.path, seed, size)
+
+
+def _released_glt(num_classes: int, splits: dict[str, list[GLTImage]], kind: str, prefix: str) -> dict[str, Any]:
+    """What the authors' tool writes: tables by absolute paths for each phase, labels as strings."""
+    phases = {"train": f"train-{kind}", "val": f"val-{kind}", "test_bl": "test-cbl", "test_bbl": "test-gbl"}
+    images = {phase: splits[split] for phase, split in phases.items()}
+    images["test_lt"] = splits["test-lt"] if kind == "glt" else []
+    names = [f"n{1440764 + y:08d}" for y in range(num_classes)]
+    content: dict[str, Any] = {
+        "cat2id": {name: str(y) for y, name in enumerate(names)},
+        "id2cat": {str(y): name for y, name in enumerate(names)},
+    }
+    for phase, rows in images.items():
+        content[phase] = {
+            "label": {f"{prefix}/{path}": str(label) for path, label, _ in rows},
+            "frequency": {f"{prefix}/{path}": 3 * label // num_classes for path, label, _ in rows},
+            "attribute": {f"{prefix}/{path}": attribute for path, _, attribute in rows},
+        }
+    return content
+
+
+def _write_own_glt(folder: Path, name: str, num_classes: int, size: int) -> None:
+    """What tools/make_glt.py writes, and its images."""
+    splits = _glt_splits(num_classes, lambda split, y, i: f"glt/{split}_{i}.png")
+    _write_glt_images(folder, splits, (size, size))
+    groups = tuple(3 * y // num_classes for y in range(num_classes))
+    classes = tuple(f"class {y}" for y in range(num_classes))
+    write_glt(folder / name, GLTFile(classes, groups, ("many", "medium", "few"), splits, {}))
 
 
 def _places(folder: Path) -> None:
@@ -182,6 +245,7 @@ def _tiny_imagenet(folder: Path) -> None:
         for i, y in enumerate(_labels(200, count)):
             path = folder / split / f"n{1443537 + y:08d}" / f"{split}_{i}.JPEG"
             write_image(path, seed=i + 100 * count, size=(64, 64), mode="L" if i % 8 == 0 else "RGB")
+    _write_own_glt(folder, "tiny-imagenet-glt.json", 200, 64)
 
 
 def _cifar(num_classes: int) -> Callable[[Path], None]:
@@ -203,12 +267,15 @@ def _cifar(num_classes: int) -> Callable[[Path], None]:
                 path = folder / split / source.METAINFO["classes"][label] / f"{i:04d}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(row.reshape(3, 32, 32).transpose(1, 2, 0)).save(path)
+        if num_classes == 100:
+            _write_own_glt(folder, "cifar100-glt.json", 100, 32)
 
     return make
 
 
 MAKERS: dict[str, Callable[[Path], None]] = {
     "imagenet": _imagenet,
+    "mscoco-glt": _mscoco_glt,
     "places": _places,
     "inat": _inat,
     "tiny-imagenet": _tiny_imagenet,

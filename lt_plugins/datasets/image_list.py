@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,19 +57,11 @@ class ImageList(NamedTuple):
             rows = list(self._read_lines())
         if classes is not None and len(classes) != self.num_classes:
             raise UserInputError(f"classes names {len(classes)} classes, expected num_classes={self.num_classes}")
-        join = get_file_backend(self.folder, enable_singleton=True).join_path
-        samples = []
-        for number, path, label in rows:
-            for old, new in self.path_replace:
-                path = old.sub(new, path)
-            # Nearly all paths are plain, and millions of them must load quickly.
-            if (".." in path or ":" in path or path.startswith("/")) and leaves_folder(self.folder, path):
-                raise UserInputError(
-                    f"{self._where(number)}: {excerpt(path)} leaves the data root {show_path(self.folder)}; give "
-                    "paths below it (a link there may lead elsewhere), or absolute ones with empty data_root and "
-                    "data_prefix"
-                )
-            samples.append({"img_path": join(self.folder, path), "gt_label": label})
+        places = ImagePlaces(self.folder, self.path_replace)
+        samples = [
+            {"img_path": places.find(path, partial(self._where, number)), "gt_label": label}
+            for number, path, label in rows
+        ]
         if not samples:
             raise UserInputError(
                 f"list file {show_path(self.ann_file)} is empty, expected lines like 'relative/path.jpg 0'"
@@ -112,6 +105,41 @@ class ImageList(NamedTuple):
 
     def _where(self, number: int) -> str:
         return f"{show_path(self.ann_file)}, line {number}"
+
+
+class ImagePlaces:
+    """Paths of images from those in a list: rewritten, joined to the folder of the images, and not out of it.
+
+    Args:
+        folder (str): Folder of the images, or an address; empty for absolute paths.
+        path_replace (Sequence[tuple[Pattern, str]]): Patterns and what replaces them in each path, in order.
+    """
+
+    def __init__(self, folder: str, path_replace: Sequence[tuple[re.Pattern[str], str]]) -> None:
+        self.folder = folder
+        self.path_replace = path_replace
+        self._join = get_file_backend(folder, enable_singleton=True).join_path
+
+    def find(self, path: str, where: Callable[[], str]) -> str:
+        """The path of an image.
+
+        Args:
+            path (str): The path in the list.
+            where (Callable): Says where the list has it, for the message.
+
+        Raises:
+            UserInputError: If it leaves the folder.
+        """
+        for old, new in self.path_replace:
+            path = old.sub(new, path)
+        # Nearly all paths are plain, and millions of them must load quickly.
+        if (".." in path or ":" in path or path.startswith("/")) and leaves_folder(self.folder, path):
+            raise UserInputError(
+                f"{where()}: {excerpt(path)} leaves the data root {show_path(self.folder)}; give "
+                "paths below it (a link there may lead elsewhere), or absolute ones with empty data_root and "
+                "data_prefix"
+            )
+        return self._join(self.folder, path)
 
 
 def leaves_folder(folder: str, path: str) -> bool:

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
-
-import numpy as np
-from mmpretrain.datasets import BaseDataset
 
 from lt_plugins.datasets.class_folders import ClassFolders
 from lt_plugins.datasets.image_file import IMAGE_SUFFIXES
 from lt_plugins.datasets.image_list import ImageList, compile_replacements
-from lt_plugins.datasets.label_cache import remember_labels
-from lt_plugins.datasets.text_file import read_class_names
+from lt_plugins.datasets.listed_images import ListedImages
 from lt_plugins.errors import UserInputError
 from lt_plugins.registry import DATASETS
-from lt_plugins.terminal import displayable
 
 
 @DATASETS.register_module()
-class ImageListDataset(BaseDataset):
+class ImageListDataset(ListedImages):
     r"""Reads the images of class folders or of a list: own data, ImageNet-LT, Places-LT, iNaturalist 2018.
 
     Without ``ann_file`` the images are ``data_root/data_prefix/<class>/**/<image>``, and labels follow the sorted
@@ -112,26 +106,3 @@ class ImageListDataset(BaseDataset):
         if classes is not None:
             self._metainfo["classes"] = classes
         return samples
-
-    def _compat_classes(self, metainfo: dict | None, classes: Any) -> dict:
-        """Called by ``BaseDataset`` to put ``classes`` into ``metainfo``, where they can be given as well."""
-        metainfo = dict(metainfo or {})
-        if classes is not None or "classes" in metainfo:
-            metainfo["classes"] = _class_names(metainfo.get("classes", classes))
-        return metainfo
-
-    def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
-        labels = np.array([info["gt_label"] for info in self.data_list], dtype=np.int64)
-        data_bytes, data_address = super()._serialize_data()
-        remember_labels(data_bytes, labels)
-        return data_bytes, data_address
-
-
-def _class_names(classes: Any) -> tuple[str, ...]:
-    if isinstance(classes, str):
-        return read_class_names(Path(classes).expanduser())
-    if not isinstance(classes, Sequence):
-        raise UserInputError(
-            f"classes={str(classes)[:60]} must be a list of names, or the path of a file with one name a line"
-        )
-    return tuple(displayable(str(name)) for name in classes)

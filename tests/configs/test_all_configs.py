@@ -33,6 +33,10 @@ DATASETS = {
     "inat": ("inat", 8142),
     "tiny-imagenet": ("tiny-imagenet", 200),
     "digits": (None, 10),
+    "cifar100-glt": ("cifar100", 100),
+    "imagenet-glt": ("imagenet", 1000),
+    "mscoco-glt": ("mscoco-glt", 29),
+    "tiny-imagenet-glt": ("tiny-imagenet", 200),
 }
 NAME = re.compile(r"(?P<method>[a-z0-9]+(-[a-z0-9]+)*)_(?P<backbone>[rx]\d+)_(?P<dataset>[a-z0-9-]+?)(-lt)?")
 FACTOR = re.compile(r"lt(\d+)")
@@ -167,7 +171,7 @@ def check_test(runner: Runner, work_dir: Path) -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=name_of)
 def test_small_images_are_in_memory(path: Path) -> None:
     """Their random transforms have batched forms, in every stage."""
-    small = {"cifar10", "cifar100", "tiny-imagenet", "digits"}
+    small = {"cifar10", "cifar100", "cifar100-glt", "tiny-imagenet", "tiny-imagenet-glt", "digits"}
     match = NAME.fullmatch(path.stem)
     assert match
     for cfg in stages_of(path):

@@ -25,8 +25,12 @@ from tests.miniatures import miniature_cfg, write_image
 
 BASE = Path(__file__).resolve().parents[2] / "configs/_base_"
 CONFIGS = sorted((BASE / "datasets").glob("*.py"))
-NUM_CLASSES = {"cifar10": 10, "cifar100": 100, "digits": 10, "imagenet": 1000, "inat": 8142, "places": 365, "tiny": 200}
+NUM_CLASSES = {
+    **{"cifar10": 10, "cifar100": 100, "digits": 10, "imagenet": 1000, "inat": 8142, "mscoco": 29, "places": 365},
+    "tiny": 200,
+}
 SIZE = {"cifar10": 32, "cifar100": 32, "digits": 32, "imagenet": 224, "inat": 224, "places": 224, "tiny": 64}
+GLT_SIZE = {**SIZE, "imagenet": 112, "mscoco": 112}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_reads_its_miniature(path: Path, root: Path) -> None:
     cfg = miniature_cfg(path, root)
     family = path.stem.split("-")[0]
-    num_classes = NUM_CLASSES[family]
+    num_classes, size = NUM_CLASSES[family], (GLT_SIZE if path.stem.endswith("glt") else SIZE)[family]
     assert cfg.data_preprocessor.num_classes == num_classes
     assert cfg.data_preprocessor.to_rgb
     for split in ("train", "val", "test"):
@@ -49,7 +53,7 @@ def test_reads_its_miniature(path: Path, root: Path) -> None:
         assert get_labels(dataset).max() == num_classes - 1, "the real number of classes"
         for i in range(0, len(dataset), 7):
             sample = dataset[i]
-            assert sample["inputs"].shape == (3, SIZE[family], SIZE[family])
+            assert sample["inputs"].shape == (3, size, size)
             assert sample["inputs"].dtype == torch.uint8
             assert sample["data_samples"].sample_idx == i
         assert loader.sampler == {"type": "DefaultSampler", "shuffle": split == "train"}
@@ -59,6 +63,20 @@ def test_reads_its_miniature(path: Path, root: Path) -> None:
     topk = (1,) if num_classes <= 10 else (1, 5)
     assert cfg.val_evaluator == [{"type": "ShotAccuracy", "topk": topk}, {"type": "CalibrationError"}]
     assert cfg.test_evaluator == cfg.val_evaluator
+
+
+@pytest.mark.parametrize("path", [path for path in CONFIGS if path.stem.endswith("glt")], ids=lambda path: path.stem)
+def test_protocols_of_glt_benchmarks(path: Path, root: Path) -> None:
+    """CLT and GLT are tested in one pass; ALT is a variant, on the other training set."""
+    kinds = {"": ("glt", ("test-cbl", "test-gbl")), ":alt": ("cbl", ("test-gbl",))}
+    for variant, (kind, tests) in kinds.items():
+        cfg = miniature_cfg(f"{path}{variant}", root)
+        names = {"train": (f"train-{kind}",), "val": (f"val-{kind}",), "test": tests}
+        for split, expected in names.items():
+            dataset = DATASETS.build(cfg[f"{split}_dataloader"].dataset)
+            assert dataset.glt["subset_names"] == expected
+            for index in (0, len(dataset) - 1):
+                assert Path(dataset.get_data_info(index)["img_path"]).is_file()
 
 
 @pytest.mark.parametrize("name", ["places-lt.py:standard", "cifar10-lt.py:lt10"])

@@ -5,6 +5,7 @@ ROOMS = (
     *("atomic_write.py", "distributed.py", "errors.py", "registry.py", "terminal.py", "unreadable.py"),
     "augmentation/",
     "clustering/",
+    "datasets/glt/",
     "datasets/label_cache.py",
     "datasets/labels.py",
     "datasets/leaf_table.py",

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 from mmpretrain.models.heads import LinearClsHead
-from torch import Tensor
+from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.heads.adjusted_classifier import AdjustedClassifier
@@ -27,6 +27,7 @@ class LinearHead(LabelBatchHead, LinearClsHead):
         loss (dict, optional): Config of the loss on the logits. Defaults to cross-entropy.
         topk (int | tuple[int, ...]): The ``k`` of the training accuracies. Defaults to ``(1,)``.
         cal_acc (bool): Whether the log shows training accuracies; they need one label an image. Defaults to False.
+        bias (bool): Whether the classifier has biases; the GLT benchmarks are measured without. Defaults to True.
         init_cfg (dict | list, optional): Initialisation. Defaults to normal with a deviation of 0.01.
 
     Examples:
@@ -46,6 +47,7 @@ class LinearHead(LabelBatchHead, LinearClsHead):
         loss: dict | None = None,
         topk: int | tuple[int, ...] = (1,),
         cal_acc: bool = False,
+        bias: bool = True,
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(
@@ -56,6 +58,8 @@ class LinearHead(LabelBatchHead, LinearClsHead):
             cal_acc=cal_acc,
             init_cfg=init_cfg or {"type": "Normal", "layer": "Linear", "std": 0.01},
         )
+        if not bias:
+            self.fc = nn.Linear(in_channels, num_classes, bias=False)
         self.adjusted = None
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
@@ -87,7 +91,8 @@ class LinearHead(LabelBatchHead, LinearClsHead):
         Returns:
             tuple[Tensor, Tensor]: Weights ``(C, D)`` and biases ``(C,)``, without gradient.
         """
-        return self.fc.weight.detach(), self.fc.bias.detach()
+        weight = self.fc.weight.detach()
+        return weight, weight.new_zeros(len(weight)) if self.fc.bias is None else self.fc.bias.detach()
 
     def trained_prior(self, sampled: Tensor) -> Tensor:
         """Class prior that the logits answer for, see :meth:`.LongTailLoss.trained_prior`.

@@ -27,6 +27,7 @@ class LWSClsHead(LinearHead):
         loss (dict, optional): Config of the loss on the scaled logits. Defaults to cross-entropy.
         learn_linear (bool): Whether the linear layer learns beside the scales. Without, it stays what stage 1 has made
             of it, so ``FrozenBackboneClassifier`` takes it over by ``reuse_head``. Defaults to True.
+        bias (bool): Whether the linear layer has biases, as that of stage 1. Defaults to True.
         init_cfg (dict, optional): Initialisation. Defaults to that of ``LinearHead``; the scale starts as ones.
 
     Examples:
@@ -40,12 +41,14 @@ class LWSClsHead(LinearHead):
         in_channels: int,
         loss: dict | None = None,
         learn_linear: bool = True,
+        bias: bool = True,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(
             num_classes=num_classes,
             in_channels=in_channels,
             loss=loss or {"type": "CrossEntropyLoss"},
+            bias=bias,
             init_cfg=init_cfg or {"type": "Normal", "layer": "Linear", "std": 0.01},
         )
         self.scale = nn.Parameter(torch.ones(1, num_classes))

@@ -1,0 +1,6 @@
+_base_ = [
+    "../_base_/datasets/imagenet-glt.py",
+    "../_base_/models/glt_x50.py",
+    "../_base_/schedules/glt_100e.py",
+    "../_base_/default_runtime.py",
+]
