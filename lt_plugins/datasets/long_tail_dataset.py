@@ -19,9 +19,10 @@ from lt_plugins.registry import DATASETS
 class LongTailDataset(IndexedDataset):
     """Keeps the images of a long-tailed profile over the classes of a dataset.
 
-    The largest class is label 0, the smallest the last label. With CIFAR-10/100, ``profile='exp'`` and ``seed=0`` the
-    selection is, index by index, that of the generator released with LDAM (arXiv:1906.07413, ``imbalance_cifar.py``),
-    which the field uses; the samples are grouped by class. The global random state is neither read nor written.
+    The largest class is label 0, the smallest the last label; with ``reverse`` the other way round. With CIFAR-10/100,
+    ``profile='exp'`` and ``seed=0`` the selection is, index by index, that of the generator released with LDAM
+    (arXiv:1906.07413, ``imbalance_cifar.py``), which the field uses; the samples are grouped by class. The global
+    random state is neither read nor written.
 
     Args:
         dataset (Any): Dataset (usually balanced), or its config.
@@ -32,6 +33,8 @@ class LongTailDataset(IndexedDataset):
         seed (int): Which images are kept. Defaults to 0, the field's draw.
         pareto_alpha (float): Power value of ``'pareto'``. Defaults to 6.
         pipeline (Sequence[dict] | None): Transforms in place of those of the dataset. Defaults to its own.
+        reverse (bool): Whether the last label is the largest class. From a balanced test set, factor 50 makes the
+            shifted sets of SADE's tables, "forward-50" and, reversed, "backward-50". Defaults to False.
 
     Raises:
         UserInputError: If a class has no images, or fewer than the profile asks for, or an argument is out of range.
@@ -51,13 +54,14 @@ class LongTailDataset(IndexedDataset):
         seed: int = 0,
         pareto_alpha: float = 6.0,
         pipeline: Sequence[dict] | None = None,
+        reverse: bool = False,
     ) -> None:
         super().__init__(dataset)
         labels, names = get_labels(self.dataset), get_class_names(self.dataset)
         available = np.bincount(labels, minlength=len(names))
         names += tuple(str(label) for label in range(len(names), len(available)))
         largest = int(available.max(initial=0)) if max_count is None else max_count
-        wanted = class_profile(len(available), largest, imbalance_factor, profile, pareto_alpha)
+        wanted = class_profile(len(available), largest, imbalance_factor, profile, pareto_alpha, reverse)
         _check_enough(names, available, wanted, largest)
         super().__init__(self.dataset, _draw(labels, wanted, seed), pipeline)
 

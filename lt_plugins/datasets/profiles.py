@@ -17,8 +17,9 @@ def class_profile(
     imbalance_factor: float,
     profile: Profile = "exp",
     pareto_alpha: float = 6.0,
+    reverse: bool = False,
 ) -> np.ndarray:
-    r"""Class counts of a long-tailed profile; class 0 is the largest.
+    r"""Class counts of a long-tailed profile; class 0 is the largest, or the smallest of a reversed one.
 
     With :math:`\mu = 1/\text{imbalance\_factor}` and classes :math:`k = 0..C-1`, all truncated to integers:
 
@@ -36,6 +37,7 @@ def class_profile(
         imbalance_factor: Largest over smallest class count, at least 1.
         profile: ``'exp'``, ``'step'`` or ``'pareto'``.
         pareto_alpha: Power value of ``'pareto'``; larger is nearer to exponential.
+        reverse: Whether the counts come in the opposite order of classes. Defaults to False.
 
     Returns:
         Counts ``(C,)``, int64.
@@ -65,4 +67,5 @@ def class_profile(
         share = mu + (1 - mu) * fall
     else:
         raise UserInputError(f"unknown profile {profile!r}; choose one of {', '.join(get_args(Profile))}")
-    return (max_count * share).astype(np.int64)
+    counts = (max_count * share).astype(np.int64)
+    return counts[::-1] if reverse else counts

@@ -3,6 +3,7 @@
 from .affine_classifier import AffineClassifier, normalize_features
 from .bbse import BBSEResult, bbse_prior, joint_confusion
 from .em import EMResult, em_prior
+from .expert_weights import ExpertWeights, fit_expert_weights, view_similarity
 from .logit_adjustment import logit_adjustment
 from .methods import AdjustedLogits, LabelledFeatures, PosthocMethod, TrainedClassifier, check_prior_of
 from .nearest_class_mean import nearest_class_mean
@@ -16,6 +17,7 @@ __all__ = [
     "AffineClassifier",
     "BBSEResult",
     "EMResult",
+    "ExpertWeights",
     "LabelledFeatures",
     "PosthocMethod",
     "TrainedClassifier",
@@ -24,6 +26,7 @@ __all__ = [
     "check_prior_of",
     "class_priors",
     "em_prior",
+    "fit_expert_weights",
     "fit_temperature",
     "joint_confusion",
     "logit_adjustment",
@@ -33,4 +36,5 @@ __all__ = [
     "target_prior",
     "tau_norm",
     "temperature_scaling",
+    "view_similarity",
 ]

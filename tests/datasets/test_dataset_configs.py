@@ -201,3 +201,17 @@ def test_own_folder_as_documented(tmp_path: Path) -> None:
             dataset = DATASETS.build(cfg[f"{split}_dataloader"].dataset)
             assert get_labels(dataset).tolist() == list(range(12))
         assert dataset[11]["inputs"].shape == (3, 224, 224)
+
+
+def test_shifted_test_sets_of_digits() -> None:
+    """Validation and test set are the same images, so that nothing is chosen on those to predict."""
+    variants = Config.fromfile(BASE / "datasets/digits.py").shifted_tests
+    assert {*variants} == {"forward10", "forward50", "backward10", "backward50"}
+    for name, factor in (("forward10", 10), ("backward50", 50)):
+        cfg = Config.fromfile(BASE / "datasets/digits.py")
+        cfg.merge_from_dict(variants[name])
+        assert cfg.val_dataloader.dataset == cfg.test_dataloader.dataset
+        dataset = DATASETS.build(cfg.test_dataloader.dataset)
+        expected = class_profile(10, 50, factor).tolist()
+        assert dataset.class_counts.tolist() == (expected if name == "forward10" else expected[::-1])
+        assert build_leaf_table(dataset).leaves[0].split == "test"

@@ -30,7 +30,9 @@ def _shuffled(num_classes: int, per_class: int) -> np.ndarray:
     return np.random.RandomState(7).permutation(np.repeat(np.arange(num_classes), per_class))
 
 
-def _released_generator(targets: np.ndarray, max_count: float, mu: float, seed: int) -> list[int]:
+def _released_generator(
+    targets: np.ndarray, max_count: float, mu: float, seed: int, reverse: bool = False
+) -> list[int]:
     """What the field's generator does, as an independent program with numpy's global state, which is put back."""
     state = np.random.get_state()  # noqa: NPY002
     np.random.seed(seed)  # noqa: NPY002
@@ -39,7 +41,8 @@ def _released_generator(targets: np.ndarray, max_count: float, mu: float, seed: 
     for k, label in enumerate(classes):
         where = np.where(targets == label)[0]
         np.random.shuffle(where)  # noqa: NPY002
-        picked += where[: int(max_count * mu ** (k / (len(classes) - 1.0)))].tolist()
+        rank = len(classes) - 1 - k if reverse else k
+        picked += where[: int(max_count * mu ** (rank / (len(classes) - 1.0)))].tolist()
     np.random.set_state(state)  # noqa: NPY002
     return picked
 
@@ -65,6 +68,17 @@ def test_draws_what_the_field_draws(
     assert pickle.dumps(np.random.get_state()) == before, "the global random state was touched"  # noqa: NPY002
     assert dataset.indices.tolist() == _released_generator(targets, float(per_class), mu, seed)
     assert hashlib.sha256(dataset.indices.astype("<i8").tobytes()).hexdigest()[:16] == checksum
+
+
+@pytest.mark.parametrize(("factor", "mu"), [(2, 0.5), (5, 0.2), (10, 0.1), (25, 0.04), (50, 0.02)])
+def test_shifted_test_sets_are_those_of_sade(factor: int, mu: float) -> None:
+    """The test set cut by the same generator, from the first class or, reversed, from the last one down."""
+    targets = _shuffled(100, 100)
+    for reverse in (False, True):
+        dataset = LongTailDataset(LabelsOnly(targets.tolist(), num_classes=100), factor, reverse=reverse)
+        assert dataset.indices.tolist() == _released_generator(targets, 100.0, mu, 0, reverse)
+        counts = dataset.class_counts.tolist()
+        assert (counts[-1], counts[0]) == ((100, 100 // factor) if reverse else (100 // factor, 100))
 
 
 def test_does_not_read_the_global_random_state() -> None:

@@ -56,6 +56,8 @@ def test_falls_from_largest_to_smallest(profile: str, num_classes: int, max_coun
     assert counts.dtype == np.int64
     assert (np.diff(counts) <= 0).all()
     assert counts.min() >= 0
+    reverse = class_profile(num_classes, max_count, factor, profile, reverse=True)  # type: ignore[arg-type]
+    assert reverse.tolist() == counts.tolist()[::-1]
     if num_classes > 1:
         assert counts[0] == max_count
         assert counts[-1] == int(max_count * (1 / factor))

@@ -26,3 +26,11 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 # The set is too small for other factors. CONFIG.py:r20 is a ResNet-20, a minute on a CPU.
 variants = dict(_delete_=True, r20=dict(model=dict(backbone=dict(depth=20))))
+
+shifted_tests = {
+    f"{name}{factor}": {
+        f"{split}_dataloader": dict(dataset=dict(dataset=val_dataloader["dataset"])) for split in ("val", "test")
+    }
+    for name in ("forward", "backward")
+    for factor in (10, 50)
+}
