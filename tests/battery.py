@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lt_plugins.datasets.glt.glt_file import GLTFile, GLTImage, write_glt
+from lt_plugins.datasets.samplers import ClassAwareSampler
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
 from lt_plugins.models.losses import LongTailLoss
 from lt_plugins.models.structures import ClassDistribution, ContrastBatch
@@ -383,12 +384,31 @@ SAMPLERS: dict[str, Entry] = {
     "ClassBalancedSampler": Entry(
         lambda folder: {"dataset": mmpretrain.registry.DATASETS.build(_DIGITS)}, lambda folder: {"seed": 3}
     ),
+    "CompanionBatchSampler": Entry(
+        lambda folder: {
+            "sampler": ClassAwareSampler(np.array([0, 1] * 20), seed=3),
+            "batch_size": 16,
+            "companions": [{"type": "ClassBalancedSampler", "power": -1.0}],
+        },
+        lambda folder: {"drop_last": True},
+    ),
     "DeferredSampler": Entry(
         lambda folder: {
             "dataset": mmpretrain.registry.DATASETS.build(_DIGITS),
             "before": {"type": "DefaultSampler", "shuffle": True},
             "after": {"type": "ClassBalancedSampler"},
             "start": 3,
+        },
+        lambda folder: {"seed": 3},
+    ),
+    "EnvironmentSampler": Entry(
+        lambda folder: {"dataset": mmpretrain.registry.DATASETS.build(_DIGITS)}, lambda folder: {"seed": 3}
+    ),
+    "PartSampler": Entry(
+        lambda folder: {
+            "dataset": mmpretrain.registry.DATASETS.build({"type": "ConcatDataset", "datasets": [_DIGITS] * 2}),
+            "sampler": {"type": "ClassBalancedSampler"},
+            "part": 1,
         },
         lambda folder: {"seed": 3},
     ),

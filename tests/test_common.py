@@ -9,6 +9,7 @@ import pickle
 import pkgutil
 import re
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -244,7 +245,8 @@ def test_sampler(name: str, tmp_path: Path) -> None:
         sampler.set_epoch(epoch)
         orders.append(list(sampler))
         assert len(orders[-1]) == len(sampler)
-        assert set(orders[-1]) <= set(range(len(sampler.dataset)))
+        images = orders[-1] if isinstance(orders[-1][0], int) else chain(*orders[-1])  # a batch sampler's lists
+        assert set(images) <= set(range(len(getattr(sampler, "sampler", sampler).dataset)))
         torch.rand(3)
         np.random.rand(3)  # noqa: NPY002
     assert orders[0] != orders[1] == orders[2]

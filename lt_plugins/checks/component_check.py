@@ -25,6 +25,7 @@ REGISTRIES: dict[str, Registry] = {
     "pipeline": roots.TRANSFORMS,
     "sampler": roots.DATA_SAMPLERS,
     "batch_sampler": roots.DATA_SAMPLERS,
+    "companions": roots.DATA_SAMPLERS,
     "collate_fn": roots.FUNCTIONS,
     "worker_init_fn": roots.FUNCTIONS,
     "val_evaluator": roots.METRICS,
@@ -47,6 +48,7 @@ ALL_REGISTRIES = [value for value in vars(roots).values() if isinstance(value, R
 
 # Keys that whoever builds the component takes out before.
 TAKEN_OUT = {
+    "companions": {"part"},
     "default_hooks": {"priority"},
     "custom_hooks": {"priority"},
     "param_scheduler": {"convert_to_iter_based", "epoch_length"},

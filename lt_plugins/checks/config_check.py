@@ -94,6 +94,11 @@ def _check_loop(values: Mapping[str, Any], loop: Loop, is_needed: bool, cfg: Con
         for key in ("persistent_workers", "prefetch_factor", "timeout"):
             if loader.get(key):
                 raise UserInputError(f"{path}.{key}={loader[key]!r} needs workers; set {path}.num_workers, or drop it.")
+    if loader.get("batch_sampler") and loader.get("drop_last"):
+        raise UserInputError(
+            f"{path}.drop_last=True may not stand beside a batch_sampler, which makes the batches; set "
+            f"{path}.drop_last=False and {path}.batch_sampler.drop_last=True."
+        )
     _check_dataset(loader["dataset"], f"{path}.dataset")
     if loop == "train":
         _check_training(values)

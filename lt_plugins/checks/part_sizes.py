@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 from torch.utils.data import DataLoader
 
+from lt_plugins.datasets.loader_order import batch_parts, ordinary_sampler
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers import FrozenBackboneClassifier, MomentumClassifier, TwoViewClassifier
 
@@ -59,7 +61,7 @@ def check_part_sizes(model: Any, loader: DataLoader[Any], sample: Any, world_siz
                 raise UserInputError(
                     f"{_named(model, 'head')} gives {logits.shape[-1]} scores for num_classes={num_classes}."
                 )
-    batch_size = int(getattr(loader.batch_sampler, "batch_size", None) or 0)
+    batch_size = math.prod(batch_parts(loader))
     queue_size = getattr(getattr(model, "queue", None), "size", 0)
     if 0 < queue_size < batch_size * world_size:
         raise UserInputError(
@@ -75,15 +77,15 @@ def smallest_batch(loader: DataLoader[Any]) -> int:
     Args:
         loader (DataLoader): The training data.
     """
-    batch_sampler = loader.batch_sampler
-    size, drop_last = getattr(batch_sampler, "batch_size", None), getattr(batch_sampler, "drop_last", False)
+    size, parts = batch_parts(loader)
+    drop_last = getattr(loader.batch_sampler, "drop_last", False)
     try:
-        images = len(loader.sampler)  # type: ignore[arg-type]
+        images = len(ordinary_sampler(loader))
     except TypeError:  # an endless sampler
-        return int(size or 0)
+        return size * parts
     if not size:
         return 0
-    return int(size if drop_last or images % size == 0 else images % size)
+    return parts * (size if drop_last or images % size == 0 else images % size)
 
 
 def _views(model: Any, sample: Any) -> list[Tensor]:

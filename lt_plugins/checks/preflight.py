@@ -19,6 +19,7 @@ from lt_plugins.checks.part_sizes import check_part_sizes
 from lt_plugins.datasets.class_names import check_same_classes, leaf_classes, named_classes
 from lt_plugins.datasets.labels import get_class_counts
 from lt_plugins.datasets.leaf_table import build_leaf_table
+from lt_plugins.datasets.loader_order import batch_parts
 from lt_plugins.datasets.resident_dataset import ResidentDataset
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.accumulation import accumulating_wrappers, step_followers
@@ -160,9 +161,11 @@ def check_batches(split: str, loader: DataLoader[Any]) -> None:
         UserInputError: If an epoch has no batch.
     """
     if len(loader) == 0:
+        path = f"{split}_dataloader"
+        holder = f"{path}.batch_sampler" if loader.batch_size is None else path
         raise UserInputError(
-            f"{split}_dataloader has {len(loader.dataset)} images but yields no batch of {loader.batch_size}; "  # type: ignore[arg-type]
-            f"lower {split}_dataloader.batch_size or set {split}_dataloader.drop_last=False."
+            f"{path} has {len(loader.dataset)} images but yields no batch of {batch_parts(loader)[0]}; lower "  # type: ignore[arg-type]
+            f"{path}.batch_size or set {holder}.drop_last=False."
         )
 
 
@@ -224,7 +227,7 @@ def preflight_summary(
     *,
     device: str,
     world_size: int,
-    batch_size: int,
+    batch_parts: tuple[int, int],
     num_batches: int,
     max_epochs: int,
 ) -> str:
@@ -236,7 +239,7 @@ def preflight_summary(
         hook_names (Sequence[str]): Names of the hooks that belong to the method.
         device (str): What a process computes on.
         world_size (int): Number of processes.
-        batch_size (int): Images a process and step.
+        batch_parts (tuple[int, int]): Images of a part of a batch, and parts: 1 and the number of companions.
         num_batches (int): Steps an epoch.
         max_epochs (int): Epochs.
 
@@ -244,6 +247,7 @@ def preflight_summary(
         str: The lines, without a line feed at the end.
     """
     distribution: ClassDistribution = model.class_distribution
+    batch_size, parts = batch_parts
     parameters = list(model.parameters())
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     many, medium, few = (int(group.sum()) for group in (distribution.many, distribution.medium, distribution.few))
@@ -255,7 +259,9 @@ def preflight_summary(
         "method": ", ".join([_describe_parts(model), *hook_names]),
         "device": device if world_size == 1 else f"{world_size} processes on {device}",
         "schedule": f"{max_epochs} epochs of {num_batches} steps, batch {batch_size}"
-        + (f" x {world_size} = {batch_size * world_size}" if world_size > 1 else ""),
+        + (f" x {parts} (with its companions)" if parts > 1 else "")
+        + (f" x {world_size}" if world_size > 1 else "")
+        + (f" = {batch_size * parts * world_size}" if parts * world_size > 1 else ""),
         "model": f"{_count(parameters)} parameters, {_count(trained)} of them trained",
         "buffers": _describe_buffers(model),
     }

@@ -77,6 +77,18 @@ def build_leaf_table(dataset: Any) -> LeafTable:
     return LeafTable(tuple(leaf for table in tables for leaf in table.leaves), leaf_of, index_in_leaf)
 
 
+def find_parts(dataset: Any) -> list[Any]:
+    """The datasets that a dataset joins one after the other; itself if it joins none.
+
+    Args:
+        dataset: A ``ConcatDataset``, also inside wrappers that keep the order.
+    """
+    children, positions = _unwrap(dataset)
+    if not children or (positions is not None and not np.array_equal(positions, np.arange(sum(map(len, children))))):
+        return [dataset]
+    return children if len(children) > 1 else find_parts(children[0])
+
+
 def _unwrap(dataset: Any) -> tuple[list[Any], np.ndarray | None]:
     """The wrapped datasets and where the samples lie in their concatenation (None: in the same order)."""
     if hasattr(dataset, "datasets"):  # ConcatDataset of mmengine and torch

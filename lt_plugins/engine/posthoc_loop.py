@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lt_plugins.datasets.labels import get_labels
+from lt_plugins.datasets.loader_order import ordinary_sampler
 from lt_plugins.datasets.pipelines import find_test_pipeline, replace_pipeline
 from lt_plugins.engine.classifier_features import (
     check_head,
@@ -148,7 +149,7 @@ class PosthocLoop(EpochBasedTrainLoop):
 
     def _trained_prior(self, model: Any) -> Tensor:
         counts = class_counts(model)
-        sampler = self.dataloader.sampler
+        sampler = ordinary_sampler(self.dataloader)
         sampled = class_priors(counts)
         if type(sampler).__name__ != "DefaultSampler":  # which gives each image once
             labels = torch.from_numpy(get_labels(self.dataloader.dataset))

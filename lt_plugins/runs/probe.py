@@ -22,6 +22,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from lt_plugins.atomic_write import atomic_write
+from lt_plugins.datasets.loader_order import batch_parts
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.campaign import StageSpeed
 from lt_plugins.runs.child_processes import ChildProcesses, describe_exit
@@ -198,9 +199,7 @@ def probe_stage(cfg: Config, steps: int, meeting: Meeting, who: str) -> tuple[St
     speed = StageSpeed(
         start_s=hook.start_s,
         step_s=hook.step_s,
-        batch_size=loader.batch_sampler.batch_size
-        if loader.batch_sampler is not None
-        else cfg.train_dataloader.batch_size,
+        batch_size=math.prod(batch_parts(loader)),
         steps=len(loader),
         epochs=train.max_epochs,
         val_s=hook.val_s,

@@ -24,7 +24,7 @@ from lt_plugins.checks.component_check import find_component
 from lt_plugins.errors import UserInputError
 
 SWITCH = "--cfg-options scale_schedule=False"
-# Arguments of hooks, of the sampler, and of losses, that name a first epoch, or a first step.
+# Arguments of hooks, of samplers, and of losses, that name a first epoch, or a first step.
 LOSS_STARTS = ("reweight_from", "switch_from")
 STARTS = ("start", "begin_epoch", "begin_iter", *LOSS_STARTS)
 # Arguments of schedulers that count epochs or steps.
@@ -338,26 +338,26 @@ def _is_same(written: Fraction, length: Length) -> bool:
 
 
 def _timed(cfg: Config) -> Iterator[tuple[str, dict]]:
-    """Yield dotted key and config of what begins at some time: hooks, sampler, phases of the optimiser, losses."""
+    """Yield dotted key and config of what begins at some time: hooks, samplers, phases of the optimiser, losses."""
     for index, hook in enumerate(cfg.get("custom_hooks") or ()):
         yield f"custom_hooks.{index}", hook
     for name, hook in (cfg.get("default_hooks") or {}).items():
         yield f"default_hooks.{name}", hook or {}
     loader = cfg.get("train_dataloader")
-    if isinstance(loader, dict) and isinstance(loader.get("sampler"), dict):
-        yield "train_dataloader.sampler", loader["sampler"]
+    for key in ("sampler", "batch_sampler") if isinstance(loader, dict) else ():
+        yield from _find_timed(loader.get(key), f"train_dataloader.{key}", STARTS)
     for index, phase in enumerate((cfg.get("optim_wrapper") or {}).get("phases") or ()):
         yield f"optim_wrapper.phases.{index}", phase
-    yield from _find_losses(cfg.get("model"), "model")
+    yield from _find_timed(cfg.get("model"), "model", LOSS_STARTS)
 
 
-def _find_losses(node: Any, path: str) -> Iterator[tuple[str, dict]]:
-    """Yield dotted key and config of each part of a model that has a start."""
-    if isinstance(node, dict) and any(name in node for name in LOSS_STARTS):
+def _find_timed(node: Any, path: str, starts: Sequence[str]) -> Iterator[tuple[str, dict]]:
+    """Yield dotted key and config of each part of a model, or of a sampler, that has a start."""
+    if isinstance(node, dict) and any(name in node for name in starts):
         yield path, node
     if isinstance(node, (dict, list, tuple)):
         for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from _find_losses(value, f"{path}.{key}")
+            yield from _find_timed(value, f"{path}.{key}", starts)
 
 
 def _scale_starts(

@@ -32,7 +32,14 @@ def test_summary_says_what_is_about_to_happen() -> None:
     model.class_distribution.set_counts([400, 50, 4])
     model.register_buffer("queue", torch.zeros(1024, 256))
     text = preflight_summary(
-        model, "Wrapper(Data)", ["SomeHook"], device="cpu", world_size=4, batch_size=32, num_batches=7, max_epochs=9
+        model,
+        "Wrapper(Data)",
+        ["SomeHook"],
+        device="cpu",
+        world_size=4,
+        batch_parts=(32, 1),
+        num_batches=7,
+        max_epochs=9,
     )
     lines = dict(line.split("  ", 1) for line in text.splitlines())
     rows = {name: value.strip() for name, value in lines.items()}

@@ -2,12 +2,18 @@
 
 from .class_aware_sampler import ClassAwareSampler
 from .class_balanced_sampler import ClassBalancedSampler
+from .companion_batch_sampler import CompanionBatchSampler
 from .deferred_sampler import DeferredSampler
+from .environment_sampler import EnvironmentSampler
 from .epoch_sampler import EpochSampler
+from .part_sampler import PartSampler
 
 __all__ = [
     "ClassAwareSampler",
     "ClassBalancedSampler",
+    "CompanionBatchSampler",
     "DeferredSampler",
+    "EnvironmentSampler",
     "EpochSampler",
+    "PartSampler",
 ]

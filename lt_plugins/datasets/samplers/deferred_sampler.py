@@ -7,6 +7,7 @@ from typing import Any
 
 from torch.utils.data import Sampler
 
+from lt_plugins.datasets.samplers.nested import build_sampler, set_sampler_epoch
 from lt_plugins.distributed import shared_seed
 from lt_plugins.errors import UserInputError
 from lt_plugins.registry import DATA_SAMPLERS
@@ -56,7 +57,7 @@ class DeferredSampler(Sampler[int]):
         self.dataset = dataset
         self.start = start
         seed = shared_seed() if seed is None else seed
-        self.before, self.after = (_build(part, dataset=dataset, seed=seed) for part in (before, after))
+        self.before, self.after = (build_sampler(part, dataset=dataset, seed=seed) for part in (before, after))
         if len(self.before) != len(self.after):
             raise UserInputError(
                 f"DeferredSampler needs epochs of one length, but before gives {len(self.before)} images a process and "
@@ -103,13 +104,5 @@ class DeferredSampler(Sampler[int]):
         """
         self.epoch = epoch
         self.max_epochs = self.max_epochs if max_epochs is None else max_epochs
-        if hasattr(self.current, "max_epochs"):
-            self.current.set_epoch(epoch, self.max_epochs)
-        else:
-            self.current.set_epoch(epoch)
+        set_sampler_epoch(self.current, epoch, self.max_epochs)
         return f"images from {type(self.current).__name__}"
-
-
-def _build(part: dict | Sampler, **arguments: Any) -> Any:
-    """Build a sampler from its config; one that is built already stays."""
-    return DATA_SAMPLERS.build(part, default_args=arguments) if isinstance(part, dict) else part

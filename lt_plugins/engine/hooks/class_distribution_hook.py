@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from lt_plugins.datasets.labels import get_class_counts
+from lt_plugins.datasets.loader_order import ordinary_dataset
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation.shot_thresholds import shot_thresholds
 from lt_plugins.models.structures import ClassDistribution
@@ -66,13 +67,13 @@ class ClassDistributionHook(Hook):
             self._resumed_counts = checkpoint.get("state_dict", {}).get("class_distribution.counts")
 
     def before_train(self, runner: Runner) -> None:
-        """Fill the counts from the train dataset.
+        """Fill the counts from the train dataset, or from the part of it that its sampler gives.
 
         Args:
             runner (Runner): The runner of the training process.
         """
         model = unwrap_model(runner.model)
-        dataset = runner.train_dataloader.dataset
+        dataset = ordinary_dataset(runner.train_dataloader)
         num_classes = model.class_distribution.num_classes
         declared = getattr(dataset, "metainfo", {}).get("classes")
         if declared is not None and len(declared) != num_classes:

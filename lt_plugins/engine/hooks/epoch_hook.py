@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from lt_plugins.datasets.loader_order import seeded_sampler
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import HOOKS
 
@@ -15,9 +16,10 @@ from lt_plugins.registry import HOOKS
 class EpochHook(Hook):
     """Epoch hook: calls ``set_epoch(epoch, max_epochs)`` of every module and optimiser that has it, before each epoch.
 
-    And of the sampler of the training, if it has an attribute ``max_epochs``: mmengine's ``DistSamplerSeedHook`` tells
-    it the epoch alone. So it is before the first epoch of a resumed run: what a module sets must follow from the epoch,
-    the settings and its buffers alone. A text that the method returns goes to the log whenever it is another one.
+    And of the (batch) sampler of the training, if it has an attribute ``max_epochs``: mmengine's
+    ``DistSamplerSeedHook`` tells a sampler the epoch alone. So it is before the first epoch of a resumed run: what a
+    module sets must follow from the epoch, the settings and its buffers alone. A text that the method returns goes to
+    the log whenever it is another one.
 
     Config::
 
@@ -37,8 +39,9 @@ class EpochHook(Hook):
             runner (Runner): The runner of the training process.
         """
         parts: dict[str, Any] = dict(unwrap_model(runner.model).named_modules())
-        if hasattr(runner.train_dataloader.sampler, "max_epochs"):
-            parts["train_dataloader.sampler"] = runner.train_dataloader.sampler
+        name, sampler = seeded_sampler(runner.train_dataloader)
+        if hasattr(sampler, "max_epochs"):
+            parts[f"train_dataloader.{name}"] = sampler
         parts["optim_wrapper"] = runner.optim_wrapper
         for path, part in parts.items():
             if not hasattr(part, "set_epoch"):

@@ -12,6 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from lt_plugins.datasets.loader_order import seeded_sampler
 from lt_plugins.engine.worker_init import epoch_worker_init
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.unwrap import unwrap_model
@@ -60,7 +61,7 @@ class EpochSeedHook(Hook):
 
 
 def seed_sampler(runner: Runner) -> None:
-    """Set the seed of the run on the sampler of the train data loader.
+    """Set the seed of the run on the sampler of the train data loader, or on its batch sampler with companions.
 
     mmengine builds it before it takes the seed over from a checkpoint. With a seed a process (``diff_rank_seed``) the
     sampler keeps its own, which all processes share.
@@ -68,7 +69,7 @@ def seed_sampler(runner: Runner) -> None:
     Args:
         runner (Runner): The runner of the training process.
     """
-    sampler = runner.train_dataloader.sampler
+    _, sampler = seeded_sampler(runner.train_dataloader)
     if isinstance(getattr(sampler, "seed", None), int) and not runner._randomness_cfg.get("diff_rank_seed"):
         sampler.seed = runner.seed
 
@@ -81,7 +82,7 @@ def seed_modules(runner: Runner) -> None:
     Args:
         runner (Runner): The runner of the training process.
     """
-    seed = getattr(runner.train_dataloader.sampler, "seed", None)
+    seed = getattr(seeded_sampler(runner.train_dataloader)[1], "seed", None)
     for module in unwrap_model(runner.model).modules():
         if hasattr(module, "set_seed"):
             module.set_seed(seed if isinstance(seed, int) else runner.seed)

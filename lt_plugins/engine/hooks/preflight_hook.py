@@ -13,6 +13,7 @@ from lt_plugins.checks.global_batch import check_global_batch
 from lt_plugins.checks.preflight import Allowed, check_data, check_setup, describe_device, preflight_summary
 from lt_plugins.checks.training_settings import check_work_left
 from lt_plugins.datasets.class_names import checkpoint_classes
+from lt_plugins.datasets.loader_order import batch_parts
 from lt_plugins.datasets.split_dataset import SplitDataset
 from lt_plugins.datasets.splits import DEFAULT_FRACTION
 from lt_plugins.errors import UserInputError
@@ -107,7 +108,7 @@ class PreflightHook(Hook):
             [type(hook).__name__ for hook in runner.hooks if _belongs_to_method(hook)],
             device=describe_device(),
             world_size=runner.world_size,
-            batch_size=loader.batch_size or loader.batch_sampler.batch_size,
+            batch_parts=batch_parts(loader),
             num_batches=len(loader),
             max_epochs=runner.max_epochs,
         )

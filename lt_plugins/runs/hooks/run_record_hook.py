@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from lt_plugins.datasets.labels import get_class_counts
+from lt_plugins.datasets.loader_order import ordinary_dataset
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import HOOKS
 from lt_plugins.runs.resumed_schedule import take_over_schedule
@@ -90,7 +91,7 @@ class RunRecordHook(Hook):
         record = record_run(runner)
         distribution = getattr(unwrap_model(runner.model), "class_distribution", None)
         if distribution is not None:
-            counts = get_class_counts(runner.train_dataloader.dataset, distribution.num_classes)
+            counts = get_class_counts(ordinary_dataset(runner.train_dataloader), distribution.num_classes)
             record["data"]["class_counts"] = counts.tolist()
         self._record = record
         return record
