@@ -23,7 +23,7 @@ from mmengine.registry import Registry
 from mmpretrain.structures import DataSample
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import ConcatDataset, DataLoader
 
 from lt_plugins.datasets.glt.glt_file import GLTFile, GLTImage, write_glt
 from lt_plugins.datasets.samplers import ClassAwareSampler
@@ -406,11 +406,10 @@ SAMPLERS: dict[str, Entry] = {
     ),
     "PartSampler": Entry(
         lambda folder: {
-            "dataset": mmpretrain.registry.DATASETS.build({"type": "ConcatDataset", "datasets": [_DIGITS] * 2}),
+            "dataset": ConcatDataset([mmpretrain.registry.DATASETS.build(_DIGITS)] * 2),
             "sampler": {"type": "ClassBalancedSampler"},
-            "part": 1,
         },
-        lambda folder: {"seed": 3},
+        lambda folder: {"part": 1, "seed": 3},
     ),
 }
 HOOKS: dict[str, Entry] = {

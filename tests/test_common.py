@@ -246,7 +246,7 @@ def test_sampler(name: str, tmp_path: Path) -> None:
         orders.append(list(sampler))
         assert len(orders[-1]) == len(sampler)
         images = orders[-1] if isinstance(orders[-1][0], int) else chain(*orders[-1])  # a batch sampler's lists
-        assert set(images) <= set(range(len(getattr(sampler, "sampler", sampler).dataset)))
+        assert set(images) <= set(range(len(sampler.dataset)))
         torch.rand(3)
         np.random.rand(3)  # noqa: NPY002
     assert orders[0] != orders[1] == orders[2]

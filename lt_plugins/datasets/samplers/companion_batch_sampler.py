@@ -67,6 +67,7 @@ class CompanionBatchSampler(Sampler[list[int]]):
                 "leave out batch_sampler."
             )
         self.sampler: Any = sampler
+        self.dataset = getattr(sampler, "dataset", None)
         self.batch_size = batch_size
         self.drop_last = drop_last
         seed = getattr(sampler, "seed", None)
@@ -79,13 +80,13 @@ class CompanionBatchSampler(Sampler[list[int]]):
         if not isinstance(companion, dict):
             return companion
         settings = dict(companion)
-        dataset, part = getattr(self.sampler, "dataset", None), settings.pop("part", None)
+        part = settings.pop("part", None)
         if part is None and isinstance(self.sampler, PartSampler):
             part = self.sampler.part
         seed = self._seed_of(place, turn=0)
         if part is None:
-            return build_sampler(settings, dataset=dataset, seed=seed)
-        return PartSampler(dataset, settings, part, seed)
+            return build_sampler(settings, dataset=self.dataset, seed=seed)
+        return PartSampler(self.dataset, settings, part, seed)
 
     @property
     def num_parts(self) -> int:

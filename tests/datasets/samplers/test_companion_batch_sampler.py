@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import Tensor
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
 from lt_plugins.checks.part_sizes import smallest_batch
@@ -105,7 +106,7 @@ def test_companions_follow_an_epoch_that_the_ordinary_sampler_alone_was_told() -
 
 
 def test_samplers_of_torch_do() -> None:
-    sampler = CompanionBatchSampler(RandomSampler(range(9)), 4, [RandomSampler(range(5))])  # type: ignore[arg-type]
+    sampler = CompanionBatchSampler(RandomSampler(range(9)), 4, [RandomSampler(range(5))])
     ordinary, other = split(list(sampler))
     assert sorted(ordinary) == [*range(9)]
     assert sorted(other[:5]) == [*range(5)]
@@ -137,9 +138,16 @@ def test_two_processes_share_one_order(tmp_path: Path) -> None:
 
 def test_the_smallest_batch_counts_all_parts() -> None:
     loader: DataLoader = DataLoader(
-        LABELS, batch_sampler=CompanionBatchSampler(ClassAwareSampler(LABELS), 9, [REVERSED])
+        [*range(37)], batch_sampler=CompanionBatchSampler(ClassAwareSampler(LABELS), 9, [REVERSED])
     )
     assert smallest_batch(loader) == 2, "one of the 37, and its companion"
+
+
+def positions(batch: dict[str, Any]) -> Tensor:
+    """Which images a preprocessed batch is of."""
+    found = LabelBatch.from_samples(batch["data_samples"]).sample_idx
+    assert found is not None
+    return found
 
 
 class Recorder(Hook):
@@ -150,7 +158,7 @@ class Recorder(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         batch = runner.model.data_preprocessor(data_batch, training=False)
-        self.batches.append(LabelBatch.from_samples(batch["data_samples"]).sample_idx.tolist())
+        self.batches.append(positions(batch).tolist())
 
 
 OPTIONS: dict[str, Any] = {
@@ -201,7 +209,7 @@ def test_a_repeated_image_of_a_batch_looks_different(make_runner: MakeRunner) ->
     )
     (batch,) = runner.train_dataloader
     images = runner.model.data_preprocessor(batch, training=True)
-    order = LabelBatch.from_samples(images["data_samples"]).sample_idx
+    order = positions(images)
     first, second = (part.argsort() for part in order.chunk(2))
     ordinary, companion = images["inputs"].chunk(2)
     same = (ordinary[first] == companion[second]).flatten(1).all(dim=1)
