@@ -137,9 +137,8 @@ def test_two_processes_share_one_order(tmp_path: Path) -> None:
 
 
 def test_the_smallest_batch_counts_all_parts() -> None:
-    loader: DataLoader = DataLoader(
-        [*range(37)], batch_sampler=CompanionBatchSampler(ClassAwareSampler(LABELS), 9, [REVERSED])
-    )
+    batches = CompanionBatchSampler(ClassAwareSampler(LABELS), 9, [REVERSED])
+    loader: DataLoader = DataLoader([*range(37)], batch_sampler=batches)  # type: ignore[arg-type]
     assert smallest_batch(loader) == 2, "one of the 37, and its companion"
 
 
