@@ -24,6 +24,16 @@ def sum_over_processes(values: Tensor) -> None:
         dist.all_reduce(values)
 
 
+def max_over_processes(values: Tensor) -> None:
+    """Take the highest of the values of all processes, in place.
+
+    Args:
+        values (Tensor): Values of this process, of the same shape on each, on a device that the backend handles.
+    """
+    if rank_and_world_size()[1] > 1:
+        dist.all_reduce(values, op=dist.ReduceOp.MAX)
+
+
 def gather_rows(rows: Tensor) -> Tensor:
     """Concatenate the rows of all processes in the order of their ranks; gradients flow back to each.
 

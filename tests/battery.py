@@ -29,7 +29,7 @@ from lt_plugins.datasets.glt.glt_file import GLTFile, GLTImage, write_glt
 from lt_plugins.datasets.samplers import ClassAwareSampler
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
 from lt_plugins.models.losses import LongTailLoss
-from lt_plugins.models.structures import ClassDistribution, ContrastBatch
+from lt_plugins.models.structures import ClassDistribution, ContrastBatch, LabelBatch
 
 NUM_CLASSES = 4
 CHANNELS = 64
@@ -217,11 +217,32 @@ def frozen_step(module: Any, labels: Tensor) -> Fed:
     return Fed(module.loss(noise(len(labels), 3, 32, 32), samples(labels))["loss"])
 
 
+def lff_step(module: Any, labels: Tensor) -> Fed:
+    """Sum of the losses of a biased and a debiased network."""
+    images = noise(len(labels), 3, 32, 32).requires_grad_()
+    losses = module.loss(images, samples(labels))
+    return Fed(losses["loss"] + losses["loss_biased"], (images,))
+
+
 def preprocessor_step(module: Any, labels: Tensor) -> Fed:
     """Mean of the views that the preprocessor gives, which has no parameters."""
     views = [noise(len(labels), 3, 32, 32, seed=seed) for seed in (0, 1)]
     batch = module({"inputs": views, "data_samples": samples(labels)}, training=True)
     return Fed(torch.stack([view.mean() for view in batch["inputs"]]).sum())
+
+
+def recorder_step(module: Any, labels: Tensor) -> Fed:
+    """Mean of what an auxiliary module that adds no loss has recorded of a batch."""
+    images = LabelBatch(labels, sample_idx=torch.arange(len(labels)))
+    assert module(noise(len(labels), CHANNELS), noise(len(labels), NUM_CLASSES), images, 1) is None
+    return Fed(module.confidence.mean())
+
+
+def set_num_images(module: Any) -> None:
+    """The size of the training set, for more images than any batch here has."""
+    for part in module.modules():
+        if hasattr(part, "set_num_images"):
+            part.set_num_images(NUM_IMAGES)
 
 
 def set_counts(module: nn.Module) -> None:
@@ -282,6 +303,11 @@ MODULES: dict[str, ModuleEntry] = {
         frozen_step,
         {"backbone": {"type": "CIFARResNet", "depth": 20}, "head": {"type": "CosineClsHead", **_HEAD}},
     ),
+    "LFFClassifier": ModuleEntry(
+        lff_step,
+        {"backbone": {"type": "CIFARResNet", "depth": 20}, "head": {"type": "LinearHead", **_HEAD}},
+        prepare=set_num_images,
+    ),
     "ImageBatchPreprocessor": ModuleEntry(preprocessor_step),
     "MLPProjector": ModuleEntry(
         neck_step, {"in_channels": CHANNELS, "hidden_channels": 16, "out_channels": 8}, small={"num_layers": 2}
@@ -317,6 +343,7 @@ MODULES: dict[str, ModuleEntry] = {
         small={"covariance": "diagonal"},
         prepare=set_covariances,
     ),
+    "EnvironmentRecorder": ModuleEntry(recorder_step, prepare=set_num_images),
     "ReconstructionLoss": ModuleEntry(reconstruction_loss_step),
     "LinearHead": ModuleEntry(cls_head_step, _HEAD),
     "TDEHead": ModuleEntry(cls_head_step, _HEAD),
@@ -423,6 +450,7 @@ HOOKS: dict[str, Entry] = {
     "EpochHook": Entry(),
     "EpochSeedHook": Entry(),
     "FiniteTrainingHook": Entry(),
+    "ImageBuffersHook": Entry(),
     "MaxNormHook": Entry(),
     "MemoryFormatHook": Entry(),
     "PeakMemoryHook": Entry(),

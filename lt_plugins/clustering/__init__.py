@@ -2,6 +2,7 @@
 
 from .balanced_assignment import balanced_assignment
 from .class_temperatures import class_temperatures
+from .environments import check_environment_options, environment_weights
 from .kmeans import KMeansResult, check_backend, kmeans
 from .local_attributes import ClassAttributeTable, class_balanced_sample, match_prototypes
 from .subclass_clusters import SubclassClusters, check_subclass_options, subclass_clusters
@@ -16,9 +17,11 @@ __all__ = [
     "SubclassSizes",
     "balanced_assignment",
     "check_backend",
+    "check_environment_options",
     "check_subclass_options",
     "class_balanced_sample",
     "class_temperatures",
+    "environment_weights",
     "kmeans",
     "match_prototypes",
     "subclass_clusters",

@@ -27,7 +27,7 @@ def write_config(base: str, folder: Path, world_size: int) -> Path:
     cfg = read_stages(str(ROOT / "configs" / base))[0]
     train = cfg.train_dataloader
     views: list[dict[str, Any]] = [{"type": "LoadImage"}, {"type": "PackInputs"}]
-    if cfg.model.type != "ImageClassifier":
+    if cfg.model.type not in ("ImageClassifier", "LFFClassifier"):
         views.insert(1, {"type": "MultiView", "num_views": 2, "transforms": [[{"type": "Resize", "scale": 32}]]})
         cfg.resident = False  # Resize has no batched form
     if cfg.model.type == "MomentumClassifier":
@@ -98,6 +98,7 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         "ce/ce_r32_digits.py",
         "isda/isda_r32_digits.py",
         "lcreg/lcreg_r32_digits.py:stage1",
+        "lff/lff_r32_digits.py",
         "sam/sam_r32_digits.py",
         "sam/focal-sam_r32_digits.py",
         "sbcl/sbcl_r32_digits.py:stage1",

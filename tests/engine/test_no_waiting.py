@@ -99,7 +99,9 @@ def test_what_waits_is_noted() -> None:
     assert names == ["_local_scalar_dense", "index", "index_put_", "tolist"]
 
 
-@pytest.mark.parametrize("config", ["ce/ce", "isda/isda", "lpa/lpa", "sam/focal-sam", "sam/sam", "sbcl/sbcl"])
+@pytest.mark.parametrize(
+    "config", ["ce/ce", "isda/isda", "lff/lff", "lpa/lpa", "sam/focal-sam", "sam/sam", "sbcl/sbcl"]
+)
 def test_steps_wait_for_nothing(config: str, tmp_path: Path) -> None:
     cfg = read_stages(str(ROOT / f"configs/{config}_r32_digits.py"))[0]
     cfg.merge_from_dict(

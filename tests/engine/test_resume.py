@@ -41,6 +41,8 @@ CASES = {
         "model.queue_size=96",
         "optim_wrapper.accumulative_counts=4",
     ],
+    # Running losses of each image, of two networks.
+    "lff/lff_r32_digits.py": NO_VALIDATION,
     # Covariances of what images look like, and a strength that rises in each iteration.
     "lcreg/lcreg_r32_digits.py:stage1": [*WORKERS, "train_cfg.val_interval=2", "model.head.aug_loss.source=assigned"],
     # The radius rises in the second epoch, where the run is killed; class weights begin with the third.

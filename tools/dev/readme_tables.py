@@ -41,6 +41,7 @@ FAMILIES = (
     "Post-hoc",
     "Mixing and augmentation",
     "Optimisers",
+    "Invariance and debiasing",
     "Contrastive learning",
     "Subclasses, attributes, latent categories",
 )

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from lt_plugins.clustering import check_subclass_options, subclass_clusters, subclass_sizes
 from lt_plugins.datasets.labels import get_labels
 from lt_plugins.engine.clusterings.clustering_task import ClusteringTask, FeaturePass
+from lt_plugins.engine.sample_index import check_sample_index
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses import SBCLLoss
 from lt_plugins.models.unwrap import unwrap_model
@@ -72,13 +73,7 @@ class SubclassClustering(ClusteringTask):
                 "SubclassClustering finds the subclasses of an SBCLLoss, but the loss of the model is a "
                 f"{type(loss).__name__}; set model.head.loss.type='SBCLLoss', or another task of ReclusterHook."
             )
-        last = len(dataset) - 1  # type: ignore[arg-type]
-        found = dataset[last]["data_samples"].get("sample_idx")
-        if found != last:
-            raise UserInputError(
-                f"the last training sample has sample_idx={found}, expected {last}, so subclasses would go to other "
-                "images; pack it by PackInputs, and wrap concatenated datasets in IndexedDataset."
-            )
+        check_sample_index(dataset)
 
     def is_done(self, model: Any) -> bool:
         """Check whether the loss has subclasses.

@@ -9,6 +9,7 @@ from .deferred_info_hook import DeferredInfoHook
 from .epoch_hook import EpochHook
 from .epoch_seed_hook import EpochSeedHook
 from .finite_training_hook import FiniteTrainingHook
+from .image_buffers_hook import ImageBuffersHook
 from .max_norm_hook import MaxNormHook
 from .memory_format_hook import MemoryFormatHook
 from .peak_memory_hook import PeakMemoryHook
@@ -26,6 +27,7 @@ __all__ = [
     "EpochHook",
     "EpochSeedHook",
     "FiniteTrainingHook",
+    "ImageBuffersHook",
     "MaxNormHook",
     "MemoryFormatHook",
     "PeakMemoryHook",

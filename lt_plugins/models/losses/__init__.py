@@ -1,6 +1,7 @@
 """Losses; each is a plain ``nn.Module`` that also works outside OpenMMLab."""
 
 from .balanced_softmax_loss import BalancedSoftmaxLoss
+from .environment_recorder import EnvironmentRecorder
 from .focal_loss import SigmoidFocalLoss, SoftmaxFocalLoss
 from .gce_loss import GeneralizedCrossEntropyLoss
 from .gcl_loss import GCLLoss
@@ -20,6 +21,7 @@ from .weighted_cross_entropy_loss import WeightedCrossEntropyLoss
 
 __all__ = [
     "BalancedSoftmaxLoss",
+    "EnvironmentRecorder",
     "GCLLoss",
     "GeneralizedCrossEntropyLoss",
     "ISDALoss",

@@ -13,7 +13,7 @@ class DataSizedModule(nn.Module):
     ``AveragedModelHook`` resizes them in copies of the model.
 
     Attributes:
-        sized_by_data (tuple[str, ...]): Names of these buffers, each of shape ``(n,)``.
+        sized_by_data (tuple[str, ...]): Names of these buffers, of one dimension or more.
     """
 
     sized_by_data: tuple[str, ...] = ()
@@ -23,7 +23,7 @@ class DataSizedModule(nn.Module):
 
         Args:
             name (str): One of ``sized_by_data``.
-            values (Tensor): Its values, shape ``(n,)``.
+            values (Tensor): Its values, of as many dimensions as the buffer.
         """
         getattr(self, name).resize_(values.shape).copy_(values)
 
@@ -31,6 +31,6 @@ class DataSizedModule(nn.Module):
         """Take the lengths of the buffers from the state."""
         for name in self.sized_by_data:
             saved = state_dict.get(prefix + name)
-            if saved is not None and saved.dim() == 1:
+            if saved is not None and saved.dim() == getattr(self, name).dim():
                 getattr(self, name).resize_(saved.shape)
         super()._load_from_state_dict(state_dict, prefix, *args)
