@@ -447,6 +447,7 @@ HOOKS: dict[str, Entry] = {
     "CompileHook": Entry(),
     "CovarianceHook": Entry(),
     "DeferredInfoHook": Entry(),
+    "EnvironmentHook": Entry(),
     "EpochHook": Entry(),
     "EpochSeedHook": Entry(),
     "FiniteTrainingHook": Entry(),

@@ -27,6 +27,8 @@ SWITCH = "--cfg-options scale_schedule=False"
 # Arguments of hooks, of samplers, and of losses, that name a first epoch, or a first step.
 LOSS_STARTS = ("reweight_from", "switch_from")
 STARTS = ("start", "begin_epoch", "begin_iter", *LOSS_STARTS)
+# Arguments of hooks that list epochs.
+EPOCH_LISTS = ("milestones",)
 # Arguments of schedulers that count epochs or steps.
 TIMES = ("begin", "end", "T_max", "total_steps", "step_size", "milestones", "periods", "cool_down_time")
 WARM_UPS = ("LinearLR", "LinearParamScheduler", "LinearMomentum", "ConstantLR", "ConstantParamScheduler")
@@ -310,8 +312,16 @@ def unreachable(cfg: Config, schedulers: Sequence[dict], length: Length) -> Iter
             last = length.total * length.steps if name == "begin_iter" else length.total
             # A start counts from 0, mmengine's begin_* from 1.
             if isinstance(value, int) and value >= last + name.startswith("begin"):
-                kind = f" ({part['type']})" if "type" in part else ""
-                yield f"{path}.{name}", f"{path}.{name}={value}{kind}"
+                yield f"{path}.{name}", f"{path}.{name}={value}{_kind(part)}"
+        for name in EPOCH_LISTS:
+            value = part.get(name)
+            if _is_list_of_epochs(value) and max(value) >= length.total:
+                yield f"{path}.{name}", f"{path}.{name}={list(value)}{_kind(part)}"
+
+
+def _kind(part: dict) -> str:
+    """Type of a component, as a remark in a message."""
+    return f" ({part['type']})" if "type" in part else ""
 
 
 def is_warm_up(item: dict) -> bool:
@@ -362,23 +372,29 @@ def _find_timed(node: Any, path: str, starts: Sequence[str]) -> Iterator[tuple[s
 
 def _scale_starts(
     cfg: Config, ratio: Fraction, length: int, given: Collection[str], intervals: bool = False
-) -> dict[str, int]:
+) -> dict[str, Any]:
     """Scale the first epochs of :func:`_timed`, but for overridden ones, and return the old ones by dotted key.
 
     Intervals of ``custom_hooks`` are scaled if asked for, others if they are the whole length.
     """
-    before: dict[str, int] = {}
+    before: dict[str, Any] = {}
+
+    def scaled(start: int) -> int:
+        return min(max(round(start * ratio), 1), max(length - 1, 1)) if start else 0
+
     for path, part in _timed(cfg):
-        for name in (*STARTS, "interval"):
+        for name in (*STARTS, *EPOCH_LISTS, "interval"):
             key, value = f"{path}.{name}", part.get(name)
-            if (
-                not isinstance(value, int)
-                or value < 1
-                or any(above in given for above in (key, path, path.rpartition(".")[0], path.split(".")[0]))
-            ):
+            if any(above in given for above in (key, path, path.rpartition(".")[0], path.split(".")[0])):
                 continue
-            if name != "interval":
-                part[name] = min(max(round(value * ratio), 1), max(length - 1, 1))
+            if name in EPOCH_LISTS:
+                if not _is_list_of_epochs(value):
+                    continue
+                part[name] = [scaled(one) for one in value]
+            elif not isinstance(value, int) or value < 1:
+                continue
+            elif name != "interval":
+                part[name] = scaled(value)
             elif intervals and path.startswith("custom_hooks"):
                 part[name] = max(round(value * ratio), 1)
             elif value * ratio == length:  # once, at the end
@@ -387,6 +403,10 @@ def _scale_starts(
                 continue
             before[key] = value
     return before
+
+
+def _is_list_of_epochs(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(one, int) for one in value)
 
 
 def _value(cfg: Config, key: str) -> Any:

@@ -217,6 +217,18 @@ def test_the_second_phase_of_a_loss_starts_in_proportion(tmp_path: Path) -> None
         fitted(written(tmp_path, text.replace("switch_from=24", "switch_from=30")))
 
 
+def test_lists_of_epochs_of_a_hook_in_proportion(tmp_path: Path) -> None:
+    """Environments after epochs 18 and 24 of 30."""
+    text = "custom_hooks = [dict(type='EnvironmentHook', milestones=[0, 18, 24])]"
+    for epochs, milestones in ((30, [0, 18, 24]), (60, [0, 36, 48]), (10, [0, 6, 8]), (2, [0, 1, 1])):
+        cfg = written(tmp_path, text, {"train_cfg.max_epochs": epochs})
+        assert list(cfg.custom_hooks[0].milestones) == milestones, epochs
+    runner = fitted(written(tmp_path, text, {"train_cfg.max_epochs": 10}))
+    assert "custom_hooks.0.milestones [0, 18, 24] -> [0, 6, 8]" in runner.logger.lines[0]
+    cfg = written(tmp_path, text, {"train_cfg.max_epochs": 10, "custom_hooks.0.milestones": [7]})
+    assert list(cfg.custom_hooks[0].milestones) == [7]
+
+
 @pytest.mark.parametrize(
     "overrides",
     [{"custom_hooks.0.start": 3}, {"custom_hooks": {"0": {"start": 3}}}],
@@ -250,6 +262,10 @@ LATE = {
     "hook": (
         "custom_hooks = [dict(type='ReclusterHook', task=dict(type='SubclassClustering'), start=60)]",
         r"custom_hooks.0.start=60 \(ReclusterHook\); set values below 30",
+    ),
+    "milestones of a hook": (
+        "custom_hooks = [dict(type='EnvironmentHook', milestones=[20, 30])]",
+        r"custom_hooks.0.milestones=\[20, 30\] \(EnvironmentHook\); set values below 30",
     ),
     "class weights": (
         "model = dict(head=dict(loss=dict(type='LDAMLoss', class_weight='inverse', reweight_from=30)))",

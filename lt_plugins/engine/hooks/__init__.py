@@ -6,6 +6,7 @@ from .checkpoint_fit_hook import CheckpointFitHook
 from .class_distribution_hook import ClassDistributionHook
 from .covariance_hook import CovarianceHook
 from .deferred_info_hook import DeferredInfoHook
+from .environment_hook import EnvironmentHook
 from .epoch_hook import EpochHook
 from .epoch_seed_hook import EpochSeedHook
 from .finite_training_hook import FiniteTrainingHook
@@ -24,6 +25,7 @@ __all__ = [
     "ClassDistributionHook",
     "CovarianceHook",
     "DeferredInfoHook",
+    "EnvironmentHook",
     "EpochHook",
     "EpochSeedHook",
     "FiniteTrainingHook",
