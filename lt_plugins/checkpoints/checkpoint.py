@@ -81,6 +81,7 @@ def load_checkpoint(
         UserInputError: If the file is missing, cut off, damaged, no checkpoint, needs ``allow_pickle``, or holds values
             that are not finite.
     """
+    checkpoint: dict[str, Any]
     if str(path) == LITE0_ADDRESS:
         checkpoint = lite0_state_dict(_load_torch(find_lite0_file(), map_location, allow_pickle=False, mmap=mmap))
     elif _URL.match(str(path)):

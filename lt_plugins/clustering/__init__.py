@@ -1,5 +1,6 @@
 """Clustering of features: tensors in, tensors out; nothing of OpenMMLab, faiss imported only where it is used."""
 
+from .attribute_clusters import AttributeClusters, ClusterSettings, Stability, attribute_clusters, cluster_stability
 from .balanced_assignment import balanced_assignment
 from .class_temperatures import class_temperatures
 from .environments import check_environment_options, environment_weights
@@ -10,17 +11,22 @@ from .subclass_distances import SubclassDistances, subclass_distances, tail_size
 from .subclass_sizes import SubclassSizes, subclass_sizes
 
 __all__ = [
+    "AttributeClusters",
     "ClassAttributeTable",
+    "ClusterSettings",
     "KMeansResult",
+    "Stability",
     "SubclassClusters",
     "SubclassDistances",
     "SubclassSizes",
+    "attribute_clusters",
     "balanced_assignment",
     "check_backend",
     "check_environment_options",
     "check_subclass_options",
     "class_balanced_sample",
     "class_temperatures",
+    "cluster_stability",
     "environment_weights",
     "kmeans",
     "match_prototypes",

@@ -77,7 +77,7 @@ class ImageList(NamedTuple):
 
     def _select(self, table: ImageTable) -> Iterator[tuple[int, str, int]]:
         """Number, path and label of each row of the split."""
-        for number, path, label, split in table.rows:
+        for number, path, label, split, _ in table.rows:
             if self.split in (None, split):
                 self._check_label(label, path, number)
                 yield number, path, label

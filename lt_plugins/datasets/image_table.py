@@ -15,6 +15,7 @@ COLUMNS = {
     "path": ("path", "image", "file", "filename", "image_path"),
     "label": ("label", "class", "class_name", "category"),
     "split": ("split", "subset"),
+    "group": ("group", "patient", "sequence", "camera"),
 }
 _DELIMITERS = ",;\t"
 _MAX_DIGITS = 18  # of a label in int64
@@ -28,12 +29,14 @@ class ImageRow(NamedTuple):
         path (str): The path of the image.
         label (int): Its label.
         split (str | None): ``"train"``, ``"val"`` or ``"test"``; None in a table without such a column.
+        group (str): What the image belongs to, such as a patient; empty in a table without such a column.
     """
 
     line: int
     path: str
     label: int
     split: str | None
+    group: str = ""
 
 
 class ImageTable(NamedTuple):
@@ -49,7 +52,7 @@ class ImageTable(NamedTuple):
 
 
 def read_image_table(path: str) -> ImageTable:
-    """Read a CSV file whose first line names the columns ``path`` and ``label``, and perhaps ``split``.
+    """Read a CSV file whose first line names the columns ``path`` and ``label``, and perhaps ``split`` and ``group``.
 
     Labels are numbers from 0, or names of classes, which are numbered in alphabetical order over all splits.
 
@@ -73,16 +76,19 @@ def read_image_table(path: str) -> ImageTable:
                 f"{show_path(path)}, line 1: {excerpt(header)} names no column {name!r}; start the file with a line "
                 "like path,label or path,label,split."
             )
-    found: list[tuple[int, str, str, str | None]] = []
+    found: list[tuple[int, str, str, str | None, str]] = []
     for fields in reader:
         if any(field.strip() for field in fields):
             values = {name: _field(fields, place) for name, place in places.items()}
-            found.append((reader.line_num, *_check_row(path, reader.line_num, values, places["split"] is not None)))
-    names = sorted({label for _, _, label, _ in found})
+            row = _check_row(path, reader.line_num, values, places["split"] is not None)
+            found.append((reader.line_num, *row, values["group"]))
+    names = sorted({label for _, _, label, *_ in found})
     if all(name.isascii() and name.isdecimal() and len(name) <= _MAX_DIGITS for name in names):
-        return ImageTable([ImageRow(line, image, int(label), split) for line, image, label, split in found], None)
+        return ImageTable(
+            [ImageRow(line, path, int(label), split, group) for line, path, label, split, group in found], None
+        )
     numbers = {name: number for number, name in enumerate(names)}
-    rows = [ImageRow(line, image, numbers[label], split) for line, image, label, split in found]
+    rows = [ImageRow(line, path, numbers[label], split, group) for line, path, label, split, group in found]
     return ImageTable(rows, tuple(map(displayable, names)))
 
 

@@ -1,0 +1,1 @@
+"""What a generalized long-tailed (GLT) benchmark is made from: images, features, attributes, and pages about them."""
