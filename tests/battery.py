@@ -29,7 +29,7 @@ from lt_plugins.datasets.glt.glt_file import GLTFile, GLTImage, write_glt
 from lt_plugins.datasets.samplers import ClassAwareSampler
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
 from lt_plugins.models.losses import LongTailLoss
-from lt_plugins.models.structures import ClassDistribution, ContrastBatch, LabelBatch
+from lt_plugins.models.structures import ClassDistribution, ContrastBatch, LabelBatch, NetworkOutputs
 
 NUM_CLASSES = 4
 CHANNELS = 64
@@ -212,6 +212,22 @@ def last_block_step(module: Any, labels: Tensor) -> Fed:
     return Fed(module(images)[-1].float().pow(2).mean())
 
 
+def distill_step(module: Any, labels: Tensor) -> Fed:
+    """Losses of a classifier that learns from a random network."""
+    teacher = {"type": "ImageClassifier", "neck": {"type": "GlobalAveragePooling"}}
+    parts = {"backbone": {"type": "CIFARResNet", "depth": 20}, "head": {"type": "LinearHead", **_HEAD}}
+    module.set_teachers([mmpretrain.registry.MODELS.build({**teacher, **parts})])
+    images = noise(len(labels), 3, 32, 32).requires_grad_()
+    return Fed(torch.stack(list(module.loss(images, samples(labels)).values())).sum(), (images,))
+
+
+def kd_loss_step(module: Any, labels: Tensor) -> Fed:
+    """A loss of the logits of a student and its teacher."""
+    logits = noise(len(labels), NUM_CLASSES).requires_grad_()
+    student, teacher = (NetworkOutputs(noise(len(labels), 0), x) for x in (logits, noise(*logits.shape, seed=1)))
+    return Fed(module(student, [teacher]), (logits,))
+
+
 def frozen_step(module: Any, labels: Tensor) -> Fed:
     """Loss of a classifier through whose backbone no gradient flows."""
     return Fed(module.loss(noise(len(labels), 3, 32, 32), samples(labels))["loss"])
@@ -350,6 +366,16 @@ MODULES: dict[str, ModuleEntry] = {
     "SupConHead": ModuleEntry(supcon_head_step, {**_HEAD, "loss": {"type": "SupConLoss"}}, prepare=set_full_counts),
     "KCLLoss": ModuleEntry(contrast_loss_step, small={"num_positives": 2}),
     "SBCLLoss": ModuleEntry(contrast_loss_step, prepare=set_subclasses),
+    "DistillClassifier": ModuleEntry(
+        distill_step,
+        {
+            "backbone": {"type": "CIFARResNet", "depth": 20},
+            "head": {"type": "LinearHead", **_HEAD},
+            "teachers": [],
+            "distill": {"type": "KDLoss"},
+        },
+    ),
+    "KDLoss": ModuleEntry(kd_loss_step),
     "PaCoLoss": ModuleEntry(paco_loss_step, prepare=set_counts),
     "SupConLoss": ModuleEntry(contrast_loss_step),
 }
@@ -460,6 +486,7 @@ HOOKS: dict[str, Entry] = {
     "RunLogHook": Entry(),
     "RunRecordHook": Entry(),
     "SafeCheckpointHook": Entry(),
+    "TeacherHook": Entry(),
     "TemperatureHook": Entry(),
 }
 TASKS: dict[str, Entry] = {"AttributeClustering": Entry(), "SubclassClustering": Entry()}

@@ -15,6 +15,7 @@ default_hooks = dict(
     accumulation=dict(type="AccumulationHook"),
     memory_format=dict(type="MemoryFormatHook"),
     averaged_model=dict(type="AveragedModelHook"),
+    teachers=dict(type="TeacherHook"),
     run_record=dict(type="RunRecordHook"),
     class_distribution=dict(type="ClassDistributionHook"),
     checkpoint_fit=dict(type="CheckpointFitHook"),

@@ -27,6 +27,7 @@ RUNNER_KEYS = ({*inspect.signature(Runner).parameters} - {"cfg"}) | {
     "compile",
     "custom_imports",
     "find_unused_parameters",
+    "from_scratch",
     "model_wrapper_cfg",
     "resident",
     "scale_schedule",
@@ -35,7 +36,15 @@ RUNNER_KEYS = ({*inspect.signature(Runner).parameters} - {"cfg"}) | {
     "written_schedule",
 }
 # Of these, what holds nothing that is built.
-NOT_BUILT = {"accept_changes", "custom_imports", "resident", "scale_schedule", "split", "written_schedule"}
+NOT_BUILT = {
+    "accept_changes",
+    "custom_imports",
+    "from_scratch",
+    "resident",
+    "scale_schedule",
+    "split",
+    "written_schedule",
+}
 LOADER_KEYS = ({*inspect.signature(DataLoader).parameters} - {"shuffle", "generator"}) | {
     "disable_subprocess_warning",
     "num_batch_per_epoch",
@@ -259,6 +268,7 @@ RULES: dict[str, Rule] = {
     "default_scope": TEXT,
     "launcher": Rule("text", choices=("none", "pytorch", "slurm", "mpi")),
     "find_unused_parameters": FLAG,
+    "from_scratch": FLAG,
     "sync_bn": Rule("text", choices=("torch", "mmcv", None)),
     "split": DICT,
     "split.val_fraction": Rule("number", above=0, high=0.9),

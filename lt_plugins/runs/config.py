@@ -25,6 +25,7 @@ from lt_plugins.runs.old_configs import new_spelling
 from lt_plugins.runs.own_data import find_data, use_data
 from lt_plugins.runs.schedule import dotted_keys, follow_overrides, shorten_training, training_length
 from lt_plugins.runs.spec import STAGE, is_variant_name, parse_spec
+from lt_plugins.runs.teachers import describe_teachers
 
 MAX_FILES = 100  # of a config and all its bases; ours have at most nine
 # Settings of a dataset, but for its transforms.
@@ -58,7 +59,8 @@ def read_stages(
     A stage is the config of the stage before with the file's ``stage2`` (``stage3``, ...) merged over it, as a child
     config would be. A ``model`` there replaces the one before, of which it takes ``backbone`` (without ``init_cfg``),
     ``head.num_classes`` and ``head.in_channels`` where it does not say them; a head of the same type takes all
-    ``num_...`` of the head before.
+    ``num_...`` of the head before. With ``from_scratch = True`` a stage does not take the weights of the one before; it
+    may learn from it all the same, by ``model.teachers``.
 
     Args:
         spec (str): ``CONFIG.py[:VARIANT[,VARIANT]]``; variants are merged over the file in this order, and ``stage1``
@@ -183,6 +185,7 @@ def _read(
             if len(stages) == 1:
                 raise
             raise UserInputError(f"stage {number} of {spec}: {error}") from error
+    describe_teachers([stage.cfg for stage in stages], load_config)
     return stages
 
 
@@ -298,7 +301,8 @@ def _later_stages(cfg: Config) -> Iterator[int]:
 def _next_stage(before: Config, patch: dict[str, Any]) -> Config:
     """Derive the config of a stage: that of the stage before with a patch merged over it."""
     after = copy.deepcopy(before)
-    for key, nothing in {"load_from": None, "resume": False}.items():  # where the stage before has started
+    # Where the stage before has started.
+    for key, nothing in {"load_from": None, "resume": False, "from_scratch": False}.items():
         if key in after:
             after[key] = nothing
     model = patch.pop("model", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any, NamedTuple, TypeGuard
 
 from mmengine.config import Config
@@ -81,6 +82,9 @@ def find_changes(before: dict[str, Any], now: dict[str, Any]) -> Iterator[Change
     configs = list(_changed_config(before["config"], now["config"]))
     yield from configs
     yield from _changed_data(before["data"], now["data"], any(PLACES.match(change.name) for change in configs))
+    for number, pair in enumerate(zip_longest(before.get("teachers", []), now.get("teachers", []))):
+        if pair[0] != pair[1]:
+            yield Change(f"weights of teacher {number}", *(text and text[:12] for text in pair))
     places = before["environment"], now["environment"]
     # Elsewhere a repeated run differs by rounding in any case.
     is_exact = all(

@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from lt_plugins.checkpoints.fingerprint import fingerprint_weights
 from lt_plugins.datasets.fingerprint import fingerprint_dataset
 from lt_plugins.engine.hooks import MemoryFormatHook
 from lt_plugins.models.unwrap import unwrap_model
@@ -41,12 +42,14 @@ NEUTRAL_HOOKS = frozenset(
         "RunRecordHook",
         "RuntimeInfoHook",
         "SafeCheckpointHook",
+        "TeacherHook",  # recorded by the teachers' weights
         "VisualizationHook",
     }
 )
 NEUTRAL = re.compile(
     r"train_cfg\.(val_interval|val_begin|dynamic_intervals)\b"
     r"|train_dataloader\.(num_workers|pin_memory|pin_memory_device|prefetch_factor|persistent_workers|timeout)\b"
+    r"|model\.teachers\.\d+\."  # recorded by their weights
     r"|(.+\.)?init_cfg\b|(.+\.)?pretrained$"  # of weights that have been trained since
 )
 # Classes of mmpretrain, and ours that compute the same of a batch as a whole.
@@ -71,15 +74,17 @@ def record_run(runner: Runner) -> dict[str, Any]:
 
     Returns:
         dict: ``config`` (:func:`record_config`), ``class_names``, ``data`` (number of images, their counts by class, a
-        fingerprint of the list in its order, of a split also one of the names, steps an epoch), ``environment``
-        (processes, workers, threads, device, torch, memory format, compilation) and ``schedule`` (``"full"``, or
-        ``"short"`` of a training that was shortened).
+        fingerprint of the list in its order, of a split also one of the names, steps an epoch), ``teachers``
+        (fingerprints of the networks that the model learns from), ``environment`` (processes, workers, threads, device,
+        torch, memory format, compilation) and ``schedule`` (``"full"``, or ``"short"`` of a training that was
+        shortened).
     """
     from lt_plugins.runs.hooks import CompileHook  # whose package imports this module
 
     loader = runner.train_dataloader
     dataset = loader.dataset
-    distribution = getattr(unwrap_model(runner.model), "class_distribution", None)
+    model = unwrap_model(runner.model)
+    distribution = getattr(model, "class_distribution", None)
     counts = distribution.counts.tolist() if distribution is not None and distribution.is_set else None
     return {
         "config": record_config(runner.cfg),
@@ -91,6 +96,7 @@ def record_run(runner: Runner) -> dict[str, Any]:
             "training_names": getattr(dataset, "training_names", None),
             "steps_per_epoch": len(loader),
         },
+        "teachers": [fingerprint_weights(teacher.state_dict()) for teacher in getattr(model, "teachers", ())],
         "schedule": "short" if is_short(runner.cfg) else "full",
         "environment": {
             "world_size": runner.world_size,

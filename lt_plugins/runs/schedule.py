@@ -367,7 +367,8 @@ def _find_timed(node: Any, path: str, starts: Sequence[str]) -> Iterator[tuple[s
         yield path, node
     if isinstance(node, (dict, list, tuple)):
         for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from _find_timed(value, f"{path}.{key}", starts)
+            if key != "teachers":  # they are trained
+                yield from _find_timed(value, f"{path}.{key}", starts)
 
 
 def _scale_starts(

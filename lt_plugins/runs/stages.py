@@ -39,6 +39,7 @@ from lt_plugins.runs.quiet_runner import QuietRunner
 from lt_plugins.runs.run_changes import ChangedRunError, check_finished_run
 from lt_plugins.runs.schedule import fit_schedule
 from lt_plugins.runs.spec import stage_folder
+from lt_plugins.runs.teachers import list_teachers
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ def check_stages(stages: list[Stage]) -> None:
     for stage in stages:
         check_training_settings(stage.cfg)
     for earlier, later in pairwise(stages):
+        if later.cfg.get("from_scratch"):
+            continue
         classes = [(stage.cfg.model.get("head") or {}).get("num_classes") for stage in (earlier, later)]
         if None not in classes and classes[0] != classes[1]:
             raise UserInputError(
@@ -190,8 +193,9 @@ def train_stages(stages: list[Stage], resume: str | None, overwrite: bool = Fals
         cfg.resume = checkpoint is not None
         if checkpoint is not None:
             cfg.load_from = checkpoint
-        elif index > 0 and not cfg.get("load_from"):
+        elif index > 0 and not cfg.get("load_from") and not cfg.get("from_scratch"):
             cfg.load_from = _result(stages[index - 1], allow_pickle)
+        _find_teachers(cfg, stages, allow_pickle)
         if stage.total > 1:
             notes.append(
                 str(stage) + (f", {'resumes' if cfg.resume else 'from'} {cfg.load_from}" if cfg.load_from else "")
@@ -247,6 +251,15 @@ def _result(stage: Stage, allow_pickle: bool) -> str:
     if is_main_process():
         warn_fallback(checkpoint)
     return str(checkpoint.path)
+
+
+def _find_teachers(cfg: Config, stages: list[Stage], allow_pickle: bool) -> None:
+    """Set the checkpoint of each teacher of a stage."""
+    for _, teacher in list_teachers(cfg):
+        if "stage" in teacher:
+            teacher["checkpoint"] = _result(stages[teacher.pop("stage") - 1], allow_pickle)
+        else:
+            teacher["checkpoint"] = resolve_checkpoint(teacher["checkpoint"], allow_pickle)
 
 
 def _train(cfg: Config, notes: list[str], overwrite: bool) -> None:

@@ -32,7 +32,12 @@ INFRASTRUCTURE = {
     "epoch_seed": "EpochSeedHook",
 }
 """They moved from ``custom_hooks`` to ``default_hooks``, so that ``custom_hooks`` is the method alone."""
-ADDED = {"epoch": "EpochHook", "memory_format": "MemoryFormatHook", "runtime_info": "DeferredInfoHook"}
+ADDED = {
+    "epoch": "EpochHook",
+    "memory_format": "MemoryFormatHook",
+    "runtime_info": "DeferredInfoHook",
+    "teachers": "TeacherHook",
+}
 """Hooks of ``default_hooks`` that are new: they do nothing for the methods of version 0.1 but DRW, or change the order
 in memory, which ``CIFARResNet`` did by itself, or when losses are read."""
 DEFAULTS = {"init_cfg": None, "drop_last": False, "num_processes": None}

@@ -16,6 +16,7 @@ from .memory_format_hook import MemoryFormatHook
 from .peak_memory_hook import PeakMemoryHook
 from .preflight_hook import PreflightHook
 from .recluster_hook import ReclusterHook
+from .teacher_hook import TeacherHook
 from .temperature_hook import TemperatureHook
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "PeakMemoryHook",
     "PreflightHook",
     "ReclusterHook",
+    "TeacherHook",
     "TemperatureHook",
 ]

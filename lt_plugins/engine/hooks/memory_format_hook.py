@@ -21,10 +21,10 @@ class MemoryFormatHook(Hook):
     so that the whole network follows, whatever the order of the images is. Names, shapes and values of the state are
     those of the usual, contiguous order; sums are taken in another order, so results agree up to rounding.
 
-    The model, its key encoder, averaged copies (``EMAHook``) and the state of the optimiser are converted after their
-    values were drawn or loaded, before the first step, and a model also before validation and testing. A model in
-    ``DistributedDataParallel`` keeps the order that this was built around: after a change it would mix up the gradients
-    of the first step (torch 2.11). :class:`.QuietRunner` builds it around the right one.
+    The model, its key encoder, averaged copies (``EMAHook``), teachers and the state of the optimiser are converted
+    after their values were drawn or loaded, before the first step, and a model also before validation and testing. A
+    model in ``DistributedDataParallel`` keeps the order that this was built around: after a change it would mix up the
+    gradients of the first step (torch 2.11). :class:`.QuietRunner` builds it around the right one.
 
     Args:
         channels_last (bool | None): Whether to convert; False is the contiguous order. Defaults to None: on a CPU
@@ -57,13 +57,14 @@ class MemoryFormatHook(Hook):
         return choose_memory_format(self.channels_last, device, runner.cfg)
 
     def before_train(self, runner: Runner) -> None:
-        """Convert the model, its averaged copies, and the state of a resumed optimiser.
+        """Convert the model, its averaged copies and teachers, and the state of a resumed optimiser.
 
         Args:
             runner (Runner): The runner of the training process.
         """
-        for model in (unwrap_model(runner.model), *averaged_models(runner)):
-            convert_convolutions(model, self.choose(runner))
+        model = unwrap_model(runner.model)
+        for network in (model, *averaged_models(runner), *getattr(model, "teachers", ())):
+            convert_convolutions(network, self.choose(runner))
         for wrapper in optim_wrappers(runner):
             for parameter, state in wrapper.optimizer.state.items():
                 state.update({name: laid_out_like(parameter, value) for name, value in state.items()})

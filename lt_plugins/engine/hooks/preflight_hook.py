@@ -36,6 +36,7 @@ EVERY_RUN = (
     "RunLogHook",
     "RunRecordHook",
     "SafeCheckpointHook",
+    "TeacherHook",
 )
 
 

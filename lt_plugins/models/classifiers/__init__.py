@@ -1,15 +1,20 @@
 """Classifiers that train on two views of each image, or on frozen features, and the preprocessor of all."""
 
+from .distill_classifier import DistillClassifier
 from .frozen_backbone_classifier import FrozenBackboneClassifier
 from .image_batch_preprocessor import ImageBatchPreprocessor
 from .lff_classifier import LFFClassifier
 from .momentum_classifier import MomentumClassifier
+from .taught_classifier import TaughtClassifier, classifier_outputs
 from .two_view_classifier import TwoViewClassifier
 
 __all__ = [
+    "DistillClassifier",
     "FrozenBackboneClassifier",
     "ImageBatchPreprocessor",
     "LFFClassifier",
     "MomentumClassifier",
+    "TaughtClassifier",
     "TwoViewClassifier",
+    "classifier_outputs",
 ]

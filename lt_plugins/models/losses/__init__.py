@@ -7,6 +7,7 @@ from .gce_loss import GeneralizedCrossEntropyLoss
 from .gcl_loss import GCLLoss
 from .isda_loss import ISDALoss
 from .kcl_loss import KCLLoss
+from .kd_loss import KDLoss
 from .label_aware_smooth_loss import LabelAwareSmoothLoss
 from .latent_isda_loss import LatentISDALoss
 from .ldam_loss import LDAMLoss
@@ -26,6 +27,7 @@ __all__ = [
     "GeneralizedCrossEntropyLoss",
     "ISDALoss",
     "KCLLoss",
+    "KDLoss",
     "LDAMLoss",
     "LabelAwareSmoothLoss",
     "LatentISDALoss",

@@ -6,6 +6,7 @@ from .contrast_batch import ContrastBatch
 from .data_sized_module import DataSizedModule
 from .label_batch import LabelBatch
 from .labelled_queue import LabelledQueue
+from .network_outputs import NetworkOutputs
 from .step_position import FollowsSteps
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "FollowsSteps",
     "LabelBatch",
     "LabelledQueue",
+    "NetworkOutputs",
 ]
