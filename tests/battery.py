@@ -28,7 +28,7 @@ from torch.utils.data import ConcatDataset, DataLoader
 from lt_plugins.datasets.glt.glt_file import GLTFile, GLTImage, write_glt
 from lt_plugins.datasets.samplers import ClassAwareSampler
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
-from lt_plugins.models.losses import LongTailLoss
+from lt_plugins.models.losses import LongTailLoss, MultiExpertLoss
 from lt_plugins.models.structures import ClassDistribution, ContrastBatch, LabelBatch, NetworkOutputs
 
 NUM_CLASSES = 4
@@ -117,16 +117,15 @@ def contrast_of(labels: Tensor, features: Tensor) -> ContrastBatch:
     )
 
 
-def backbone_step(module: Any, labels: Tensor) -> Fed:
+def backbone_step(module: Any, labels: Tensor, size: int = 32) -> Fed:
     """Mean square of the output maps."""
-    images = noise(len(labels), 3, 32, 32).requires_grad_()
+    images = noise(len(labels), 3, size, size).requires_grad_()
     return Fed(torch.stack([out.float().pow(2).mean() for out in module(images)]).sum(), (images,))
 
 
 def wide_backbone_step(module: Any, labels: Tensor) -> Fed:
     """The same on images whose last map has more than one place: one has no statistics in a batch of one."""
-    images = noise(len(labels), 3, 64, 64).requires_grad_()
-    return Fed(module(images)[-1].float().pow(2).mean(), (images,))
+    return backbone_step(module, labels, 64)
 
 
 def neck_step(module: Any, labels: Tensor) -> Fed:
@@ -176,9 +175,16 @@ def cls_head_step(module: Any, labels: Tensor) -> Fed:
 
 
 def logits_loss_step(module: Any, labels: Tensor) -> Fed:
-    """A loss of logits and labels, called as mmpretrain's heads do."""
-    logits = noise(len(labels), NUM_CLASSES).requires_grad_()
+    """A loss of logits, or of those of three experts, and labels, called as mmpretrain's heads do."""
+    shape = (len(labels), 3, NUM_CLASSES) if isinstance(module, MultiExpertLoss) else (len(labels), NUM_CLASSES)
+    logits = noise(*shape).requires_grad_()
     return Fed(module(logits, labels, avg_factor=len(labels)), (logits,))
+
+
+def experts_head_step(module: Any, labels: Tensor) -> Fed:
+    """Loss of a head on the pooled features of three experts."""
+    pooled = tuple(noise(len(labels), CHANNELS, seed=seed).requires_grad_() for seed in range(3))
+    return Fed(module.loss(pooled, samples(labels))["loss"], pooled)
 
 
 def map_head_step(module: Any, labels: Tensor) -> Fed:
@@ -304,11 +310,15 @@ _TWO_VIEW = {
     "head": {"type": "PaCoHead", "num_classes": NUM_CLASSES, "in_channels": CHANNELS},
 }
 _HEAD = {"num_classes": NUM_CLASSES, "in_channels": CHANNELS}
+_EXPERTS = {"num_experts": 2, "base_channels": 8, "stem_channels": 8, "expert_width": 0.5, "zero_init_residual": False}
 
 MODULES: dict[str, ModuleEntry] = {
     "CIFARResNet": ModuleEntry(backbone_step, small={"depth": 20}),
     "EfficientNetLite0": ModuleEntry(wide_backbone_step),
     "LastBlockResNet": ModuleEntry(last_block_step, {"depth": 50}),
+    "MultiExpertHead": ModuleEntry(experts_head_step, _HEAD, prepare=set_counts),
+    "MultiExpertResNeXt": ModuleEntry(wide_backbone_step, {"depth": 50}, small={**_EXPERTS, "groups": 2}),
+    "MultiExpertResNet": ModuleEntry(wide_backbone_step, {"depth": 18}, small=_EXPERTS),
     "TwoViewClassifier": ModuleEntry(
         two_view_step, _TWO_VIEW, small={"projection_dim": 8, "queue_size": 16}, prepare=set_counts
     ),

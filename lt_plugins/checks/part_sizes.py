@@ -55,6 +55,7 @@ def check_part_sizes(model: Any, loader: DataLoader[Any], sample: Any, world_siz
             _check_projection(model, projection[-1].shape[-1])
         head = getattr(model, "head", None)
         if isinstance(head, nn.Module):
+            _check_experts(model)
             logits = _run(lambda: head(feats), _named(model, "head"), feats, _named(model, last))
             num_classes = getattr(head, "num_classes", None)
             if isinstance(logits, Tensor) and num_classes is not None and logits.shape[-1] != num_classes:
@@ -121,6 +122,16 @@ def _run(compute: Any, part: str, given: Any, giver: str) -> Any:
             f"{part} does not take what {giver} gives, shape {_shape(given)} for one image ({reason:.200}); give them "
             "sizes that fit (in_channels, img_size, mean and std)."
         ) from error
+
+
+def _check_experts(model: Any) -> None:
+    """A head that reads the last map alone would leave all experts but one untrained."""
+    given, read = (getattr(part, "num_experts", 1) for part in (model.backbone, model.head))
+    if given != read:
+        raise UserInputError(
+            f"{_named(model, 'backbone')} has {given} expert(s) and {_named(model, 'head')} reads {read}; give both "
+            "the same num_experts, with a MultiExpertHead for more than one."
+        )
 
 
 def _check_projection(model: Any, length: int) -> None:

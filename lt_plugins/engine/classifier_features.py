@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from lt_plugins.datasets.labels import get_labels
 from lt_plugins.engine.features import gather_features
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.heads import LinearHead
+from lt_plugins.models.heads import AffineHead
 from lt_plugins.posthoc import AffineClassifier, LabelledFeatures, TrainedClassifier
 
 TOLERANCE = 1e-3
@@ -77,10 +77,10 @@ def check_head(model: Any) -> None:
         UserInputError: If it is of another kind, has been adjusted already, or its probabilities are no softmax.
     """
     head = getattr(model, "head", None)
-    if not isinstance(head, LinearHead):
+    if not isinstance(head, AffineHead):
         raise UserInputError(
             f"post-hoc methods take an affine classifier, and the head of this model is a {type(head).__name__}; use "
-            "one that derives from LinearHead."
+            "one that derives from AffineHead, like LinearHead."
         )
     if head.adjusted is not None:
         raise UserInputError(
@@ -126,9 +126,7 @@ def gather_classifier_features(
         nonlocal is_checked
         images = model.data_preprocessor(batch, training=False)["inputs"]
         feats = model.extract_feat(images)
-        features = head.pre_logits(feats)
-        if head.has_unit_features:
-            features = F.normalize(features, dim=1)
+        features = head.affine_features(head.pre_logits(feats))
         if not is_checked:
             expected, found = head(feats).float(), F.linear(features.float(), weight.float(), bias.float())
             if float((expected - found).abs().max()) > TOLERANCE * max(1.0, float(expected.abs().max())):

@@ -41,6 +41,11 @@ PACO = {
     "projection_dim": 32,
     "queue_size": 64,
 }
+RIDE = {
+    **CE,
+    "backbone": {"type": "CIFARResNet", "depth": 20, "num_experts": 3, "expert_width": 0.75},
+    "head": {"type": "MultiExpertHead", "num_classes": 10, "in_channels": 48, "num_experts": 3},
+}
 GPACO = {**PACO, "type": "TwoViewClassifier"}
 IMAGE = torch.zeros(3, 32, 32, dtype=torch.uint8)
 MIXUP = {"augments": {"type": "Mixup", "alpha": 0.2}}
@@ -78,6 +83,9 @@ def check(model: Any, images: int = 64, batch_size: int = 16, drop_last: bool = 
         (PACO, {"head__in_channels": 31}, r"PaCoHead \(model.head\) does not take what"),
         (PACO, {"queue_size": 8}, r"model.queue_size=8 is smaller than the batch of all processes \(16\)"),
         (GPACO, {"queue_size": 0, "projection_dim": 31}, "projections of length 32"),
+        (RIDE, {"head__in_channels": 64}, r"MultiExpertHead \(model.head\) does not take what GlobalAveragePooling"),
+        (RIDE, {"head__num_experts": 2}, r"has 3 expert\(s\) and MultiExpertHead \(model.head\) reads 2; give both"),
+        (CE, {"backbone__num_experts": 2}, r"has 2 expert\(s\) and LinearClsHead \(model.head\) reads 1"),
     ],
 )
 def test_parts_that_do_not_fit(config: dict[str, Any], changes: dict[str, Any], message: str) -> None:
@@ -87,7 +95,7 @@ def test_parts_that_do_not_fit(config: dict[str, Any], changes: dict[str, Any], 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("config", [CE, PACO, GPACO])
+@pytest.mark.parametrize("config", [CE, PACO, GPACO, RIDE])
 def test_looking_changes_nothing(config: dict[str, Any]) -> None:
     model = build(config)
     model.backbone.layer1.eval()  # a part that its model keeps frozen

@@ -7,9 +7,9 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.models.backbones import CIFARResNet
 
 
-def build(seed=0, **kwargs):
+def build(seed=0, type="CIFARResNet", **kwargs):  # noqa: A002 (the key of a config)
     torch.manual_seed(seed)
-    model = MODELS.build(dict(type="CIFARResNet", **kwargs))
+    model = MODELS.build(dict(type=type, **kwargs))
     # As after training: batch norm is not the identity.
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):

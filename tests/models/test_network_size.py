@@ -35,6 +35,38 @@ def test_known_networks(config: str, millions: float) -> None:
     assert model.training
 
 
+# METHODS_BEYOND 0.1; experts of RIDE and SADE have three quarters of the width, those of BalPoE all of it.
+MULTI_EXPERT = [
+    ({"type": "CIFARResNet", "num_experts": 3, "expert_width": 0.75}, 48, 100, 0.784),
+    ({"type": "CIFARResNet", "num_experts": 3}, 64, 100, 1.362),
+    ({"type": "CIFARResNet", "num_experts": 1}, 64, 100, 0.470),
+    ({"type": "MultiExpertResNeXt", "depth": 50}, 2048, 1000, 72.3),
+    ({"type": "MultiExpertResNet", "depth": 50}, 2048, 1000, 73.8),
+    ({"type": "MultiExpertResNet", "depth": 50}, 2048, 8142, 117.7),
+]
+
+
+@pytest.mark.parametrize(("backbone", "channels", "num_classes", "millions"), MULTI_EXPERT)
+def test_known_multi_expert_networks(backbone: dict, channels: int, num_classes: int, millions: float) -> None:
+    model = MODELS.build(
+        {
+            "type": "ImageClassifier",
+            "backbone": backbone,
+            "neck": {"type": "GlobalAveragePooling"},
+            "head": {
+                "type": "MultiExpertHead",
+                "num_classes": num_classes,
+                "in_channels": channels,
+                "num_experts": backbone.get("num_experts", 3),
+            },
+        }
+    )
+    digits = len(str(millions).partition(".")[2])
+    count = count_predicting_parameters(model, IMAGE)
+    assert count == sum(parameter.numel() for parameter in model.parameters())
+    assert round(count / 1e6, digits) == millions
+
+
 def test_counts_what_is_read_once() -> None:
     """Not what nothing reads, and not a second time what is read twice."""
     model = MODELS.build(

@@ -2,10 +2,15 @@
 
 from .cifar_resnet import CIFARResNet
 from .efficientnet_lite0 import EfficientNetLite0
+from .expert_stage import ExpertStage
 from .last_block_resnet import LastBlockResNet
+from .multi_expert_resnet import MultiExpertResNet, MultiExpertResNeXt
 
 __all__ = [
     "CIFARResNet",
     "EfficientNetLite0",
+    "ExpertStage",
     "LastBlockResNet",
+    "MultiExpertResNeXt",
+    "MultiExpertResNet",
 ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.backbones.expert_stage import ExpertStage, check_experts, scale_width
 from lt_plugins.registry import MODELS
 
 
@@ -51,53 +54,90 @@ class CIFARResNet(BaseModule):
     whose 32-layer form has 0.46 M parameters and a 64-d feature. Source: He et al., "Deep Residual Learning for Image
     Recognition" (CVPR 2016), section 4.2; Kaiming initialisation of convolutions as in the LDAM recipe.
 
+    With ``num_experts`` above 1 it is a multi-expert network: the experts share the stem, the first ``shared_stages``
+    stages and, if ``shared_blocks`` says so, blocks of the next stage; of all that follows each has its own copy. RIDE
+    and SADE share one stage, and their experts are narrower (``expert_width=0.75``: 24 and 48 channels); those of
+    BalPoE have full width. BBN's two branches differ in the last block only (``shared_stages=2, shared_blocks=-1``).
+
     Args:
         depth (int): Number of layers, ``6n + 2``: 20, 32, 44 or 56. Defaults to 32.
         shortcut (str): ``"A"`` pads the new channels with zeros (no parameters), ``"B"`` projects with a 1x1
             convolution. Defaults to ``"A"``.
+        num_experts (int): Number of experts ``K``. Defaults to 1, the plain network.
+        shared_stages (int): How many of the three stages the experts share, 0 to 2. Defaults to 1.
+        shared_blocks (int): How many blocks of the stage after these are shared too; -1 for all but the last. Defaults
+            to 0.
+        expert_width (float): Share of their channels that the stages after ``shared_stages`` keep, also of a single
+            expert. Defaults to 1.0.
         init_cfg (dict | list[dict], optional): Initialisation; Kaiming-normal for convolutions by default.
 
     Raises:
-        UserInputError: If ``depth`` or ``shortcut`` is not one of the values above.
+        UserInputError: If an argument is out of the ranges above, or ``expert_width`` gives no whole number of
+            channels.
 
     Examples:
         >>> model = dict(type='ImageClassifier', backbone=dict(type='CIFARResNet', depth=32),
         ...              neck=dict(type='GlobalAveragePooling'),
         ...              head=dict(type='LinearHead', num_classes=100, in_channels=64))
+        >>> ride = dict(type='ImageClassifier',
+        ...             backbone=dict(type='CIFARResNet', num_experts=3, expert_width=0.75),
+        ...             neck=dict(type='GlobalAveragePooling'),
+        ...             head=dict(type='MultiExpertHead', num_classes=100, in_channels=48, num_experts=3,
+        ...                       loss=dict(type='RIDELoss')))
     """
 
     depths = (20, 32, 44, 56)
     out_indices = (2,)  # the last of three stages, as mmpretrain's backbones say it for its tools
 
-    def __init__(self, depth: int = 32, shortcut: str = "A", init_cfg: dict | list[dict] | None = None) -> None:
+    def __init__(
+        self,
+        depth: int = 32,
+        shortcut: str = "A",
+        num_experts: int = 1,
+        shared_stages: int = 1,
+        shared_blocks: int = 0,
+        expert_width: float = 1.0,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         if depth not in self.depths:
             raise UserInputError(f"depth={depth} is not a CIFAR ResNet; choose one of {self.depths}.")
         if shortcut not in ("A", "B"):
             raise UserInputError(f"shortcut={shortcut!r} must be 'A' (zero padding) or 'B' (1x1 projection).")
+        check_experts(num_experts, shared_stages, num_stages=3)
         super().__init__(init_cfg or {"type": "Kaiming", "layer": "Conv2d", "mode": "fan_in", "nonlinearity": "relu"})
         self.depth = depth
+        self.num_experts = num_experts
         self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
-        num_blocks = (depth - 2) // 6
         channels = 16
-        for stage, width in enumerate((16, 32, 64), start=1):
-            blocks = []
-            for block in range(num_blocks):
-                stride = 2 if stage > 1 and block == 0 else 1
-                blocks.append(_BasicBlock(channels, width, stride, shortcut))
-                channels = width
-            self.add_module(f"layer{stage}", nn.Sequential(*blocks))
+        for stage, width in enumerate((16, 32, 64)):
+            own_width = scale_width(width, expert_width) if stage >= shared_stages else width
+            make = partial(_make_stage, (depth - 2) // 6, channels, own_width, 2 if stage else 1, shortcut)
+            if num_experts == 1 or stage < shared_stages:
+                layer: nn.Module = make()
+            else:
+                layer = ExpertStage(make, num_experts, shared_blocks if stage == shared_stages else 0)
+            self.add_module(f"layer{stage + 1}", layer)
+            channels = own_width
 
-    def forward(self, x: Tensor) -> tuple[Tensor]:
-        """Compute the last feature map.
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Compute the last feature map, of each expert.
 
         Args:
             x (Tensor): Images, shape ``(B, 3, H, W)``.
 
         Returns:
-            tuple[Tensor]: One map of shape ``(B, 64, H/4, W/4)``.
+            tuple[Tensor, ...]: ``K`` maps, in the plain network one, of shape ``(B, 64, H/4, W/4)``; of ``64 *
+            expert_width`` channels.
         """
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         for stage in (self.layer1, self.layer2, self.layer3):
             x = stage(x)
-        return (x,)
+        return x if isinstance(x, tuple) else (x,)
+
+
+def _make_stage(num_blocks: int, in_channels: int, out_channels: int, stride: int, shortcut: str) -> nn.Sequential:
+    """A stage of residual blocks, of which the first one has the stride."""
+    blocks = [_BasicBlock(in_channels, out_channels, stride, shortcut)]
+    blocks += [_BasicBlock(out_channels, out_channels, 1, shortcut) for _ in range(num_blocks - 1)]
+    return nn.Sequential(*blocks)

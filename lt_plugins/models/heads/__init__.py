@@ -1,6 +1,7 @@
 """Classification heads, one file a method family."""
 
 from .adjusted_classifier import AdjustedClassifier
+from .affine_head import AffineHead
 from .cosine_cls_head import CosineClsHead
 from .isda_head import ISDAHead
 from .label_batch_head import LabelBatchHead
@@ -10,12 +11,14 @@ from .linear_head import LinearHead
 from .lpa_head import LPAHead
 from .lws_cls_head import LWSClsHead
 from .max_norm_head import MaxNormHead
+from .multi_expert_head import MultiExpertHead
 from .paco_head import PaCoHead
 from .supcon_head import SupConHead
 from .tde_head import TDEHead
 
 __all__ = [
     "AdjustedClassifier",
+    "AffineHead",
     "CosineClsHead",
     "ISDAHead",
     "LCRegHead",
@@ -26,6 +29,7 @@ __all__ = [
     "LatentView",
     "LinearHead",
     "MaxNormHead",
+    "MultiExpertHead",
     "PaCoHead",
     "SupConHead",
     "TDEHead",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from mmpretrain.models.heads.margin_head import NormProduct
@@ -53,13 +55,8 @@ class CosineClsHead(LinearHead):
         )
         if scale <= 0:
             raise UserInputError(f"scale={scale} of the cosines must be positive.")
-        loss_scale = getattr(self.loss_module, "scale", scale)
-        if loss_scale != scale:
-            raise UserInputError(
-                f"{type(self.loss_module).__name__} is told scale={loss_scale}, but the head multiplies the cosines by "
-                f"{scale}; set head.scale and head.loss.scale to the same value."
-            )
         self.scale = scale
+        self.check_loss(self.loss_module)
         self.fc = NormProduct(in_channels, num_classes)
 
     def init_weights(self) -> None:
@@ -67,6 +64,22 @@ class CosineClsHead(LinearHead):
         super().init_weights()
         with torch.no_grad():
             self.fc.weight.copy_(F.normalize(self.fc.weight))
+
+    def check_loss(self, loss: Any) -> None:
+        """Refuse a loss that is told another scale of the cosines.
+
+        Args:
+            loss (nn.Module): The loss on the logits.
+
+        Raises:
+            UserInputError: If it is.
+        """
+        loss_scale = getattr(loss, "scale", self.scale)
+        if loss_scale != self.scale:
+            raise UserInputError(
+                f"{type(loss).__name__} is told scale={loss_scale}, but the head multiplies the cosines by "
+                f"{self.scale}; set head.scale and head.loss.scale to the same value."
+            )
 
     def classify(self, features: Tensor) -> Tensor:
         """Compute the scaled cosines.

@@ -13,8 +13,10 @@ from .latent_isda_loss import LatentISDALoss
 from .ldam_loss import LDAMLoss
 from .logit_adjustment_loss import LogitAdjustmentLoss
 from .long_tail_loss import LongTailLoss
+from .multi_expert_loss import MultiExpertLoss
 from .paco_loss import PaCoLoss
 from .reconstruction_loss import ReconstructionLoss
+from .ride_loss import RIDELoss
 from .sbcl_loss import SBCLLoss
 from .supcon_loss import SupConLoss
 from .vs_loss import VectorScalingLoss
@@ -33,7 +35,9 @@ __all__ = [
     "LatentISDALoss",
     "LogitAdjustmentLoss",
     "LongTailLoss",
+    "MultiExpertLoss",
     "PaCoLoss",
+    "RIDELoss",
     "ReconstructionLoss",
     "SBCLLoss",
     "SigmoidFocalLoss",

@@ -123,6 +123,18 @@ class LongTailLoss(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define per_sample(logits, labels).")
 
+    def unweighted_per_sample(self, logits: Tensor, labels: Tensor) -> Tensor | None:  # noqa: ARG002
+        """Further terms of the loss of each image, which class weights leave alone; for a method that has any.
+
+        Args:
+            logits (Tensor): As for :meth:`per_sample`.
+            labels (Tensor): As for :meth:`per_sample`.
+
+        Returns:
+            Tensor | None: Shape ``(B,)``; their mean over the images is added. None for no such terms.
+        """
+        return None
+
     def forward(
         self,
         cls_score: Tensor,
@@ -152,10 +164,11 @@ class LongTailLoss(nn.Module):
                 number of classes than the logits, or the class counts are needed and unknown.
         """
         logits = cls_score.to(torch.promote_types(cls_score.dtype, torch.float32))
-        self._check_num_classes(logits.shape[1])
+        self._check_logits(logits)
         return self.mean_loss(
             lambda labels: self.per_sample(logits, labels),
             label,
+            unweighted=lambda labels: self.unweighted_per_sample(logits, labels),
             weight=weight,
             avg_factor=avg_factor,
             class_weight=class_weight,
@@ -166,6 +179,7 @@ class LongTailLoss(nn.Module):
         per_sample: Callable[[Tensor], Tensor],
         label: Tensor,
         *,
+        unweighted: Callable[[Tensor], Tensor | None] | None = None,
         weight: Tensor | None = None,
         avg_factor: float | None = None,
         class_weight: Tensor | None = None,
@@ -175,6 +189,7 @@ class LongTailLoss(nn.Module):
         Args:
             per_sample (Callable): From labels, int64 ``(B,)``, to losses, shape ``(B,)``.
             label (Tensor): As in :meth:`forward`.
+            unweighted (Callable, optional): In the same way the terms that class weights leave alone, or None for none.
             weight (Tensor, optional): As in :meth:`forward`.
             avg_factor (float, optional): As in :meth:`forward`.
             class_weight (Tensor, optional): As in :meth:`forward`.
@@ -183,18 +198,23 @@ class LongTailLoss(nn.Module):
             Tensor: Scalar loss.
         """
         class_weight = self.current_weight() if class_weight is None else class_weight
-        terms, masses, parts = [], [], []
+        terms, masses, others, classes = [], [], [], []
         for labels, share in self.split_label(label):
             losses = per_sample(labels)
             mass = torch.ones_like(losses) if class_weight is None else class_weight.to(losses)[labels]
             mass = mass if share is None else mass * share.to(losses)
+            other = None if unweighted is None else unweighted(labels)
+            if other is not None:
+                others.append(other if share is None else other * share.to(other))
             terms.append(mass * losses)
             masses.append(mass)
-            if self.class_part is not None:
-                parts.append(self.class_part.shares.to(losses)[labels] * terms[-1])
-        divisor: Tensor | float = len(terms[0]) if avg_factor is None else avg_factor
+            classes.append(labels)
+        images = len(terms[0]) if avg_factor is None else avg_factor
+        divisor: Tensor | float = images
         if class_weight is not None and self.normalize_by == "weights":
             divisor = sum(masses[1:], masses[0]).sum().clamp(min=torch.finfo(terms[0].dtype).tiny)
+        if others:  # a mean over images, brought to the divisor of the others
+            terms = [term + other * (divisor / images) for term, other in zip(terms, others, strict=True)]
 
         def mean(terms: list[Tensor]) -> Tensor:
             total = sum(terms[1:], terms[0])
@@ -202,6 +222,8 @@ class LongTailLoss(nn.Module):
 
         loss = mean(terms)
         if self.class_part is not None:
+            shares = self.class_part.shares.to(terms[0])
+            parts = [shares[labels] * term for labels, term in zip(classes, terms, strict=True)]
             self.class_part.whole, self.class_part.part = loss, mean(parts)
         return loss
 
@@ -282,7 +304,8 @@ class LongTailLoss(nn.Module):
             return None if self.class_weight is None else "equal class weights"
         return f"class weights from {weights.min():.3g} to {weights.max():.3g}"
 
-    def _check_num_classes(self, num_classes: int) -> None:
+    def _check_logits(self, logits: Tensor) -> None:
+        num_classes = logits.shape[-1]
         known = {"class counts": self.class_distribution.counts, "class_weight": self.given_weight}
         for name, values in known.items():
             if values is not None and len(values) not in (0, num_classes):

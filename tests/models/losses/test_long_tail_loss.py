@@ -12,7 +12,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.losses import ISDALoss, LongTailLoss
+from lt_plugins.models.losses import ISDALoss, LongTailLoss, MultiExpertLoss
 from lt_plugins.models.losses.long_tail_loss import RULES
 from tests import battery
 
@@ -54,9 +54,28 @@ class OnLogits(nn.Module):
         return self.inner(logits, labels, torch.eye(4, dtype=logits.dtype), class_weight=class_weight)
 
 
+class OfExperts(nn.Module):
+    """A loss of three experts as one of logits, of which each expert makes its own."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, logits: Tensor, labels: Tensor, **kwargs: Any) -> Tensor:
+        """The loss of the experts."""
+        return self.inner(experts_of(logits), labels, **kwargs)
+
+
+def experts_of(logits: Tensor) -> Tensor:
+    """Logits of three experts, exactly the same in every precision."""
+    with torch.autocast("cpu", enabled=False):
+        return torch.stack([logits, logits.roll(1, dims=1) / 2, -logits], dim=1)
+
+
 def build(name: str, counts: list[int] | None = COUNTS, **kwargs: Any) -> Any:
     """A loss with class counts; the same weights, covariances and strength in every call, and no noise."""
-    loss = OnLogits(**kwargs) if name == "ISDALoss" else MODELS.build({"type": name, **kwargs})
+    loss: Any = OnLogits(**kwargs) if name == "ISDALoss" else MODELS.build({"type": name, **kwargs})
+    loss = OfExperts(loss) if isinstance(loss, MultiExpertLoss) else loss
     if counts is not None:
         of(loss).class_distribution.set_counts(counts)
     return loss.double().eval()
@@ -64,7 +83,7 @@ def build(name: str, counts: list[int] | None = COUNTS, **kwargs: Any) -> Any:
 
 def of(loss: Any) -> LongTailLoss:
     """The loss itself."""
-    return loss.inner if isinstance(loss, OnLogits) else loss
+    return loss.inner if isinstance(loss, (OnLogits, OfExperts)) else loss
 
 
 def logits_of(size: int = 6, seed: int = 0) -> Tensor:
@@ -83,6 +102,19 @@ def gradient(leaf: Tensor) -> Tensor:
 def each(name: str, logits: Tensor, labels: Tensor) -> list[float]:
     """Losses of one image after the other."""
     return [float(build(name)(logits[i : i + 1], labels[i : i + 1])) for i in range(len(labels))]
+
+
+def unweighted(name: str, logits: Tensor, labels: Tensor, **kwargs: Any) -> list[float]:
+    """Of the losses of the images, the terms that class weights leave alone."""
+    loss = of(build(name, **kwargs))
+    terms = loss.unweighted_per_sample(experts_of(logits) if isinstance(loss, MultiExpertLoss) else logits, labels)
+    return [0.0] * len(labels) if terms is None else terms.tolist()
+
+
+def weighable(name: str, logits: Tensor, labels: Tensor) -> list[float]:
+    """The other terms."""
+    both = zip(each(name, logits, labels), unweighted(name, logits, labels), strict=True)
+    return [loss - other for loss, other in both]
 
 
 def mixed(first: Tensor, second: Tensor, share: float) -> Tensor:
@@ -110,12 +142,13 @@ def test_mixed_labels_are_the_weighted_sum_of_the_two_losses(name: str, class_we
     logits, partners, share = logits_of(), LABELS.roll(1), 0.3  # images 0 and 5 are mixed with their own class
     value = float(build(name, class_weight=class_weight)(logits, mixed(LABELS, partners, share)))
     weights = class_weight or [1.0] * 4
-    total = mass = 0.0
+    total = mass = others = 0.0
     for part, labels in ((share, LABELS), (1 - share, partners)):
-        for loss, label in zip(each(name, logits, labels), labels.tolist(), strict=True):
+        for loss, label in zip(weighable(name, logits, labels), labels.tolist(), strict=True):
             total += part * weights[label] * loss
             mass += part * weights[label]
-    assert value == pytest.approx(total / mass, rel=1e-10)
+        others += part * sum(unweighted(name, logits, labels, class_weight=class_weight)) / len(labels)
+    assert value == pytest.approx(total / mass + others, rel=1e-10)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -127,11 +160,13 @@ def test_one_hot_scores_are_labels(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_class_weights_as_a_list_and_of_a_call(name: str) -> None:
     logits = logits_of()
-    losses, weights = each(name, logits, LABELS), [WEIGHTS[label] for label in LABELS.tolist()]
+    losses, weights = weighable(name, logits, LABELS), [WEIGHTS[label] for label in LABELS.tolist()]
     expected = sum(w * value for w, value in zip(weights, losses, strict=True)) / sum(weights)
-    assert float(build(name, class_weight=WEIGHTS)(logits, LABELS)) == pytest.approx(expected, rel=1e-10)
+    others = sum(unweighted(name, logits, LABELS, class_weight=WEIGHTS)) / len(LABELS)
+    assert float(build(name, class_weight=WEIGHTS)(logits, LABELS)) == pytest.approx(expected + others, rel=1e-10)
     value = build(name)(logits, LABELS, class_weight=torch.tensor(WEIGHTS))
-    assert float(value) == pytest.approx(expected, rel=1e-6)  # they came in float32
+    others = sum(unweighted(name, logits, LABELS)) / len(LABELS)
+    assert float(value) == pytest.approx(expected + others, rel=1e-6)  # they came in float32
 
 
 @pytest.mark.parametrize("name", NAMES)
