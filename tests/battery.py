@@ -500,7 +500,7 @@ HOOKS: dict[str, Entry] = {
     "TemperatureHook": Entry(),
 }
 TASKS: dict[str, Entry] = {"AttributeClustering": Entry(), "SubclassClustering": Entry()}
-METRICS: dict[str, Entry] = {"CalibrationError": Entry(), "ShotAccuracy": Entry()}
+METRICS: dict[str, Entry] = {"CalibrationError": Entry(), "GLTMetric": Entry(), "ShotAccuracy": Entry()}
 _LEVELS = {"magnitude_range": (0, 0.4), "magnitude_std": 0.5, "prob": 1.0}
 TRANSFORMS: dict[str, Entry] = {
     "ClippedCutout": Entry(small=lambda folder: {"size": 4}),

@@ -274,7 +274,11 @@ def test_transform(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", _names("METRICS"))
 def test_metric(name: str, dtype: torch.dtype, labels: list[int], tmp_path: Path) -> None:
     metric = _other(name, tmp_path, "METRICS")
-    metric.dataset_meta = {"classes": tuple("abcd")}
+    of_images = np.arange(len(labels)) % 2
+    glt = {"subset": of_images, "attribute": of_images, "class_group": np.array([0, 0, 1, 2])}
+    names = tuple(f"test-{part}" for part in ("cbl", "gbl")[: 1 + of_images.max()])
+    glt |= {"subset_names": names, "attribute_names": ("day", "night")}
+    metric.dataset_meta = {"classes": tuple("abcd"), "glt": glt}
     if hasattr(metric, "set_class_counts"):
         metric.set_class_counts(torch.tensor([150, 30, 5, 0]))
     scores = battery.noise(len(labels), 4).softmax(1).to(dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lt_plugins.checks.did_you_mean import did_you_mean
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation.prediction_metric import PredictionMetric
+from lt_plugins.evaluation.prediction_metric import PredictionMetric, inform_metric
 from lt_plugins.evaluation.predictions import Predictions
 from lt_plugins.models.structures import ClassDistribution
 
@@ -34,10 +34,11 @@ def check_metrics(runner: Runner, counts: Tensor) -> None:
     """
     if runner.val_loop is None:
         return
+    metainfo = getattr(runner.train_dataloader.dataset, "metainfo", {})
     names: list[str] = []
     are_known = True
     for metric in runner.val_evaluator.metrics:
-        found = _try_metric(metric, counts)
+        found = _try_metric(metric, counts, metainfo)
         are_known &= found is not None
         names += found or []
     if not are_known:
@@ -64,15 +65,14 @@ def _watched(runner: Runner) -> Iterator[tuple[str, str]]:
             yield "monitor", monitor
 
 
-def _try_metric(metric: BaseMetric, counts: Tensor) -> list[str] | None:
+def _try_metric(metric: BaseMetric, counts: Tensor, metainfo: Mapping[str, Any]) -> list[str] | None:
     """Names that a metric computes, with its prefix; None for a metric that takes more than a label and scores."""
     if not type(metric).__module__.startswith(OWN_METRICS):
         return None
     tried = copy.deepcopy(metric)
     if isinstance(tried, PredictionMetric):
         tried.is_trial = True
-    if hasattr(tried, "set_class_counts"):
-        tried.set_class_counts(counts)
+    inform_metric(tried, counts, metainfo)
     num_classes = len(counts)
     scores = torch.full((num_classes,), 1 / num_classes)
     samples = [

@@ -26,7 +26,7 @@ class GLTDataset(ListedImages):
 
     :attr:`glt` says of each image in which split it is and which attribute it has, and of each class in which group;
     where no split is one of training, ``metainfo['glt']`` does so too, for metrics. Training reads no attributes, so
-    its checkpoints hold none.
+    its checkpoints hold none, but ``metainfo['splits']``: what a model was trained on decides which protocol a test is.
 
     Source: Tang et al., "Invariant Feature Learning for Generalized Long-Tailed Classification" (ECCV 2022).
 
@@ -89,6 +89,7 @@ class GLTDataset(ListedImages):
                 f"{len(benchmark.classes)}; leave classes out, or give all names."
             )
         self._metainfo.setdefault("classes", benchmark.classes)
+        self._metainfo["splits"] = self.splits
         images = [image for split in self.splits for image in self._images(benchmark, split)]
         sizes = [len(benchmark.splits[split]) for split in self.splits]
         self._glt = {

@@ -115,7 +115,7 @@ def topk_accuracy(ranks: Values, topk: int | Sequence[int], num_classes: int) ->
         raise UserInputError(f"topk={topk} must hold numbers of at least 1, for example (1, 5).")
     if max(topk) > num_classes:
         raise UserInputError(f"topk={topk} exceeds the {num_classes} classes that the model scores; lower it.")
-    ranks = _array(ranks)
+    ranks = as_array(ranks)
     if not ranks.size:
         raise UserInputError("accuracies need at least one sample.")
     return {f"accuracy_top{k}": float(100 * (ranks < k).mean()) for k in topk}
@@ -132,7 +132,7 @@ def class_accuracy(correct: Values, labels: Values, num_classes: int) -> NDArray
     Returns:
         NDArray: Shape ``(C,)``, float64; NaN for a class without samples.
     """
-    correct, labels = _array(correct), _array(labels)
+    correct, labels = as_array(correct), as_array(labels)
     with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN of a class without samples
         return 100 * np.bincount(labels, correct, num_classes) / np.bincount(labels, minlength=num_classes)
 
@@ -202,7 +202,7 @@ def reliability_bins(confidence: Values, correct: Values, num_bins: int = 15) ->
         UserInputError: If there are no samples, ``num_bins`` is not positive, a confidence is not in [0, 1] or a hit
             not 0 or 1.
     """
-    confidence, hits = _array(confidence).astype(np.float64), _array(correct).astype(np.float64)
+    confidence, hits = as_array(confidence).astype(np.float64), as_array(correct).astype(np.float64)
     if num_bins < 1:
         raise UserInputError(f"num_bins={num_bins} must be at least 1; the field uses 15.")
     if confidence.size == 0 or confidence.shape != hits.shape:
@@ -243,8 +243,12 @@ def expected_calibration_error(confidence: Values, correct: Values, num_bins: in
     return reliability_bins(confidence, correct, num_bins).expected_calibration_error
 
 
-def _array(values: Values) -> NDArray:
-    """Values of a tensor on any device, or of what numpy takes, as an array."""
+def as_array(values: Values) -> NDArray:
+    """Values of a tensor on any device, or of what numpy takes, as an array.
+
+    Args:
+        values (Tensor | ArrayLike): The values; floats of a tensor become float64.
+    """
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         values = values.double() if values.is_floating_point() else values

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.dist import all_gather_object
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
 from torch import Tensor
 
 from lt_plugins.errors import UserInputError
@@ -25,7 +27,7 @@ class PredictionMetric(BaseMetric):
     samples by ``sample_idx`` and computes the same numbers, so that shards may be of any size and order.
 
     Args:
-        prefix (str | None): Prefix of the metric's keys in the log. Defaults to the class's own.
+        prefix (str | None): Prefix of the metric's keys in the log. Defaults to the class's own; an empty one is none.
     """
 
     is_trial = False  # True on a copy that is tried with made-up predictions: it says and writes nothing
@@ -109,7 +111,8 @@ class PredictionMetric(BaseMetric):
                 f"sample {first} of the test set; the model has diverged, or half precision overflows: use an earlier "
                 "checkpoint, or float32."
             )
-        return {f"{self.prefix}/{name}": value for name, value in self.compute_metrics(predictions).items()}
+        prefix = f"{self.prefix}/" if self.prefix else ""
+        return {f"{prefix}{name}": value for name, value in self.compute_metrics(predictions).items()}
 
     @abstractmethod
     def compute_metrics(self, predictions: Predictions) -> dict[str, float]:
@@ -118,3 +121,33 @@ class PredictionMetric(BaseMetric):
         Args:
             predictions (Predictions): One prediction a sample, in dataset order.
         """
+
+    @staticmethod
+    def output_folder(out_dir: str | None) -> Path | None:
+        """Folder for the files of a metric.
+
+        Args:
+            out_dir (str | None): That of the config.
+
+        Returns:
+            Path | None: By default the folder of the run's log file; None without one.
+        """
+        if out_dir is not None:
+            return Path(out_dir)
+        # A metric does not know its runner, but the runner's logger, which is the current one, knows the run's folder.
+        log_file = MMLogger.get_current_instance().log_file
+        return None if log_file is None else Path(log_file).parent
+
+
+def inform_metric(metric: BaseMetric, counts: Tensor, metainfo: Mapping[str, Any]) -> None:
+    """Tell a metric about the training set, as far as it asks.
+
+    Args:
+        metric (BaseMetric): Any metric; one with ``set_class_counts`` or ``set_training_metainfo`` asks.
+        counts (Tensor): Training images of each class, ``(C,)``.
+        metainfo (Mapping[str, Any]): Metainfo of the training set.
+    """
+    if hasattr(metric, "set_class_counts"):
+        metric.set_class_counts(counts)
+    if hasattr(metric, "set_training_metainfo"):
+        metric.set_training_metainfo(metainfo)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 from mmengine.dist import is_main_process
-from mmengine.logging import MMLogger, print_log
+from mmengine.logging import print_log
 from torch import Tensor
 
 from lt_plugins.errors import UserInputError
@@ -118,17 +117,10 @@ class ShotAccuracy(PredictionMetric):
         table = ClassTable.from_hits(predictions.label, predictions.correct, names, distribution)
         if num_untested := int((table.test_counts == 0).sum()):
             self._warn_once(f"{num_untested} of {num_classes} classes have no test images; the means leave them out.")
-        if not self.is_trial and is_main_process() and (folder := self._folder()) is not None:
+        if not self.is_trial and is_main_process() and (folder := self.output_folder(self.out_dir)) is not None:
             table.save(folder / "per_class.csv")
             predictions.save(folder / "predictions.npz")
         return {**hits, **table.means()}
-
-    def _folder(self) -> Path | None:
-        if self.out_dir is not None:
-            return Path(self.out_dir)
-        # A metric does not know its runner, but the runner's logger, which is the current one, knows the run's folder.
-        log_file = MMLogger.get_current_instance().log_file
-        return None if log_file is None else Path(log_file).parent
 
     def _warn_once(self, message: str) -> None:
         if not self.is_trial and message not in self._warned:

@@ -163,9 +163,11 @@ def check_adjusted_and_test(runner: Runner, work_dir: Path) -> None:
 def check_test(runner: Runner, work_dir: Path) -> None:
     """Test, and look at what it writes."""
     metrics = runner.test()
-    for key in ("shot/accuracy_top1", "calibration/ece"):
+    is_glt = runner.cfg.test_evaluator == {"type": "GLTMetric"}
+    for key in ("clt/accuracy", "glt/precision") if is_glt else ("shot/accuracy_top1", "calibration/ece"):
         assert 0 <= metrics[key] <= 100
-    assert list(work_dir.rglob("per_class.csv")), "testing writes the table of classes"
+    name = "glt_cells.csv" if is_glt else "per_class.csv"
+    assert list(work_dir.rglob(name)), "testing writes the table of classes"
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name_of)

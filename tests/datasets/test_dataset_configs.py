@@ -61,8 +61,11 @@ def test_reads_its_miniature(path: Path, root: Path) -> None:
         assert bool(loader.dataset.get("test_mode")) == (split != "train")
     assert cfg.train_dataloader.worker_init_fn.type == "epoch_worker_init"
     topk = (1,) if num_classes <= 10 else (1, 5)
-    assert cfg.val_evaluator == [{"type": "ShotAccuracy", "topk": topk}, {"type": "CalibrationError"}]
-    assert cfg.test_evaluator == cfg.val_evaluator
+    metrics = [{"type": "ShotAccuracy", "topk": topk}, {"type": "CalibrationError"}]
+    glt = {"type": "GLTMetric"}
+    is_glt = path.stem.endswith("glt")
+    assert cfg.val_evaluator == ([*metrics, glt] if is_glt else metrics)
+    assert cfg.test_evaluator == (glt if is_glt else cfg.val_evaluator)
 
 
 @pytest.mark.parametrize("path", [path for path in CONFIGS if path.stem.endswith("glt")], ids=lambda path: path.stem)

@@ -32,7 +32,8 @@ def test_reads_the_training_split_with_rewritten_paths(tmp_path: Path) -> None:
     ]
     assert dataset.get_gt_labels().tolist() == [0, 0, 0, 1, 2]
     assert get_class_counts(dataset, 3).tolist() == [3, 1, 1]
-    assert dataset.metainfo == {"classes": ("cat", "dog", "cow")}, "a checkpoint of the training holds no attributes"
+    stated = {"classes": ("cat", "dog", "cow"), "splits": ("train-glt",)}
+    assert dataset.metainfo == stated, "a checkpoint of the training holds no attributes"
     assert dataset.glt["attribute"].tolist() == [0, 1, 0, 1, 0]
 
 

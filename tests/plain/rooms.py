@@ -12,6 +12,7 @@ ROOMS = (
     "datasets/samplers/",
     "evaluation/class_table.py",
     "evaluation/functional.py",
+    "evaluation/glt_counts.py",
     "evaluation/predictions.py",
     "models/covariance/",
     "models/losses/",

@@ -66,8 +66,9 @@ test_dataloader = dict(
     collate_fn=dict(type="default_collate"),
 )
 
-val_evaluator = [dict(type="ShotAccuracy", topk=(1, 5)), dict(type="CalibrationError")]
-test_evaluator = val_evaluator
+val_evaluator = [dict(type="ShotAccuracy", topk=(1, 5)), dict(type="CalibrationError"), dict(type="GLTMetric")]
+# Of each test set by itself: a number of both together would be none of a protocol.
+test_evaluator = dict(type="GLTMetric")
 
 # CONFIG.py:alt is the protocol ALT: trained on as many images of each class, tested where attributes are balanced too.
 variants = dict(

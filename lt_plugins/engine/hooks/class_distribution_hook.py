@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from lt_plugins.datasets.labels import get_class_counts
 from lt_plugins.datasets.loader_order import ordinary_dataset
 from lt_plugins.errors import UserInputError
+from lt_plugins.evaluation.prediction_metric import inform_metric
 from lt_plugins.evaluation.shot_thresholds import shot_thresholds
 from lt_plugins.models.structures import ClassDistribution
 from lt_plugins.models.unwrap import unwrap_model
@@ -24,9 +26,10 @@ class ClassDistributionHook(Hook):
     """Class-distribution hook: fills every :class:`ClassDistribution` of the model and the metrics with class counts.
 
     A model without one at its root gets one, ``model.class_distribution``, so that every checkpoint holds the class
-    counts of its training set. Before validation and testing the counts go to each metric with ``set_class_counts``;
-    testing builds no train dataset, it takes them from the checkpoint. Their many-, medium- and few-shot classes are
-    those of the ``ShotAccuracy`` of the config.
+    counts of its training set. Before validation and testing the counts go to each metric with ``set_class_counts``,
+    and the metainfo of the train dataset to each with ``set_training_metainfo``; testing builds no train dataset, it
+    takes them from the checkpoint. Their many-, medium- and few-shot classes are those of the ``ShotAccuracy`` of the
+    config.
 
     Config::
 
@@ -42,6 +45,7 @@ class ClassDistributionHook(Hook):
 
     def __init__(self) -> None:
         self._resumed_counts: Tensor | None = None
+        self._training_metainfo: Mapping[str, Any] = {}
 
     def before_run(self, runner: Runner) -> None:
         """Add a class distribution to a model without one, before a checkpoint is loaded.
@@ -57,12 +61,13 @@ class ClassDistributionHook(Hook):
             distribution.set_thresholds(*shot_thresholds(runner.cfg))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Note the counts of the checkpoint that training resumes from.
+        """Note the metainfo of a checkpoint, and the counts of one that training resumes from.
 
         Args:
             runner (Runner): The runner.
             checkpoint (dict): The loaded checkpoint.
         """
+        self._training_metainfo = checkpoint.get("meta", {}).get("dataset_meta") or {}
         if runner._resume and not runner.cfg.get("accept_changes"):
             self._resumed_counts = checkpoint.get("state_dict", {}).get("class_distribution.counts")
 
@@ -83,6 +88,7 @@ class ClassDistributionHook(Hook):
             )
         counts = get_class_counts(dataset, num_classes)
         self._check_resumed(counts)
+        self._training_metainfo = getattr(dataset, "metainfo", {})
         for distribution in class_distributions(model):
             distribution.set_counts(counts)
 
@@ -118,12 +124,10 @@ class ClassDistributionHook(Hook):
             f"has {int(counts.sum())} of {len(counts)}{where}; resume with the same data, or start anew with load_from."
         )
 
-    @staticmethod
-    def _inform(model: nn.Module, evaluator: Evaluator) -> None:
+    def _inform(self, model: nn.Module, evaluator: Evaluator) -> None:
         counts = unwrap_model(model).class_distribution.counts
         for metric in evaluator.metrics:
-            if hasattr(metric, "set_class_counts"):
-                metric.set_class_counts(counts.cpu())
+            inform_metric(metric, counts.cpu(), self._training_metainfo)
 
 
 def class_distributions(model: nn.Module) -> list[ClassDistribution]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,12 +19,16 @@ from tests.small_runs import MakeRunner
 
 
 class CountingMetric(BaseMetric):
-    """Keeps the counts that it is given."""
+    """Keeps the counts and the metainfo that it is given."""
 
     counts: Tensor | None = None
+    metainfo: Mapping[str, Any] | None = None
 
     def set_class_counts(self, counts: Tensor) -> None:
         self.counts = counts
+
+    def set_training_metainfo(self, metainfo: Mapping[str, Any]) -> None:
+        self.metainfo = metainfo
 
     def process(self, data_batch: object, data_samples: object) -> None:
         self.results.append(0)
@@ -43,6 +49,7 @@ def test_counts_from_training_to_testing(make_runner: MakeRunner) -> None:
     assert torch.equal(runner.model.head.loss_module.class_distribution.counts, expected)
     assert metric.counts is not None
     assert torch.equal(metric.counts, expected)
+    assert metric.metainfo == runner.train_dataloader.dataset.metainfo
 
     path = Path(runner.work_dir, "epoch_1.pth")
     assert torch.equal(load_checkpoint(path)["state_dict"]["class_distribution.counts"], expected)
@@ -55,6 +62,7 @@ def test_counts_from_training_to_testing(make_runner: MakeRunner) -> None:
     tester.test()
     assert metric.counts is not None
     assert torch.equal(metric.counts, expected)
+    assert metric.metainfo == runner.train_dataloader.dataset.metainfo
 
 
 def test_repeated_images_count_once(make_runner: MakeRunner) -> None:
