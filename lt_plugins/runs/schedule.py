@@ -14,7 +14,7 @@ import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeGuard
 
 from mmengine.config import Config
 from mmengine.registry import HOOKS
@@ -406,7 +406,7 @@ def _scale_starts(
     return before
 
 
-def _is_list_of_epochs(value: Any) -> bool:
+def _is_list_of_epochs(value: Any) -> TypeGuard[list[int]]:
     return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(one, int) for one in value)
 
 
