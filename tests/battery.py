@@ -314,6 +314,7 @@ _EXPERTS = {"num_experts": 2, "base_channels": 8, "stem_channels": 8, "expert_wi
 
 MODULES: dict[str, ModuleEntry] = {
     "CIFARResNet": ModuleEntry(backbone_step, small={"depth": 20}),
+    "SHIKEResNet": ModuleEntry(backbone_step, small={"depth": 20, "num_experts": 2}),
     "EfficientNetLite0": ModuleEntry(wide_backbone_step),
     "LastBlockResNet": ModuleEntry(last_block_step, {"depth": 50}),
     "MultiExpertHead": ModuleEntry(experts_head_step, _HEAD, prepare=set_counts),

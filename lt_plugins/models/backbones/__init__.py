@@ -5,6 +5,7 @@ from .efficientnet_lite0 import EfficientNetLite0
 from .expert_stage import ExpertStage
 from .last_block_resnet import LastBlockResNet
 from .multi_expert_resnet import MultiExpertResNet, MultiExpertResNeXt
+from .shike_resnet import SHIKEResNet
 
 __all__ = [
     "CIFARResNet",
@@ -13,4 +14,5 @@ __all__ = [
     "LastBlockResNet",
     "MultiExpertResNeXt",
     "MultiExpertResNet",
+    "SHIKEResNet",
 ]

@@ -1,6 +1,7 @@
 """Losses; each is a plain ``nn.Module`` that also works outside OpenMMLab."""
 
 from .balanced_softmax_loss import BalancedSoftmaxLoss
+from .balpoe_loss import BalPoELoss
 from .environment_recorder import EnvironmentRecorder
 from .focal_loss import SigmoidFocalLoss, SoftmaxFocalLoss
 from .gce_loss import GeneralizedCrossEntropyLoss
@@ -18,11 +19,14 @@ from .paco_loss import PaCoLoss
 from .reconstruction_loss import ReconstructionLoss
 from .ride_loss import RIDELoss
 from .sbcl_loss import SBCLLoss
+from .shike_loss import SHIKELoss
 from .supcon_loss import SupConLoss
+from .tade_loss import TADELoss
 from .vs_loss import VectorScalingLoss
 from .weighted_cross_entropy_loss import WeightedCrossEntropyLoss
 
 __all__ = [
+    "BalPoELoss",
     "BalancedSoftmaxLoss",
     "EnvironmentRecorder",
     "GCLLoss",
@@ -40,9 +44,11 @@ __all__ = [
     "RIDELoss",
     "ReconstructionLoss",
     "SBCLLoss",
+    "SHIKELoss",
     "SigmoidFocalLoss",
     "SoftmaxFocalLoss",
     "SupConLoss",
+    "TADELoss",
     "VectorScalingLoss",
     "WeightedCrossEntropyLoss",
 ]
