@@ -103,6 +103,20 @@ def test_initialisation_reaches_every_expert() -> None:
             assert not isinstance(module, nn.Conv2d) or bool(module.weight.any()), name
 
 
+@pytest.mark.parametrize("name", ["RIDE", "BBN", "BBN-R50"])
+def test_trunk_and_branches_by_themselves(name: str) -> None:
+    """Of any of the images, and in training mode the statistics of the other branches stay."""
+    model = build(**NETWORKS[name]).eval()
+    maps, shared = model(IMAGES), model.trunk(IMAGES)
+    for expert, expected in enumerate(maps):
+        torch.testing.assert_close(model.branch(shared[1:], expert), expected[1:])
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    model.train().branch(model.trunk(IMAGES), 0)
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    assert any("running_mean" in key for key in changed)
+    assert not any(".experts.1." in key or ".experts.2." in key for key in changed)
+
+
 def test_frozen_stages_count_those_of_experts() -> None:
     model = MultiExpertResNet(50, num_experts=2, frozen_stages=3, **SMALL).train()
     trained = {name.split(".")[0] for name, parameter in model.named_parameters() if parameter.requires_grad}

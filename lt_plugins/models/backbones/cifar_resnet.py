@@ -9,7 +9,13 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.backbones.expert_stage import ExpertStage, check_experts, scale_width
+from lt_plugins.models.backbones.expert_stage import (
+    ExpertStage,
+    check_experts,
+    pass_branch,
+    pass_trunk,
+    scale_width,
+)
 from lt_plugins.registry import MODELS
 
 
@@ -130,10 +136,33 @@ class CIFARResNet(BaseModule):
             tuple[Tensor, ...]: ``K`` maps, in the plain network one, of shape ``(B, 64, H/4, W/4)``; of ``64 *
             expert_width`` channels.
         """
-        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        for stage in (self.layer1, self.layer2, self.layer3):
+        x = self._stem(x)
+        for stage in self._stages():
             x = stage(x)
         return x if isinstance(x, tuple) else (x,)
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """Compute the map that all experts share.
+
+        Args:
+            x (Tensor): Images, shape ``(B, 3, H, W)``.
+        """
+        return pass_trunk(self._stages(), self._stem(x))
+
+    def branch(self, shared: Tensor, expert: int) -> Tensor:
+        """Compute the last feature map of one expert.
+
+        Args:
+            shared (Tensor): What :meth:`trunk` gives, of any of the images.
+            expert (int): Which expert, from 0.
+        """
+        return pass_branch(self._stages(), shared, expert)
+
+    def _stem(self, x: Tensor) -> Tensor:
+        return F.relu(self.bn1(self.conv1(x)), inplace=True)
+
+    def _stages(self) -> tuple[nn.Module, ...]:
+        return self.layer1, self.layer2, self.layer3
 
 
 def _make_stage(num_blocks: int, in_channels: int, out_channels: int, stride: int, shortcut: str) -> nn.Sequential:

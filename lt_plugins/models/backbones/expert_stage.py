@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from torch import Tensor, nn
 
@@ -54,6 +54,37 @@ class ExpertStage(nn.Module):
         if isinstance(maps, Tensor):
             maps = (self.shared(maps),) * len(self.experts)
         return tuple(expert(x) for expert, x in zip(self.experts, maps, strict=True))
+
+
+def pass_trunk(stages: Iterable[nn.Module], x: Tensor) -> Tensor:
+    """Compute the map that all experts share, which is the last one of a network without experts.
+
+    Args:
+        stages (Iterable[nn.Module]): Stages of a backbone, in order.
+        x (Tensor): What the first of them takes.
+
+    Returns:
+        Tensor: Input of :func:`pass_branch`.
+    """
+    for stage in stages:
+        if isinstance(stage, ExpertStage):
+            return stage.shared(x)
+        x = stage(x)
+    return x
+
+
+def pass_branch(stages: Iterable[nn.Module], x: Tensor, expert: int) -> Tensor:
+    """Compute the last map of one expert.
+
+    Args:
+        stages (Iterable[nn.Module]): Stages of a backbone, in order.
+        x (Tensor): What :func:`pass_trunk` gives, of any of the images.
+        expert (int): Which expert, from 0.
+    """
+    for stage in stages:
+        if isinstance(stage, ExpertStage):
+            x = stage.experts[expert](x)
+    return x
 
 
 def scale_width(channels: int, expert_width: float, unit: int = 1) -> int:

@@ -9,7 +9,13 @@ from mmpretrain.models import ResNet, ResNeXt
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.backbones.expert_stage import ExpertStage, check_experts, scale_width
+from lt_plugins.models.backbones.expert_stage import (
+    ExpertStage,
+    check_experts,
+    pass_branch,
+    pass_trunk,
+    scale_width,
+)
 from lt_plugins.registry import MODELS
 
 
@@ -95,6 +101,27 @@ class MultiExpertResNet(ResNet):
         """
         (last,) = super().forward(x)
         return last if isinstance(last, tuple) else (last,)
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """Compute the map that all experts share.
+
+        Args:
+            x (Tensor): Images, shape ``(B, 3, H, W)``.
+        """
+        x = self.stem(x) if self.deep_stem else self.relu(self.norm1(self.conv1(x)))
+        return pass_trunk(self._stages(), self.maxpool(x))
+
+    def branch(self, shared: Tensor, expert: int) -> Tensor:
+        """Compute the last feature map of one expert.
+
+        Args:
+            shared (Tensor): What :meth:`trunk` gives, of any of the images.
+            expert (int): Which expert, from 0.
+        """
+        return pass_branch(self._stages(), shared, expert)
+
+    def _stages(self) -> list[nn.Module]:
+        return [getattr(self, name) for name in self.res_layers]
 
     def train(self, mode: bool = True) -> MultiExpertResNet:
         """Switch between training and evaluation, as in mmpretrain.
