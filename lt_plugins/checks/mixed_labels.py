@@ -23,7 +23,7 @@ def check_mixed_labels(model: Any) -> None:
     head: Any = getattr(model, "head", None)
     if getattr(preprocessor, "batch_augments", None) is None or head is None:
         return
-    for module in head.modules():
+    for module in model.modules():
         if getattr(module, "needs_one_label", False):
             raise UserInputError(
                 f"{type(module).__name__} takes one label an image, but Mixup or CutMix mixes them; remove "

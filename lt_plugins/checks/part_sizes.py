@@ -15,7 +15,12 @@ from torch.utils.data import DataLoader
 
 from lt_plugins.datasets.loader_order import batch_parts, ordinary_sampler
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.classifiers import FrozenBackboneClassifier, MomentumClassifier, TwoViewClassifier
+from lt_plugins.models.classifiers import (
+    AuxLossClassifier,
+    FrozenBackboneClassifier,
+    MomentumClassifier,
+    TwoViewClassifier,
+)
 
 
 def check_part_sizes(model: Any, loader: DataLoader[Any], sample: Any, world_size: int) -> None:
@@ -33,7 +38,7 @@ def check_part_sizes(model: Any, loader: DataLoader[Any], sample: Any, world_siz
     Raises:
         UserInputError: If the images are not what the model takes, a part does not take what the part before it gives,
             a projection or the scores have another length than what they are compared with, a queue is smaller than a
-            batch, or batch norm would meet a single value a channel.
+            batch, a batch comes in other parts than the model takes, or batch norm would meet a single value a channel.
     """
     if not isinstance(getattr(model, "backbone", None), nn.Module):
         return  # nothing whose parts are known
@@ -63,6 +68,13 @@ def check_part_sizes(model: Any, loader: DataLoader[Any], sample: Any, world_siz
                     f"{_named(model, 'head')} gives {logits.shape[-1]} scores for num_classes={num_classes}."
                 )
     batch_size = math.prod(batch_parts(loader))
+    num_environments, parts = getattr(model, "num_environments", None), batch_parts(loader)[1]
+    if num_environments not in (None, parts):
+        raise UserInputError(
+            f"model.num_environments={num_environments}, but a batch comes in {parts} part{'s' * (parts > 1)}, 1 and "
+            f"the number of companions of train_dataloader.batch_sampler; set model.num_environments={parts}, or the "
+            "companions."
+        )
     queue_size = getattr(getattr(model, "queue", None), "size", 0)
     if 0 < queue_size < batch_size * world_size:
         raise UserInputError(
@@ -98,7 +110,7 @@ def _views(model: Any, sample: Any) -> list[Tensor]:
             "the train pipeline ends without the images that a model takes (inputs); let it begin with "
             "dict(type='LoadImage') and end with dict(type='PackInputs')."
         )
-    if len(views) > 1 and type(model) in (ImageClassifier, FrozenBackboneClassifier):
+    if len(views) > 1 and type(model) in (ImageClassifier, AuxLossClassifier, FrozenBackboneClassifier):
         raise UserInputError(
             f"{type(model).__name__} trains on one view of each image and the train pipeline gives {len(views)}; "
             "remove MultiView from it."

@@ -14,7 +14,7 @@ import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, TypeGuard
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import HOOKS
@@ -27,8 +27,8 @@ SWITCH = "--cfg-options scale_schedule=False"
 # Arguments of hooks, of samplers, and of losses, that name a first epoch, or a first step.
 LOSS_STARTS = ("reweight_from", "switch_from")
 STARTS = ("start", "begin_epoch", "begin_iter", *LOSS_STARTS)
-# Arguments of hooks that list epochs.
-EPOCH_LISTS = ("milestones",)
+# Arguments that list epochs: of hooks, and of auxiliary losses pairs of an epoch and a weight.
+EPOCH_LISTS = ("milestones", "weights")
 # Arguments of schedulers that count epochs or steps.
 TIMES = ("begin", "end", "T_max", "total_steps", "step_size", "milestones", "periods", "cool_down_time")
 WARM_UPS = ("LinearLR", "LinearParamScheduler", "LinearMomentum", "ConstantLR", "ConstantParamScheduler")
@@ -314,9 +314,8 @@ def unreachable(cfg: Config, schedulers: Sequence[dict], length: Length) -> Iter
             if isinstance(value, int) and value >= last + name.startswith("begin"):
                 yield f"{path}.{name}", f"{path}.{name}={value}{_kind(part)}"
         for name in EPOCH_LISTS:
-            value = part.get(name)
-            if _is_list_of_epochs(value) and max(value) >= length.total:
-                yield f"{path}.{name}", f"{path}.{name}={list(value)}{_kind(part)}"
+            if max(_epochs(part.get(name)), default=0) >= length.total:
+                yield f"{path}.{name}", f"{path}.{name}={list(part[name])}{_kind(part)}"
 
 
 def _kind(part: dict) -> str:
@@ -358,7 +357,7 @@ def _timed(cfg: Config) -> Iterator[tuple[str, dict]]:
         yield from _find_timed(loader.get(key), f"train_dataloader.{key}", STARTS)
     for index, phase in enumerate((cfg.get("optim_wrapper") or {}).get("phases") or ()):
         yield f"optim_wrapper.phases.{index}", phase
-    yield from _find_timed(cfg.get("model"), "model", LOSS_STARTS)
+    yield from _find_timed(cfg.get("model"), "model", (*LOSS_STARTS, "weights"))
 
 
 def _find_timed(node: Any, path: str, starts: Sequence[str]) -> Iterator[tuple[str, dict]]:
@@ -389,9 +388,9 @@ def _scale_starts(
             if any(above in given for above in (key, path, path.rpartition(".")[0], path.split(".")[0])):
                 continue
             if name in EPOCH_LISTS:
-                if not _is_list_of_epochs(value):
+                if not isinstance(value, (list, tuple)) or not _epochs(value):
                     continue
-                part[name] = [scaled(one) for one in value]
+                part[name] = [scaled(one) if isinstance(one, int) else [scaled(one[0]), *one[1:]] for one in value]
             elif not isinstance(value, int) or value < 1:
                 continue
             elif name != "interval":
@@ -406,8 +405,11 @@ def _scale_starts(
     return before
 
 
-def _is_list_of_epochs(value: Any) -> TypeGuard[list[int]]:
-    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(one, int) for one in value)
+def _epochs(value: Any) -> list[int]:
+    """The epochs of a list of them, or of pairs that begin with one; none of anything else."""
+    items = value if isinstance(value, (list, tuple)) else []
+    firsts = [item[0] if isinstance(item, (list, tuple)) and item else item for item in items]
+    return firsts if all(isinstance(first, int) for first in firsts) else []
 
 
 def _value(cfg: Config, key: str) -> Any:

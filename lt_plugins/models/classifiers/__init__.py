@@ -1,5 +1,6 @@
-"""Classifiers that train on two views of each image, or on frozen features, and the preprocessor of all."""
+"""Classifiers of two views of each image, with auxiliary losses, or on frozen features; the preprocessor of all."""
 
+from .aux_loss_classifier import AuxLossClassifier
 from .distill_classifier import DistillClassifier
 from .frozen_backbone_classifier import FrozenBackboneClassifier
 from .image_batch_preprocessor import ImageBatchPreprocessor
@@ -9,6 +10,7 @@ from .taught_classifier import TaughtClassifier, classifier_outputs
 from .two_view_classifier import TwoViewClassifier
 
 __all__ = [
+    "AuxLossClassifier",
     "DistillClassifier",
     "FrozenBackboneClassifier",
     "ImageBatchPreprocessor",

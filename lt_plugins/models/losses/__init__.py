@@ -1,11 +1,14 @@
 """Losses; each is a plain ``nn.Module`` that also works outside OpenMMLab."""
 
+from .aux_loss import AuxLoss
 from .balanced_softmax_loss import BalancedSoftmaxLoss
 from .balpoe_loss import BalPoELoss
+from .center_loss import CenterLoss
 from .environment_recorder import EnvironmentRecorder
 from .focal_loss import SigmoidFocalLoss, SoftmaxFocalLoss
 from .gce_loss import GeneralizedCrossEntropyLoss
 from .gcl_loss import GCLLoss
+from .irm_penalty import IRMPenalty
 from .isda_loss import ISDALoss
 from .kcl_loss import KCLLoss
 from .kd_loss import KDLoss
@@ -26,11 +29,14 @@ from .vs_loss import VectorScalingLoss
 from .weighted_cross_entropy_loss import WeightedCrossEntropyLoss
 
 __all__ = [
+    "AuxLoss",
     "BalPoELoss",
     "BalancedSoftmaxLoss",
+    "CenterLoss",
     "EnvironmentRecorder",
     "GCLLoss",
     "GeneralizedCrossEntropyLoss",
+    "IRMPenalty",
     "ISDALoss",
     "KCLLoss",
     "KDLoss",

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.structures import ClassDistribution, ClassPart
+from lt_plugins.models.structures import ClassDistribution, ClassPart, TakesMixtures
 
 POWERS = {"inverse": 1.0, "inverse_sqrt": 0.5}
 RULES = (*POWERS, "inverse_power", "effective_number")
 DIVISORS = ("weights", "batch")
 
 
-class LongTailLoss(nn.Module):
+class LongTailLoss(TakesMixtures, nn.Module):
     r"""Base class of the losses on logits; a method is one ``per_sample(logits, labels) -> (B,)``.
 
     .. math::
@@ -103,7 +103,6 @@ class LongTailLoss(nn.Module):
         self.loss_weight = loss_weight
         self.class_distribution = ClassDistribution()
         self.is_reweighted = reweight_from == 0
-        self._knows_mixture = False
         given = None
         if class_weight is not None and not isinstance(class_weight, str):
             given = torch.as_tensor(class_weight, dtype=torch.float64)
@@ -226,35 +225,6 @@ class LongTailLoss(nn.Module):
             parts = [shares[labels] * term for labels, term in zip(classes, terms, strict=True)]
             self.class_part.whole, self.class_part.part = loss, mean(parts)
         return loss
-
-    def split_label(self, label: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Labels of a batch and the share of each image that is of them.
-
-        Args:
-            label (Tensor): True classes, int64 ``(B,)``, or shares of classes, shape ``(B, C)``.
-
-        Yields:
-            tuple[Tensor, Tensor | None]: Classes, int64 ``(B,)``, and their shares, shape ``(B,)``, None for 1. Among
-            mixed images, one of a single class comes a second time with it and a share of 0.
-
-        Raises:
-            UserInputError: If an image of the first mixed batch is of more than two classes.
-        """
-        if label.ndim == 1:
-            yield label, None
-            return
-        if not self._knows_mixture:  # asked once: it waits for the device
-            most = int((label > 0).sum(dim=1).max())
-            if most > 2:
-                raise UserInputError(
-                    f"{type(self).__name__} takes images of one class or mixtures of two (Mixup, CutMix), and one has "
-                    f"{most}; mix once, and smooth no labels before the loss."
-                )
-            self._knows_mixture = True
-        shares, classes = label.topk(2, dim=1)
-        # The loss of a class with a share of 0 may be infinite, and 0 times infinity is not a number.
-        classes[:, 1] = torch.where(shares[:, 1] > 0, classes[:, 1], classes[:, 0])
-        yield from zip(classes.unbind(dim=1), shares.unbind(dim=1), strict=True)
 
     def current_weight(self) -> Tensor | None:
         """Class weights in force in this epoch, shape ``(C,)``, float64; None if all classes weigh the same.

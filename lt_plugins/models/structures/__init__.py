@@ -6,6 +6,7 @@ from .contrast_batch import ContrastBatch
 from .data_sized_module import DataSizedModule
 from .label_batch import LabelBatch
 from .labelled_queue import LabelledQueue
+from .mixed_labels import TakesMixtures
 from .network_outputs import NetworkOutputs
 from .step_position import FollowsSteps
 
@@ -18,4 +19,5 @@ __all__ = [
     "LabelBatch",
     "LabelledQueue",
     "NetworkOutputs",
+    "TakesMixtures",
 ]

@@ -120,6 +120,6 @@ def forget_images(model: nn.Module, state_dict: dict[str, Any]) -> None:
         for name in getattr(module, "sized_by_data", ()):
             key = f"{path}.{name}"
             if key in state_dict:
-                state_dict[key] = state_dict[key].new_zeros(0)
+                state_dict[key] = state_dict[key][:0]
     if "queue.labels" in state_dict:
         state_dict["queue.labels"] = torch.full_like(state_dict["queue.labels"], -1)

@@ -1,0 +1,118 @@
+"""Classifier with losses beside that of its head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from mmpretrain.models import ImageClassifier
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from lt_plugins.errors import UserInputError
+from lt_plugins.models.structures import LabelBatch
+from lt_plugins.registry import MODELS
+
+
+@MODELS.register_module()
+class AuxLossClassifier(ImageClassifier):
+    """An image classifier with auxiliary losses on its features and logits, of any head.
+
+    Backbone, neck and head are those of an ``ImageClassifier``, with the same names in a checkpoint. An auxiliary loss
+    is called with ``(features, logits, samples, num_environments)``: what the head classifies, ``head.pre_logits``,
+    shape ``(B, D)`` (of several experts all features in a row); the logits ``(B, C)`` that the head's own loss reads,
+    of experts ``(B, K, C)``; the :class:`LabelBatch`; and the number of environments. It returns a scalar, which is
+    added as ``loss_NAME``, or None. A stage on frozen features after this one leaves the auxiliary losses behind.
+
+    Args:
+        backbone (dict): Config of the backbone.
+        aux_losses (dict): Configs of the auxiliary losses by name, such as an :class:`.AuxLoss`.
+        neck (dict | list, optional): Config of the neck. Defaults to None: none.
+        head (dict, optional): Config of the head.
+        num_environments (int): In how many chunks of one size a batch comes: 1 and the number of companions of
+            ``CompanionBatchSampler``. Defaults to 1.
+        pretrained (str, optional): As of ``ImageClassifier``. Defaults to None.
+        train_cfg (dict, optional): ``augments`` (Mixup, CutMix) and ``probs`` of whole batches. Defaults to None.
+        data_preprocessor (dict, optional): Arguments of :class:`ImageBatchPreprocessor`.
+        init_cfg (dict, optional): Initialisation.
+
+    Raises:
+        UserInputError: If ``num_environments`` is not positive or there is no head; in training, if a batch does not
+            split into the environments.
+
+    Examples:
+        >>> model = dict(type='AuxLossClassifier', aux_losses=dict(center=dict(type='CenterLoss')),
+        ...              backbone=dict(type='CIFARResNet'), neck=dict(type='GlobalAveragePooling'),
+        ...              head=dict(type='LinearHead', num_classes=100, in_channels=64))
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        aux_losses: dict,
+        neck: dict | list | None = None,
+        head: dict | None = None,
+        num_environments: int = 1,
+        pretrained: str | None = None,
+        train_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            backbone=backbone,
+            neck=neck,
+            head=head,
+            pretrained=pretrained,
+            train_cfg=train_cfg,
+            data_preprocessor={"type": "ImageBatchPreprocessor", **(data_preprocessor or {})},
+            init_cfg=init_cfg,
+        )
+        if num_environments < 1:
+            raise UserInputError(f"num_environments={num_environments} must be 1 or more.")
+        if self.head is None:
+            raise UserInputError("AuxLossClassifier needs a head, whose logits the auxiliary losses read.")
+        self.num_environments = num_environments
+        self.aux_losses = nn.ModuleDict({name: MODELS.build(aux) for name, aux in aux_losses.items()})
+
+    def loss(self, inputs: Tensor, data_samples: Sequence[DataSample]) -> dict[str, Tensor]:
+        """Compute the losses of a batch.
+
+        Args:
+            inputs (Tensor): Preprocessed images, shape ``(B, 3, H, W)``.
+            data_samples (Sequence[DataSample]): Annotations of the ``B`` images.
+
+        Returns:
+            dict[str, Tensor]: Those of the head, and ``loss_NAME`` of each auxiliary one.
+
+        Raises:
+            UserInputError: If the batch does not split into the environments.
+        """
+        if len(data_samples) % self.num_environments:
+            raise UserInputError(
+                f"a batch of {len(data_samples)} images does not split into num_environments={self.num_environments}; "
+                "let CompanionBatchSampler make the batches, with as many companions less one."
+            )
+        feats = self.extract_feat(inputs)
+        with _outputs(self.head) as outputs:
+            losses = self.head.loss(feats, data_samples)
+        # A head whose loss reads no logits (ISDAHead) has those that it predicts by.
+        logits = outputs[-1] if outputs else self.head(feats)
+        features = self.head.pre_logits(feats)
+        samples = LabelBatch.from_samples(data_samples, features.device)
+        for name, aux in self.aux_losses.items():
+            value = aux(features, logits, samples, self.num_environments)
+            if value is not None:
+                losses[f"loss_{name}"] = value
+        return losses
+
+
+@contextmanager
+def _outputs(module: nn.Module) -> Iterator[list[Any]]:
+    """Note what a module gives."""
+    outputs: list[Any] = []
+    handle = module.register_forward_hook(lambda _, inputs, output: outputs.append(output))  # noqa: ARG005
+    try:
+        yield outputs
+    finally:
+        handle.remove()
