@@ -28,7 +28,7 @@ from torch.utils.data import ConcatDataset, DataLoader
 from lt_plugins.datasets.glt.glt_file import GLTFile, GLTImage, write_glt
 from lt_plugins.datasets.samplers import ClassAwareSampler
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
-from lt_plugins.models.losses import LongTailLoss, MultiExpertLoss
+from lt_plugins.models.losses import CenterLoss, LongTailLoss, MultiExpertLoss
 from lt_plugins.models.structures import ClassDistribution, ContrastBatch, LabelBatch, NetworkOutputs
 
 NUM_CLASSES = 4
@@ -223,6 +223,17 @@ def distill_step(module: Any, labels: Tensor) -> Fed:
     teacher = {"type": "ImageClassifier", "neck": {"type": "GlobalAveragePooling"}}
     parts = {"backbone": {"type": "CIFARResNet", "depth": 20}, "head": {"type": "LinearHead", **_HEAD}}
     module.set_teachers([mmpretrain.registry.MODELS.build({**teacher, **parts})])
+
+
+def aux_loss_step(module: Any, labels: Tensor) -> Fed:
+    """An auxiliary loss of features and logits."""
+    features, logits = noise(len(labels), CHANNELS).requires_grad_(), noise(len(labels), NUM_CLASSES).requires_grad_()
+    value = module(features, logits, LabelBatch.from_samples(samples(labels)), 1)
+    return Fed(value, (features,) if isinstance(module, CenterLoss) else (logits,))
+
+
+def aux_classifier_step(module: Any, labels: Tensor) -> Fed:
+    """Sum of the losses of a classifier."""
     images = noise(len(labels), 3, 32, 32).requires_grad_()
     return Fed(torch.stack(list(module.loss(images, samples(labels)).values())).sum(), (images,))
 
@@ -326,6 +337,17 @@ MODULES: dict[str, ModuleEntry] = {
     "MomentumClassifier": ModuleEntry(
         two_view_step, _TWO_VIEW, small={"projection_dim": 8, "queue_size": 16}, prepare=set_counts
     ),
+    "AuxLossClassifier": ModuleEntry(
+        aux_classifier_step,
+        {
+            "backbone": {"type": "CIFARResNet", "depth": 20},
+            "head": {"type": "LinearHead", **_HEAD},
+            "aux_losses": {"center": {"type": "CenterLoss"}},
+        },
+        small={"neck": {"type": "GlobalAveragePooling"}},
+    ),
+    "CenterLoss": ModuleEntry(aux_loss_step),
+    "IRMPenalty": ModuleEntry(aux_loss_step),
     "FrozenBackboneClassifier": ModuleEntry(
         frozen_step,
         {"backbone": {"type": "CIFARResNet", "depth": 20}, "head": {"type": "CosineClsHead", **_HEAD}},

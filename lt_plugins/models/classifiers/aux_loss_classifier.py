@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.classifiers.taught_classifier import loss_with_outputs
 from lt_plugins.models.structures import LabelBatch
 from lt_plugins.registry import MODELS
 
@@ -27,9 +26,9 @@ class AuxLossClassifier(ImageClassifier):
 
     Args:
         backbone (dict): Config of the backbone.
+        head (dict): Config of the head.
         aux_losses (dict): Configs of the auxiliary losses by name, such as an :class:`.AuxLoss`.
         neck (dict | list, optional): Config of the neck. Defaults to None: none.
-        head (dict, optional): Config of the head.
         num_environments (int): In how many chunks of one size a batch comes: 1 and the number of companions of
             ``CompanionBatchSampler``. Defaults to 1.
         pretrained (str, optional): As of ``ImageClassifier``. Defaults to None.
@@ -38,8 +37,8 @@ class AuxLossClassifier(ImageClassifier):
         init_cfg (dict, optional): Initialisation.
 
     Raises:
-        UserInputError: If ``num_environments`` is not positive or there is no head; in training, if a batch does not
-            split into the environments.
+        UserInputError: If ``num_environments`` is not positive; in training, if a batch does not split into the
+            environments.
 
     Examples:
         >>> model = dict(type='AuxLossClassifier', aux_losses=dict(center=dict(type='CenterLoss')),
@@ -50,9 +49,9 @@ class AuxLossClassifier(ImageClassifier):
     def __init__(
         self,
         backbone: dict,
+        head: dict,
         aux_losses: dict,
         neck: dict | list | None = None,
-        head: dict | None = None,
         num_environments: int = 1,
         pretrained: str | None = None,
         train_cfg: dict | None = None,
@@ -70,8 +69,6 @@ class AuxLossClassifier(ImageClassifier):
         )
         if num_environments < 1:
             raise UserInputError(f"num_environments={num_environments} must be 1 or more.")
-        if self.head is None:
-            raise UserInputError("AuxLossClassifier needs a head, whose logits the auxiliary losses read.")
         self.num_environments = num_environments
         self.aux_losses = nn.ModuleDict({name: MODELS.build(aux) for name, aux in aux_losses.items()})
 
@@ -93,26 +90,10 @@ class AuxLossClassifier(ImageClassifier):
                 f"a batch of {len(data_samples)} images does not split into num_environments={self.num_environments}; "
                 "let CompanionBatchSampler make the batches, with as many companions less one."
             )
-        feats = self.extract_feat(inputs)
-        with _outputs(self.head) as outputs:
-            losses = self.head.loss(feats, data_samples)
-        # A head whose loss reads no logits (ISDAHead) has those that it predicts by.
-        logits = outputs[-1] if outputs else self.head(feats)
-        features = self.head.pre_logits(feats)
+        losses, (features, logits) = loss_with_outputs(self.head, self.extract_feat(inputs), data_samples)
         samples = LabelBatch.from_samples(data_samples, features.device)
         for name, aux in self.aux_losses.items():
             value = aux(features, logits, samples, self.num_environments)
             if value is not None:
                 losses[f"loss_{name}"] = value
         return losses
-
-
-@contextmanager
-def _outputs(module: nn.Module) -> Iterator[list[Any]]:
-    """Note what a module gives."""
-    outputs: list[Any] = []
-    handle = module.register_forward_hook(lambda _, inputs, output: outputs.append(output))  # noqa: ARG005
-    try:
-        yield outputs
-    finally:
-        handle.remove()
