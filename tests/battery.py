@@ -218,13 +218,6 @@ def last_block_step(module: Any, labels: Tensor) -> Fed:
     return Fed(module(images)[-1].float().pow(2).mean())
 
 
-def distill_step(module: Any, labels: Tensor) -> Fed:
-    """Losses of a classifier that learns from a random network."""
-    teacher = {"type": "ImageClassifier", "neck": {"type": "GlobalAveragePooling"}}
-    parts = {"backbone": {"type": "CIFARResNet", "depth": 20}, "head": {"type": "LinearHead", **_HEAD}}
-    module.set_teachers([mmpretrain.registry.MODELS.build({**teacher, **parts})])
-
-
 def aux_loss_step(module: Any, labels: Tensor) -> Fed:
     """An auxiliary loss of features and logits."""
     features, logits = noise(len(labels), CHANNELS).requires_grad_(), noise(len(labels), NUM_CLASSES).requires_grad_()
@@ -232,10 +225,18 @@ def aux_loss_step(module: Any, labels: Tensor) -> Fed:
     return Fed(value, (features,) if isinstance(module, CenterLoss) else (logits,))
 
 
-def aux_classifier_step(module: Any, labels: Tensor) -> Fed:
+def classifier_step(module: Any, labels: Tensor) -> Fed:
     """Sum of the losses of a classifier."""
     images = noise(len(labels), 3, 32, 32).requires_grad_()
     return Fed(torch.stack(list(module.loss(images, samples(labels)).values())).sum(), (images,))
+
+
+def distill_step(module: Any, labels: Tensor) -> Fed:
+    """The same of a classifier that learns from a random network."""
+    teacher = {"type": "ImageClassifier", "neck": {"type": "GlobalAveragePooling"}}
+    parts = {"backbone": {"type": "CIFARResNet", "depth": 20}, "head": {"type": "LinearHead", **_HEAD}}
+    module.set_teachers([mmpretrain.registry.MODELS.build({**teacher, **parts})])
+    return classifier_step(module, labels)
 
 
 def kd_loss_step(module: Any, labels: Tensor) -> Fed:
@@ -338,7 +339,7 @@ MODULES: dict[str, ModuleEntry] = {
         two_view_step, _TWO_VIEW, small={"projection_dim": 8, "queue_size": 16}, prepare=set_counts
     ),
     "AuxLossClassifier": ModuleEntry(
-        aux_classifier_step,
+        classifier_step,
         {
             "backbone": {"type": "CIFARResNet", "depth": 20},
             "head": {"type": "LinearHead", **_HEAD},
