@@ -165,6 +165,8 @@ def find_trained_prior(cfg: Config, trained: TrainedModel) -> Tensor:
     epoch = LAST_EPOCH if trained.epoch is None else max(trained.epoch - 1, 0)
     sampled = class_priors(counts)
     settings = (cfg.get("train_dataloader") or {}).get("sampler")
+    while settings is not None and settings.get("type") == "PartSampler":  # the counts are those of its part
+        settings = settings["sampler"]
     if settings is not None and settings.get("type") != "DefaultSampler":
         labels = torch.arange(len(counts)).repeat_interleave(counts)
         sampler = DATA_SAMPLERS.build({"seed": 0, **settings, "dataset": labels.numpy()})

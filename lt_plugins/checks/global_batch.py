@@ -11,8 +11,8 @@ def check_global_batch(cfg: Config, world_size: int) -> None:
     """Refuse to train a recipe with another global batch, unless it says what happens to the learning rate.
 
     A recipe states ``num_processes`` and ``auto_scale_lr.base_batch_size``, the images of one optimiser step over all
-    processes. ``auto_scale_lr.enable`` says what to do with another number: True scales the learning rate with it,
-    False keeps it. A config that states neither number is left alone.
+    processes, without those of companions. ``auto_scale_lr.enable`` says what to do with another number: True scales
+    the learning rate with it, False keeps it. A config that states neither number is left alone.
 
     Args:
         cfg (Config): Config of one training run.

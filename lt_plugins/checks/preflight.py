@@ -277,7 +277,7 @@ def describe_device() -> str:
 
 
 def _describe_parts(model: nn.Module) -> str:
-    """``Classifier(Backbone, Neck, Head with Loss)``."""
+    """``Classifier(Backbone, Neck, Head with Loss, AuxLoss)``."""
     parts = []
     for name in ("backbone", "neck", "head"):
         part = getattr(model, name, None)
@@ -286,6 +286,7 @@ def _describe_parts(model: nn.Module) -> str:
                 type(module).__name__ for path, module in part.named_modules() if "loss" in path.rpartition(".")[2]
             ]
             parts.append(type(part).__name__ + (f" with {', '.join(losses)}" if losses else ""))
+    parts += [type(aux).__name__ for aux in getattr(model, "aux_losses", nn.ModuleDict()).values()]
     return f"{type(model).__name__}({', '.join(parts)})"
 
 

@@ -10,6 +10,7 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from lt_plugins.engine.runner_parts import averaged_models
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.structures import LabelBatch
 from lt_plugins.runs.config import load_config, load_stages
@@ -71,6 +72,23 @@ def test_they_see_what_the_head_classifies_and_its_logits(head: str) -> None:
     feats = model.neck(model.backbone(images()))
     assert features.shape == model.head.pre_logits(feats).shape == (6, 64)
     torch.testing.assert_close(model.head.classify(features), logits)
+
+
+def test_they_see_the_features_and_logits_of_all_experts() -> None:
+    model = build(
+        {"type": "MultiExpertHead", "num_experts": 3, "expert": {"type": "LinearHead"}},
+        backbone={"type": "CIFARResNet", "depth": 20, "num_experts": 3},
+    )
+    battery.set_counts(model)
+    model.aux_losses["seen"] = observer = Observer()
+    losses = model.loss(images(), LabelBatch(LABELS))
+    ((features, logits, *_),) = observer.given
+    assert (features.shape, logits.shape) == ((6, 3 * 64), (6, 3, 4))
+    feats = model.neck(model.backbone(images()))
+    torch.testing.assert_close(features, torch.cat(list(feats), dim=1))
+    assert model.aux_losses["center"].centres.shape == (4, 3 * 64)
+    sum(losses.values()).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 def test_values_are_those_of_head_and_losses_by_themselves() -> None:
@@ -137,6 +155,18 @@ def test_a_run_and_a_resumed_one(make_runner: MakeRunner, accumulated: int) -> N
     states = runner.model.state_dict(), resumed.model.state_dict()
     assert states[0]["aux_losses.center.centres"].shape == (10, 64)
     assert [name for name, value in states[0].items() if not torch.equal(value, states[1][name])] == []
+
+
+@pytest.mark.parametrize("update_buffers", [False, True])
+def test_an_averaged_model_takes_the_centres_over(make_runner: MakeRunner, update_buffers: bool) -> None:
+    """Which get their size in the first step."""
+    ema = {"type": "EMAHook", "momentum": 0.5, "update_buffers": update_buffers}
+    runner = make_runner(**{**CENTER_RUN, "default_hooks.ema": ema, "train_cfg.max_epochs": 1})
+    runner.train()
+    (average,) = averaged_models(runner)
+    own = runner.model.aux_losses["center"].centres
+    assert average.module.aux_losses["center"].centres.shape == own.shape == (10, 64)
+    assert update_buffers != torch.equal(average.module.aux_losses["center"].centres, own)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ class AveragedModelHook(Hook):
     """Averaged-model hook: keeps the copies of ``EMAHook`` (any ``ema_type``) in step with the model.
 
     * Buffers whose size the data decide, such as the subclasses of ``SBCLLoss``, get their new size and values in the
-      copy too, whenever a clustering has set them.
+      copy too, whenever a clustering, or the first batch, has set them.
     * With accumulated gradients the average takes the weights once an optimiser step, not once a batch.
 
     Without an averaged model it does nothing. It is one of the ``default_hooks`` of the configs.
@@ -58,6 +58,24 @@ class AveragedModelHook(Hook):
             runner (Runner): The runner of the training process.
             batch_idx (int): Index of the batch in the epoch.
             data_batch (Any): Unused.
+        """
+        if batch_idx == 0:
+            self._match(runner)
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,  # noqa: ARG002
+        outputs: dict[str, Any] | None = None,  # noqa: ARG002
+    ) -> None:
+        """Copy the buffers that the first forward pass has sized, such as the centres of ``CenterLoss``.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): Index of the batch in the epoch.
+            data_batch (Any): Unused.
+            outputs (dict, optional): Unused.
         """
         if batch_idx == 0:
             self._match(runner)

@@ -63,7 +63,6 @@ class CenterLoss(FollowsSteps, TakesMixtures, AuxLoss, DataSizedModule):
 
     sized_by_data = ("centres",)
     centres: Tensor
-    pending: Tensor
 
     def __init__(
         self,
@@ -85,8 +84,7 @@ class CenterLoss(FollowsSteps, TakesMixtures, AuxLoss, DataSizedModule):
         self.lr = lr
         self.moves_at_zero = moves_at_zero
         self.register_buffer("centres", torch.zeros(0, 0))
-        # Sums of the features of each class in this step, and how many they are; empty between two epochs.
-        self.register_buffer("pending", torch.zeros(0, 0), persistent=False)
+        self._sums: Tensor | None = None  # of the features of each class in this step, and how many they are
 
     def forward(
         self,
@@ -106,14 +104,16 @@ class CenterLoss(FollowsSteps, TakesMixtures, AuxLoss, DataSizedModule):
         Returns:
             Tensor: Scalar loss in float32 (or float64, if the features are).
         """
-        if not self.centres.numel():
-            self._begin(logits.shape[-1], features)
+        size = logits.shape[-1], features.shape[1]
+        if self.centres.shape != size:
+            self._begin(*size)
         features = features.to(torch.promote_types(features.dtype, torch.float32))
         parts = list(self.split_label(samples.target))
         # Without a weight there is no gradient, also of features that are not finite.
         loss = self.weight * self.mean_distance(features, parts) if self.weight else features.new_zeros(())
-        if self.training and not self.repeats_batch and (self.weight or self.moves_at_zero):
-            self._collect(features.detach(), parts)
+        if self.training and (self.weight or self.moves_at_zero):
+            if not self.repeats_batch:
+                self._collect(features.detach(), parts)
             if self.ends_step:
                 self._move()
         return loss
@@ -139,27 +139,30 @@ class CenterLoss(FollowsSteps, TakesMixtures, AuxLoss, DataSizedModule):
         return total
 
     @torch.no_grad()
-    def _begin(self, num_classes: int, features: Tensor) -> None:
+    def _begin(self, num_classes: int, channels: int) -> None:
         """Draw the first centres, the same on every process."""
-        draws = torch.randn(num_classes, features.shape[1], generator=torch.Generator().manual_seed(0))
+        draws = torch.randn(num_classes, channels, generator=torch.Generator().manual_seed(0))
         self.resize_and_copy("centres", draws.to(self.centres.dtype))
+        self._sums = None
 
     @torch.no_grad()
     def _collect(self, features: Tensor, parts: Sequence[tuple[Tensor, Tensor | None]]) -> None:
         """Add the features of a batch to the sums of this step, one column of which counts them."""
-        num_classes, channels = self.centres.shape
-        if self.starts_step or not self.pending.numel():
-            self.pending.resize_(num_classes, channels + 1).zero_()
+        if self.starts_step or self._sums is None:
+            self._sums = self.centres.new_zeros(len(self.centres), self.centres.shape[1] + 1)
         rows = F.normalize(features, dim=1) if self.distance == "cosine" else features
-        rows = torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1).to(self.pending)
+        rows = torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1).to(self._sums)
         for labels, share in parts:
-            self.pending.index_add_(0, labels, rows if share is None else share.to(rows)[:, None] * rows)
+            self._sums.index_add_(0, labels, rows if share is None else share.to(rows)[:, None] * rows)
 
     @torch.no_grad()
     def _move(self) -> None:
         """Move the centres by the sums of this step, of all processes."""
-        sum_over_processes(self.pending)
-        first, count = self.pending[:, :-1], self.pending[:, -1:]
+        if self._sums is None:
+            return
+        sum_over_processes(self._sums)
+        first, count = self._sums[:, :-1], self._sums[:, -1:]
+        self._sums = None
         if self.distance == "squared":
             gradient, factor = first - count * self.centres, 2.0
         else:

@@ -170,6 +170,17 @@ def test_two_batches_of_one_step_are_one_batch() -> None:
         torch.testing.assert_close(other.centres, one.centres)
 
 
+def test_the_second_pass_of_a_step_moves_the_centres_by_the_first() -> None:
+    """Both losses are of the same centres."""
+    loss, other = build(), build()
+    whole = step(loss, features(), LABELS)
+    other.ends_step = False
+    assert torch.equal(step(other, features(), LABELS), whole)
+    other.starts_step, other.ends_step, other.repeats_batch = False, True, True
+    assert not torch.equal(step(other, 2 * features(), LABELS), whole)
+    assert torch.equal(other.centres, loss.centres)
+
+
 def test_what_moves_no_centre() -> None:
     loss = build()
     before = loss.centres.clone()
@@ -195,6 +206,15 @@ def test_centres_are_loaded_with_their_size() -> None:
     assert [*loss.state_dict()] == ["centres"]
     other.load_state_dict(loss.state_dict())
     torch.testing.assert_close(other.centres, loss.centres.float())
+
+
+def test_centres_of_other_classes_or_features_are_drawn_anew() -> None:
+    """As where a run starts from a checkpoint of another data set."""
+    loss, other = build(), CenterLoss()
+    other.load_state_dict({"centres": torch.ones(3, CHANNELS)})
+    step(other.double().eval(), features(), LABELS)
+    step(loss, torch.zeros(2, 4).double(), LABELS[:2])
+    assert (other.centres.shape, loss.centres.shape) == ((NUM_CLASSES, CHANNELS), (NUM_CLASSES, 4))
 
 
 def ranks_centres(distance: str, update: str, broken: bool) -> tuple[Tensor, Tensor]:
