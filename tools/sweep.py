@@ -29,7 +29,16 @@ from lt_plugins.runs.cli import (
 )
 from lt_plugins.runs.published import TRANSFER_CONFIG, published_accuracy, published_transfer, transfer_cell
 from lt_plugins.runs.spec import run_name
-from lt_plugins.runs.tables import CLASSIFICATION, DETECTION, Result, column_values, markdown_table, result_rows
+from lt_plugins.runs.tables import (
+    CLASSIFICATION,
+    DETECTION,
+    GLT,
+    Column,
+    Result,
+    column_values,
+    markdown_table,
+    result_rows,
+)
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -41,6 +50,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 NOTE = "Percent, after the last step; ± is the standard deviation over seeds."
 CLASSIFIERS = "Top-1 accuracy and expected calibration error. Published: overall, of the whole schedule."
+PROTOCOLS = (
+    "Accuracy and class-mean precision on the test sets of CLT and GLT (trained on Train-GLT) and of ALT (:alt, "
+    "trained on Train-CBL)."
+)
 DETECTORS = "By the 11-point metric of VOC 2007."
 OTHER_DETECTOR = (
     f"The published numbers (SBCL, Tab. 3, pre-training on ImageNet-LT) belong to {Path(TRANSFER_CONFIG).stem}: of "
@@ -56,12 +69,19 @@ class Row(NamedTuple):
         name (str): Its name, also of its folders.
         is_short (bool): Whether a stage of it is shorter than its config file says.
         backbone (NamedBackbone | None): The backbone that a detector starts from.
+        is_glt (bool): Whether its tests are those of a GLT benchmark.
     """
 
     config: str
     name: str
     is_short: bool
     backbone: NamedBackbone | None
+    is_glt: bool
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """Columns of its numbers."""
+        return DETECTION if self.backbone is not None else GLT if self.is_glt else CLASSIFICATION
 
 
 class Sweep:
@@ -150,6 +170,11 @@ class Sweep:
                 first if len(names) == 1 else f"{len(failures)} of {len(names)} runs failed, the first: {first}"
             )
 
+    @property
+    def columns(self) -> dict[str, Column]:
+        """Columns of the table: those of all rows."""
+        return {name: column for row in self.rows for name, column in row.columns.items()}
+
     def write_table(self) -> str:
         """Write what is finished as Markdown and HTML.
 
@@ -159,7 +184,7 @@ class Sweep:
         from lt_plugins.visualization import HtmlReport
 
         header, cells, notes = self.table()
-        numeric = [header.index(name) for name in (*CLASSIFICATION, *DETECTION) if name in header]
+        numeric = [header.index(name) for name in self.columns]
         page = HtmlReport(f"Sweep: {self.args.work_dir.name}")
         page.add_table(header, cells)
         for note in notes:
@@ -171,8 +196,7 @@ class Sweep:
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]], list[str]]:
         """Header, cells and notes of the table of what is finished."""
-        transfer = self.rows[0].backbone is not None
-        columns = DETECTION if transfer else CLASSIFICATION
+        transfer, columns = self.rows[0].backbone is not None, self.columns
         results = [
             Result(name, seed, column_values(metrics, columns))
             for (name, seed), run in self.runs.items()
@@ -192,7 +216,8 @@ class Sweep:
         header += (f"Published {' / '.join(columns)}" if transfer else "Published", "Schedule", "Seeds")
         notes = [
             f"{len(results)} of {len(self.runs)} runs are finished. {NOTE}",
-            DETECTORS if transfer else CLASSIFIERS,
+            *([DETECTORS] if transfer else [CLASSIFIERS] if not all(row.is_glt for row in self.rows) else []),
+            *([PROTOCOLS] if any(row.is_glt for row in self.rows) else []),
         ]
         if transfer and any(Path(row.config).resolve() != ROOT / TRANSFER_CONFIG for row in self.rows):
             notes.append(OTHER_DETECTOR)
@@ -215,6 +240,7 @@ def check_rows(args: argparse.Namespace) -> list[Row]:
     """Check all configs and backbones, before the first one trains for hours."""
     from lt_plugins.checkpoints.backbone import set_backbone
     from lt_plugins.checks.global_batch import check_global_batch
+    from lt_plugins.evaluation.shot_thresholds import is_glt
     from lt_plugins.runs.config import load_stages
     from lt_plugins.runs.schedule import is_short
     from lt_plugins.runs.stages import check_stages, place_stages
@@ -236,7 +262,7 @@ def check_rows(args: argparse.Namespace) -> list[Row]:
                 raise UserInputError(f"two runs are called {name}; sweep them in folders of their own (--work-dir).")
             if backbone is not None:
                 set_backbone(configs[-1], backbone.source)
-            rows.append(Row(config, name, any(map(is_short, configs)), backbone))
+            rows.append(Row(config, name, any(map(is_short, configs)), backbone, is_glt(configs[-1])))
         check_stages(place_stages(configs, args.work_dir))
         for cfg in configs:
             check_global_batch(cfg, args.gpus)

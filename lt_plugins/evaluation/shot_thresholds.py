@@ -1,4 +1,4 @@
-"""Thresholds of many-, medium- and few-shot classes, from the metric that a config measures them with."""
+"""What a config measures: the thresholds of its many-, medium- and few-shot classes, and whether GLT protocols."""
 
 from __future__ import annotations
 
@@ -44,9 +44,22 @@ def shot_thresholds(cfg: Mapping[str, Any]) -> ShotThresholds:
     return distinct[0] if distinct else ShotThresholds()
 
 
+def is_glt(cfg: Mapping[str, Any]) -> bool:
+    """Whether a config measures the protocols of the generalized long tail.
+
+    Args:
+        cfg (Mapping[str, Any]): The config.
+    """
+    return any(_is_called(metric, "GLTMetric") for metric in _metrics(cfg.get("test_evaluator")))
+
+
+def _is_called(metric: Mapping[str, Any], name: str) -> bool:
+    return str(metric.get("type")).rpartition(".")[2] == name
+
+
 def _read(evaluator: Any) -> ShotThresholds | None:
     for metric in _metrics(evaluator):
-        if str(metric.get("type")).rpartition(".")[2] == "ShotAccuracy":
+        if _is_called(metric, "ShotAccuracy"):
             return ShotThresholds(**{name: metric[name] for name in ShotThresholds._fields if name in metric})
     return None
 

@@ -12,7 +12,7 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.runs.published import published_accuracy
 from lt_plugins.runs.recorded_run import RecordedRun
 from lt_plugins.runs.spec import ConfigSpec
-from lt_plugins.runs.tables import CLASSIFICATION, Result, column_values, markdown_table, result_rows
+from lt_plugins.runs.tables import CLASSIFICATION, GLT, Result, column_values, markdown_table, result_rows
 from lt_plugins.unreadable import read_json, refuse_unreadable
 
 METHODS = {
@@ -173,13 +173,13 @@ def result_table(runs: Iterable[RecordedRun], metrics: Mapping[RecordedRun, Mapp
     """
     runs = list(runs)
     names = {run: run.name.rpartition("_seed")[0] for run in runs}
-    results = [
-        Result(names[run], run.seed, column_values(metrics[run], CLASSIFICATION)) for run in runs if run in metrics
-    ]
+    numbers = {run: column_values(metrics[run], CLASSIFICATION | GLT) for run in runs if run in metrics}
+    results = [Result(names[run], run.seed, found) for run, found in numbers.items()]
+    columns = CLASSIFICATION | (GLT if any(GLT.keys() & found.keys() for found in numbers.values()) else {})
     published = {names[run]: published_accuracy(without_folders(run.config)) for run in runs}
-    rows = result_rows(published, results, CLASSIFICATION, published)
-    header = ("Config", *CLASSIFICATION, "Published", "Seeds")
-    table = markdown_table(header, rows, numeric=range(1, 1 + len(CLASSIFICATION)))
+    rows = result_rows(published, results, columns, published)
+    header = ("Config", *columns, "Published", "Seeds")
+    table = markdown_table(header, rows, numeric=range(1, 1 + len(columns)))
     notes = (
         f"{len(results)} of {len(runs)} runs are finished. Percent, after the last epoch; ± is the standard deviation "
         "over seeds. Published: of the whole schedule.",

@@ -79,7 +79,7 @@ class RecordedRun:
         return self.name
 
     def metrics(self) -> dict[str, float] | None:
-        """Read the metrics after the last step.
+        """Read the metrics after the last step: of the test set, where the config has another than for validation.
 
         Returns:
             dict[str, float] | None: Values by name, None if it is not finished.
@@ -94,6 +94,8 @@ class RecordedRun:
             return None  # stopped before it logged anything
         run = RunFolder(self.folder)
         train_cfg = run.setting("train_cfg", dict)
+        if _has_test_set(run):
+            return None
         last = train_cfg.get("max_iters") or run.setting("train_cfg.max_epochs", int)
         found = [row for row in run.log().metrics if row["step"] == last]
         return found[-1] if found else None
@@ -129,7 +131,7 @@ class RecordedRun:
         if not self._is_trained():
             self._start("train", ["--resume", *options], num_gpus, run_command)
         metrics = self.metrics()
-        if metrics is None:  # not evaluated after the last step, or stopped there: mmengine does not repeat it
+        if metrics is None:  # on a test set, or stopped in the last evaluation: mmengine does not repeat it
             last = load_last_checkpoint(self.folder)
             if last is None:
                 raise UserInputError(f"the training of {self} left no checkpoint in {self.folder}.")
@@ -170,3 +172,10 @@ class RecordedRun:
     def _settings(self) -> list[str]:
         """Its options of any tool: images and overrides."""
         return [*(["--data", self.data] if self.data is not None else []), "--cfg-options", *self.overrides]
+
+
+def _has_test_set(run: RunFolder) -> bool:
+    """Whether a run is tested on other images than it is validated on."""
+    loaders = [run.config()[1].get(f"{loop}_dataloader") for loop in ("val", "test")]
+    validated, tested = (loader.get("dataset") if isinstance(loader, dict) else None for loader in loaders)
+    return tested not in (None, validated)

@@ -31,6 +31,8 @@ METRICS = {
     "shot/harmonic_mean": "harmonic_mean",
     "calibration/ece": "ece",
 }
+GLT_PREFIXES = ("clt/", "glt/", "alt/", "gap/")
+"""How numbers of ``GLTMetric`` begin."""
 TIME_STAMP = re.compile(r"^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ")
 
 
@@ -185,7 +187,17 @@ def _detection(train: Sequence[Mapping[str, float]], last: Mapping[str, float]) 
 
 
 def _named(row: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(row[key], 4) for key, name in METRICS.items() if key in row}
+    names = METRICS | {key: glt_name(key) for key in row if key.startswith(GLT_PREFIXES)}
+    return {name: round(row[key], 4) for key, name in names.items() if key in row}
+
+
+def glt_name(key: str) -> str:
+    """Name in a results file of a number of ``GLTMetric``.
+
+    Args:
+        key (str): Its name in the log, like ``clt/accuracy``.
+    """
+    return key.replace("/", "_")
 
 
 def _backbone(record: Mapping[str, Any]) -> dict[str, Any]:

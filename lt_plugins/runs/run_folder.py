@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation.class_table import ClassTable
+from lt_plugins.evaluation.glt_table import GLTTable
 from lt_plugins.evaluation.predictions import Predictions
 from lt_plugins.runs.run_start import START_FILE, start_number
 from lt_plugins.unreadable import read_json, refuse_unreadable
@@ -104,6 +105,18 @@ class RunFolder:
         path = self._newest_evaluation("per_class.csv")
         return path, ClassTable.load(path)
 
+    def glt_table(self) -> tuple[Path, GLTTable]:
+        """Read the hits by class and attribute of the newest evaluation of a GLT benchmark.
+
+        Returns:
+            tuple[Path, GLTTable]: The file they came from, and the table.
+
+        Raises:
+            UserInputError: If there was none, or its file is damaged.
+        """
+        path = self._newest_evaluation("glt_cells.csv", "GLTMetric")
+        return path, GLTTable.load(path)
+
     def predictions(self) -> tuple[Path, Predictions]:
         """Read the predictions of the newest evaluation.
 
@@ -117,7 +130,9 @@ class RunFolder:
         return path, Predictions.load(path)
 
     def config(self) -> tuple[str, dict[str, Any]]:
-        """Read the config of the newest start. It is only parsed; what is not a literal stays source text.
+        """Read the config of the newest start that logged something, else of the newest: a test knows no ``--shorten``.
+
+        It is only parsed; what is not a literal stays source text.
 
         Returns:
             tuple[str, dict]: The config's text, and its values.
@@ -125,7 +140,8 @@ class RunFolder:
         Raises:
             UserInputError: If there is none, or it is damaged.
         """
-        paths = [start / "vis_data" / "config.py" for start in self.starts]
+        trained = [start for start in self.starts if _has_log(start)]
+        paths = [start / "vis_data" / "config.py" for start in trained or self.starts]
         path = _newest(paths, f"{self.path} has no config (*/vis_data/config.py).")
         with refuse_unreadable(path, "a config", "put back the one that training wrote."):
             text = path.read_text(encoding="utf-8")
@@ -137,7 +153,7 @@ class RunFolder:
         return text, values
 
     def setting(self, key: str, kind: type[Value]) -> Value:
-        """Read a value of the config of the newest start.
+        """Read a value of the config, see :meth:`config`.
 
         Args:
             key (str): Dotted key, such as ``train_cfg.max_epochs``.
@@ -153,13 +169,19 @@ class RunFolder:
             raise UserInputError(f"the config of {self.path} has {key}={value!r:.80}, expected {kind.__name__}.")
         return value
 
-    def _newest_evaluation(self, name: str) -> Path:
-        missing = f"{self.path} has no {name} yet; ShotAccuracy writes it on each evaluation."
+    def _newest_evaluation(self, name: str, metric: str = "ShotAccuracy") -> Path:
+        missing = f"{self.path} has no {name} yet; {metric} writes it on each evaluation."
         return _newest([start / name for start in self.starts], missing)
 
 
 # What mmengine logs beside the metrics.
 _NO_METRICS = ("data_time", "time", "step", "epoch", "iter")
+
+
+def _has_log(start: Path) -> bool:
+    """Whether a start trained: a test logs no scalars."""
+    path = start / "vis_data" / "scalars.json"
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _newest(paths: list[Path], missing: str) -> Path:

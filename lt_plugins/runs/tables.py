@@ -29,6 +29,11 @@ CLASSIFICATION = {
     "Few": Column("shot/few"),
     "ECE": Column("calibration/ece"),
 }
+GLT = {
+    f"{protocol.upper()} {short}": Column(f"{protocol}/{name}")
+    for protocol in ("clt", "glt", "alt")
+    for short, name in (("acc", "accuracy"), ("prec", "precision"))
+}
 # mmdet's VOCMetric gives fractions; in the order of the papers' tables.
 DETECTION = {
     "AP50": Column("pascal_voc/AP50", 100),

@@ -11,6 +11,7 @@ import torch
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.recorded_run import RecordedRun
+from lt_plugins.runs.run_folder import RunFolder
 
 
 def make(folder: Path, seed: int = 0) -> RecordedRun:
@@ -52,6 +53,38 @@ def test_metrics_of_the_last_epoch(tmp_path: Path) -> None:
         write_start(tmp_path, config)
         with pytest.raises(UserInputError, match=r"expected (dict|int)|cannot be read as a config"):
             make(tmp_path).metrics()
+
+
+def test_a_test_set_of_its_own_is_tested(tmp_path: Path) -> None:
+    """The last evaluation of the training was on other images."""
+    train = "train_cfg = dict(max_epochs=2)\n"
+    val, test = (
+        "{}_dataloader = dict(dataset=dict(split='{}'))\n".format(*names) for names in (("val", "v"), ("test", "t"))
+    )
+    write_start(tmp_path, train + val + "test_dataloader = dict(batch_size=9, dataset=dict(split='v'))\n")
+    assert make(tmp_path).metrics() == {"step": 2, "shot/few": 3.0}
+    write_start(tmp_path, train + val + test)
+    run = make(tmp_path)
+    assert run.metrics() is None
+    torch.save({"meta": {"epoch": 2}, "state_dict": {"a": torch.ones(1)}}, tmp_path / "epoch_2.pth")
+    (tmp_path / "last_checkpoint").write_text("epoch_2.pth")
+    tools: list[str] = []
+
+    def test_it(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+        tools.append(Path(command[1]).name)
+        # A test knows nothing of --shorten: the length of the training is that of its own start.
+        start = tmp_path / "20260101_010000" / "vis_data"
+        start.mkdir(parents=True)
+        (start / "config.py").write_text("train_cfg = dict(max_epochs=20)\n" + val + test)
+        (tmp_path / "tested.json").write_text('{"clt/accuracy": 4.0}')
+        return 0, ""
+
+    assert run.finish(run_command=test_it) == {"clt/accuracy": 4.0}
+    assert tools == ["test.py"]
+    assert RunFolder(tmp_path).setting("train_cfg.max_epochs", int) == 2
+    (tmp_path / "tested.json").unlink()
+    assert run.metrics() is None
+    assert run._is_trained()
 
 
 ROW = {"pascal_voc/mAP": 0.2, "pascal_voc/AP50": 0.4, "pascal_voc/AP75": 0.1}

@@ -85,6 +85,14 @@ def test_a_classifier(tmp_path: Path) -> None:
     }
 
 
+def test_numbers_of_glt_keep_their_names(tmp_path: Path) -> None:
+    run = make(tmp_path, overrides=["train_cfg.max_epochs=20"])
+    (tmp_path / "tested.json").write_text('{"clt/accuracy": 42.51239, "gap/precision": -1, "val-glt/accuracy": 3}')
+    result = describe_result(run)
+    assert result["metrics"] == {"clt_accuracy": 42.5124, "gap_precision": -1.0}
+    assert result["best"]["epoch"] == 18, "of the evaluations during the training"
+
+
 def test_a_result_of_stages_names_them_all(tmp_path: Path) -> None:
     overrides = ["train_cfg.max_epochs=5", "stage2.train_cfg.max_epochs=20"]
     run = make(tmp_path, STAGES, [-1], overrides)

@@ -1,11 +1,13 @@
 """Cells and tables in Markdown; mean and spread over seeds, and published numbers beside them."""
 
 import math
+from pathlib import Path
 
 import pytest
 
-from lt_plugins.runs.published import method_of, transfer_cell
-from lt_plugins.runs.tables import DETECTION, Result, column_values, markdown_table, mean_and_spread, result_rows
+from lt_plugins.errors import UserInputError
+from lt_plugins.runs.published import method_of, published_accuracy, published_protocols, transfer_cell
+from lt_plugins.runs.tables import DETECTION, GLT, Result, column_values, markdown_table, mean_and_spread, result_rows
 
 PUBLISHED = {"random": {"AP50": 60.2, "AP": 33.8, "AP75": 33.1}, "scl": {"AP50": 78.2, "AP": 51.5, "AP75": 56.5}}
 
@@ -54,3 +56,29 @@ def test_method_of(name: str, method: str) -> None:
 def test_column_values() -> None:
     logged = {"pascal_voc/AP50": 0.806, "pascal_voc/mAP": 0.53426, "pascal_voc/AP75": 0.588, "pascal_voc/AP95": 0.1}
     assert column_values(logged, DETECTION) == {"AP50": 80.6, "AP": 53.426, "AP75": 58.8}
+
+
+def test_protocols_of_glt() -> None:
+    assert column_values({"clt/accuracy": 42.5, "glt/precision": 40.65004, "val-glt/accuracy": 1.0}, GLT) == {
+        "CLT acc": 42.5,
+        "GLT prec": 40.65,
+    }
+    numbers = {"alt": [41.73, 41.74], "clt": [42.52, 47.92], "source": "Tab. 1"}
+    assert published_protocols(numbers) == "CLT 42.5 / 47.9, ALT 41.7 / 41.7"
+
+
+def test_published_protocols_of_a_config(tmp_path: Path) -> None:
+    metafile = """
+Models:
+  - Config: anywhere/a_x50_imagenet-glt.py:alt
+    Results:
+      - Published: {alt: [41.73, 41.74], source: "IFL, Tab. 2"}
+  - Config: anywhere/a_x50_imagenet-glt.py
+    Results:
+      - Published: {clt: 42.5, source: "IFL, Tab. 1"}
+"""
+    (tmp_path / "metafile.yml").write_text(metafile)
+    config = str(tmp_path / "a_x50_imagenet-glt.py")
+    assert published_accuracy(f"{config}:alt") == "ALT 41.7 / 41.7 (IFL, Tab. 2)"
+    with pytest.raises(UserInputError, match=r"metafile\.yml"):
+        published_accuracy(config)

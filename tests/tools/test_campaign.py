@@ -17,6 +17,7 @@ SMALL = [
     "train_dataloader.dataset.imbalance_factor=1",
     "train_dataloader.num_workers=0",
     "val_dataloader.dataset.indices=20",
+    "test_dataloader.dataset.indices=20",
     "val_dataloader.num_workers=0",
     "model.backbone.depth=20",
     "default_hooks.checkpoint.min_seconds=0",

@@ -292,3 +292,85 @@ def test_table_of_detectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "11-point metric" in table
     assert "configs/m" not in (tmp_path / "docs/methods.md").read_text(), "the gallery is about classifiers"
     readme_tables.main(["--check"])
+
+
+GLT_METAFILE = """
+Collections:
+  - Name: M
+    Family: Sampling
+    Idea: Rare classes twice
+    README: configs/m/README.md
+Models:
+  - Name: m/ce_r32_cifar100-glt
+    In Collection: M
+    Config: configs/m/ce_r32_cifar100-glt.py
+    Metadata: {Epochs: 100, Parameters: 470004}
+    Results:
+      - Task: Image Classification
+        Dataset: CIFAR-100-GLT
+        Published: {clt: [42.52, 47.92], glt: [34.75, 40.66], source: "IFL, Tab. 1"}
+"""
+GLT_CONFIG = "configs/m/ce_r32_cifar100-glt.py"
+
+
+def glt_result(variants: str, seed: int, clt: float | None, **changed: Any) -> tuple[str, str]:
+    """Name and content of a file of a run on Train-GLT, or on Train-CBL."""
+    names = ("clt", "glt") if clt is not None else ("alt",)
+    metrics = {f"{name}_{number}": (clt or 40.0) + seed for name in names for number in ("accuracy", "precision")}
+    metrics |= {"gap_accuracy": 9.0, "glt_lowest_tenth": 2.0} if clt is not None else {}
+    spec = GLT_CONFIG + (f":{variants}" if variants else "")
+    name = "m/ce_r32_cifar100-glt" + "".join(f"+{variant}" for variant in variants.split(",") if variant)
+    content = result(seed, config=spec, metrics=metrics, epochs=100, **changed)
+    return f"results/{name}{'+short5' if changed else ''}_seed{seed}.json", content
+
+
+@pytest.fixture
+def glt_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with a config of a GLT benchmark."""
+    short = {"schedule": "short"}
+    runs = [
+        glt_result("", 0, 50.0),
+        *(glt_result("r20", seed, 50.0, **short) for seed in (0, 1)),
+        *(glt_result("alt,r20", seed, None, **short) for seed in (0, 1)),
+        glt_result("r20,other", 0, 60.0, **short),
+        glt_result("alt,r20,only", 0, None, **short),
+    ]
+    write(tmp_path, {**dict.fromkeys(PAGES, MARKERS), "configs/m/metafile.yml": GLT_METAFILE, GLT_CONFIG: "",
+                     **dict(runs)})  # fmt: skip
+    monkeypatch.setattr(readme_tables, "ROOT", tmp_path)
+    readme_tables.main([])
+    return tmp_path
+
+
+def test_a_glt_benchmark_has_columns_of_its_own(glt_repository: Path) -> None:
+    page = (glt_repository / "configs/m/README.md").read_text()
+    assert (
+        "| Config | Data | Published | Source | CLT acc | CLT prec | GLT acc | GLT prec | ALT acc | ALT prec | Runs |"
+        in page
+    )
+    assert (
+        "| [ce_r32_cifar100-glt.py](ce_r32_cifar100-glt.py) | CIFAR-100-GLT | CLT 42.5 / 47.9, GLT 34.8 / 40.7 "
+        "| IFL, Tab. 1 | 50.0 | 50.0 | 50.0 | 50.0 | - | - | [seed 0]"
+    ) in page
+    assert "| Ours |" not in page, "no table of the other numbers"
+    gallery = (glt_repository / "docs/methods.md").read_text()
+    assert "| CLT 42.5 / 47.9, GLT 34.8 / 40.7 (IFL, Tab. 1) | CLT 50.0, GLT 50.0 |" in gallery
+    smoke = (glt_repository / "results/README.md").read_text()
+    assert "| CIFAR-100-GLT, alt, r20 | 100 | - | - | - | - | 40.5 ± 0.7 | 40.5 ± 0.7 |" in smoke
+
+
+def test_glt_leaderboard_joins_the_protocols(glt_repository: Path) -> None:
+    page = (glt_repository / "docs/leaderboard.md").read_text()
+    _, _, table = page.partition("## CIFAR-100-GLT, schedule shortened to 5\n\n")
+    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[:5]]
+    assert header == [
+        *("Method", "CLT acc", "CLT prec", "GLT acc", "GLT prec", "ALT acc", "ALT prec", "Gap", "Lowest tenth"),
+        *("Minutes", "Seeds", "Command"),
+    ]
+    link = "(../configs/m/ce_r32_cifar100-glt.py)"
+    assert [row[0] for row in rows] == [f"[M other]{link}", f"[M]{link}", f"[M only]{link}"]  # by accuracy of GLT
+    assert rows[0][3:6] == ["60.0", "60.0", "-"]
+    assert rows[1][1:9] == [*["50.5 ± 0.7"] * 4, *["40.5 ± 0.7"] * 2, "9.0 ± 0.0", "2.0 ± 0.0"]
+    assert rows[1][10].count("seed 0") == rows[1][10].count("ALT: ") + 1 == 2
+    assert rows[1][11] == f"`python tools/train.py {GLT_CONFIG}:r20 --shorten 5`"
+    assert rows[2][1:7] == ["-", "-", "-", "-", "40.0", "40.0"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from lt_plugins.runs.run_folder import RunFolder
 from lt_plugins.runs.tables import mean_and_spread
+from tests.miniatures import make_miniature
 from tests.tool_process import ROOT, expect_errors, run_tool, start_tool
 
 LCREG = ROOT / "configs" / "lcreg" / "lcreg_r32_digits.py"
@@ -19,6 +20,7 @@ SMALL = [
     "model.backbone.depth=20",
     "train_dataloader.batch_size=16",
     "val_dataloader.dataset.indices=20",
+    "test_dataloader.dataset.indices=20",
     "train_cfg.max_epochs=2",
     "stage2.train_cfg.max_epochs=2",
 ]
@@ -113,6 +115,32 @@ def test_paco_and_lpa_of_the_same_data(tmp_path: Path) -> None:
     ]
     assert [row[0] for row in rows[2:4]] == ["paco/paco_r32_digits+short10", "lpa/paco_r32_digits+short10"]
     assert [row[-2:] for row in rows[2:4]] == [["short", "0"]] * 2
+
+
+def test_protocols_of_a_glt_benchmark(tmp_path: Path) -> None:
+    """Validated on one split and tested on others, after the training."""
+    config, out = "configs/ce/ce_r32_cifar100-glt.py", tmp_path / "out"
+    make_miniature("data/cifar100", tmp_path / "cifar100")
+    roots = [f"{loop}_dataloader.dataset.data_root={tmp_path / 'cifar100'}" for loop in ("train", "val", "test")]
+    done = run_tool(
+        "sweep.py", config, "--work-dir", out, "--record", tmp_path / "results", "--cfg-options", *roots,
+        "model.backbone.depth=8", "train_cfg.max_epochs=1",
+        "default_hooks.preflight.allow_empty_classes=True", logs=tmp_path,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    header, _, row = (
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (out / "table.md").read_text().splitlines()[:3]
+    )
+    assert header[:7] == ["Config", "CLT acc", "CLT prec", "GLT acc", "GLT prec", "ALT acc", "ALT prec"]
+    assert [cell == "-" for cell in row[1:7]] == [False] * 4 + [True] * 2
+    name = "ce/ce_r32_cifar100-glt_seed0"
+    tested = json.loads((out / name / "tested.json").read_text())
+    assert row[1] == f"{tested['clt/accuracy']:.1f}"
+    result = json.loads((tmp_path / "results" / f"{name}.json").read_text())
+    assert (result["epochs"], result["schedule"], result["dataset"]) == (1, "short", "cifar100-glt")
+    assert result["metrics"]["glt_precision"] == round(tested["glt/precision"], 4)
+    assert not any(key.startswith("alt") for key in result["metrics"])
 
 
 def test_errors(tmp_path: Path) -> None:

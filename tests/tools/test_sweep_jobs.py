@@ -19,6 +19,7 @@ SMALL = [
     "train_dataloader.dataset.imbalance_factor=6",
     "train_dataloader.batch_size=16",
     "val_dataloader.dataset.indices=20",
+    "test_dataloader.dataset.indices=20",
     "model.backbone.depth=20",
     f"train_cfg.max_epochs={EPOCHS}",
     f"train_cfg.val_interval={EPOCHS}",

@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.cli import ToolParser, user_errors
-from lt_plugins.runs.published import transfer_cell
+from lt_plugins.runs.published import published_protocols, transfer_cell
+from lt_plugins.runs.result_file import glt_name
 from lt_plugins.runs.spec import parse_spec, run_name
 from lt_plugins.runs.tables import DETECTION as AVERAGE_PRECISIONS
+from lt_plugins.runs.tables import GLT as GLT_COLUMNS
 from lt_plugins.runs.tables import Result as RunResult
 from lt_plugins.runs.tables import markdown_table, mean_and_spread, result_rows
 from lt_plugins.unreadable import read_json, read_yaml, refuse_unreadable
@@ -63,14 +65,25 @@ COMMON_VARIANTS = {SMALL_NETWORK, "folders"}
 """Variants of all its rows, which name none."""
 METRICS = ("overall", "many", "medium", "few", "ece")
 METRIC_HEADER = ("Ours", "Many", "Medium", "Few", "ECE")
+GLT_METRICS = tuple(glt_name(column.key) for column in GLT_COLUMNS.values())
 HEADER = ("Config", "Data", "Published", "Source", *METRIC_HEADER, "Runs")
 NOTE = """\
 Top-1 accuracy and expected calibration error in percent. *Published*: overall (many / medium / few). *Ours*: full
 schedules, after the last epoch, never the best epoch on the test set; ± is the standard deviation over seeds. † trained
 by an earlier recipe: the `note` of the file says what changed since. Short schedules: `results/README.md`."""
+GLT_HEADER = (*HEADER[:4], *GLT_COLUMNS, "Runs")
+GLT_NOTE = """\
+Accuracy and class-mean precision in percent on the test sets of the protocols CLT and GLT (trained on Train-GLT) and
+ALT (`:alt`, trained on Train-CBL). *Published*: accuracy / precision. Ours: full schedules, after the last epoch; ± is
+the standard deviation over seeds."""
 SMOKE_HEADER = ("Config", "Data", "Epochs", *METRIC_HEADER, "Seeds", "Minutes", "Hardware")
 GALLERY_HEADER = ("Method", "Idea", "Config", "Command", "Epochs", "Parameters", "Published", "Ours")
+SMOKE_GLT_HEADER = (*SMOKE_HEADER[:3], *GLT_COLUMNS, *SMOKE_HEADER[-3:])
 LEADERBOARD_HEADER = ("Method", "Overall", *METRIC_HEADER[1:], "Minutes", "Seeds", "Command")
+GLT_BOARD_METRICS = (*GLT_METRICS, "gap_accuracy", "glt_lowest_tenth")
+GLT_BOARD_HEADER = ("Method", *GLT_COLUMNS, "Gap", "Lowest tenth", "Minutes", "Seeds", "Command")
+BALANCED_VARIANT = "alt"
+"""The variant that trains on Train-CBL, whose runs stand in the row of the config."""
 DETECTION = "Object Detection"
 DETECTION_NOTE = """\
 Percent, after the last iteration, by the 11-point metric of VOC 2007; ± is the standard deviation over seeds.
@@ -124,6 +137,11 @@ class Result(NamedTuple):
     runs: list[Run]
     metadata: dict[str, Any]
     is_recipe: bool = True
+
+    @property
+    def is_glt(self) -> bool:
+        """Whether it is of a generalized long-tailed benchmark."""
+        return "-GLT" in self.dataset
 
     @property
     def full_runs(self) -> list[Run]:
@@ -255,19 +273,27 @@ def method_table(method: Method) -> str:
         published = f"Published {' / '.join(AVERAGE_PRECISIONS)}"
         header = ("Config", "Backbone", *AVERAGE_PRECISIONS, published, "Seeds")
         return f"{markdown_table(header, rows, range(2, len(header) - 1))}\n\n{DETECTION_NOTE}"
-    rows = [
-        (
-            result.link(method.readme, Path(result.config).name),
-            result.dataset,
-            _published(result.published),
-            (result.published or {}).get("source", "-"),
-            *_metrics(result.full_runs),
-            _seeds(result.full_runs, method.readme),
-        )
-        for result in method.results
-        if result.published or result.full_runs or result.is_recipe
-    ]
-    return f"{markdown_table(HEADER, rows, [2, *range(4, 9)])}\n\n{NOTE}"
+    shown = [result for result in method.results if result.published or result.full_runs or result.is_recipe]
+    kinds = (
+        ([result for result in shown if not result.is_glt], METRICS, HEADER, NOTE),
+        ([result for result in shown if result.is_glt], GLT_METRICS, GLT_HEADER, GLT_NOTE),
+    )
+    return "\n\n".join(
+        f"{markdown_table(header, rows, [2, *range(4, len(header) - 1)])}\n\n{note}"
+        for results, metrics, header, note in kinds
+        if (rows := [_method_row(result, metrics, method.readme) for result in results])
+    )
+
+
+def _method_row(result: Result, metrics: Sequence[str], page: Path) -> tuple[str, ...]:
+    return (
+        result.link(page, Path(result.config).name),
+        result.dataset,
+        _published(result.published),
+        (result.published or {}).get("source", "-"),
+        *_metrics(result.full_runs, metrics),
+        _seeds(result.full_runs, page),
+    )
 
 
 def gallery(results: Sequence[Result]) -> str:
@@ -297,13 +323,22 @@ def _gallery_row(result: Result) -> tuple[str, ...]:
     page = ROOT / GALLERY_PAGE
     collection, published = result.collection, result.published
     paper = "" if (paper := _paper(collection)) == "-" else f", {paper}"
-    numbers = f"{published['overall']:.1f} ({published['source']})" if published else "-"
-    ours = mean_and_spread([run["metrics"]["overall"] for run in result.full_runs])
+    numbers = f"{_published(published, groups=())} ({published['source']})" if published else "-"
+    ours = _overall(result)
     size = f"{result.metadata['Parameters'] / 1e6:.3f} M"
     link = result.link(page, Path(result.config).name)
     command = f"`python tools/train.py {result.config}`"
     method, epochs = f"{_folder_link(collection, page)}{paper}", str(result.metadata["Epochs"])
     return (method, collection["Idea"], link, command, epochs, size, numbers, ours)
+
+
+def _overall(result: Result) -> str:
+    """Accuracy of our full runs; of GLT benchmarks that of each protocol."""
+    names = {"overall": ""}
+    if result.is_glt:
+        names = {name: f"{name[:3].upper()} " for name in GLT_METRICS if name.endswith("accuracy")}
+    values = {key: [run["metrics"][key] for run in result.full_runs if key in run["metrics"]] for key in names}
+    return ", ".join(f"{names[key]}{mean_and_spread(found)}" for key, found in values.items() if found) or "-"
 
 
 def overview(results: Sequence[Result]) -> str:
@@ -337,12 +372,14 @@ def overview(results: Sequence[Result]) -> str:
 
 
 def leaderboard(results: Sequence[Result]) -> str:
-    """Runs with the small network, the best first: digits, then CIFAR-10-LT with a short schedule.
+    """Runs with the small network, the best first: digits, CIFAR-10-LT with a short schedule, GLT benchmarks.
 
     Args:
         results (Sequence[Result]): Those of all methods.
     """
-    return "\n\n".join(f"## {title}\n\n{_ranking(entries)}" for title, entries in _compared(results).items())
+    rankings = {title: _ranking(entries) for title, entries in _compared(results).items()}
+    rankings |= {title: _glt_ranking(entries) for title, entries in _compared_glt(results).items()}
+    return "\n\n".join(f"## {title}\n\n{ranking}" for title, ranking in rankings.items())
 
 
 def choices(results: Sequence[Result]) -> str:
@@ -373,6 +410,21 @@ def _compared(results: Sequence[Result]) -> dict[str, list[Entry]]:
     }
 
 
+def _compared_glt(results: Sequence[Result]) -> dict[str, list[Entry]]:
+    """Runs of the small network on GLT benchmarks, by benchmark and schedule; ALT in the row of CLT and GLT."""
+    tables: dict[str, dict[tuple[str, ...], tuple[Result, list[Run]]]] = {}
+    # The config before its variant, whose link and command stand for both.
+    for result in sorted(results, key=lambda result: BALANCED_VARIANT in parse_spec(result.config).variants):
+        path, variants = parse_spec(result.config)
+        if result.is_glt and SMALL_NETWORK in variants:
+            row = (path, *(name for name in variants if name != BALANCED_VARIANT))
+            for run in result.runs:
+                short = f", schedule shortened to {run['shorten']}" if run["shorten"] else ""
+                table = tables.setdefault(result.dataset.partition(",")[0] + short, {})
+                table.setdefault(row, (result, []))[1].append(run)
+    return {title: _named([*rows.values()]) for title, rows in sorted(tables.items())}
+
+
 def _named(found: Sequence[tuple[Result, list[Run]]]) -> list[Entry]:
     """Those with runs, called by their method and variants, and by their config where a method has several."""
     found = [(result, runs) for result, runs in found if runs]
@@ -382,7 +434,7 @@ def _named(found: Sequence[tuple[Result, list[Run]]]) -> list[Entry]:
     for result, runs in found:
         method, (path, variants) = result.collection["Name"], parse_spec(result.config)
         config = [f"({Path(path).stem.partition('_')[0]})"] if counts[method] > 1 else []
-        own = [name for name in variants if name not in COMMON_VARIANTS]
+        own = [name for name in variants if name not in {*COMMON_VARIANTS, BALANCED_VARIANT}]
         entries.append(Entry(" ".join([method, *config, *own]), result, runs))
     return entries
 
@@ -410,6 +462,24 @@ def _ranking(entries: Sequence[Entry]) -> str:
     return markdown_table(LEADERBOARD_HEADER, rows, range(1, 7)) if rows else "No runs yet."
 
 
+def _glt_ranking(entries: Sequence[Entry]) -> str:
+    page = ROOT / LEADERBOARD_PAGE
+    rows = []
+    for entry in sorted(entries, key=_glt_accuracy, reverse=True):
+        balanced = [run for run in entry.runs if "alt_accuracy" in run["metrics"]]
+        others = [run for run in entry.runs if run not in balanced]
+        seeds = "; ".join(f"{label}{_seeds(runs, page)}" for label, runs in (("", others), ("ALT: ", balanced)) if runs)
+        name, runs = entry.result.link(page, entry.name), others or balanced
+        minutes = f"{fmean(map(_seconds, runs)) / 60:.1f}"
+        rows.append((name, *_metrics(entry.runs, GLT_BOARD_METRICS), minutes, seeds, f"`{_command(runs[0])}`"))
+    return markdown_table(GLT_BOARD_HEADER, rows, range(1, len(GLT_BOARD_HEADER) - 2)) if rows else "No runs yet."
+
+
+def _glt_accuracy(entry: Entry) -> float:
+    """Accuracy of the protocol GLT; below all others where only ALT was run."""
+    return fmean([run["metrics"]["glt_accuracy"] for run in entry.runs if "glt_accuracy" in run["metrics"]] or [-1.0])
+
+
 def smoke_table(results: Sequence[Result]) -> str:
     """Short runs with the command of each, for results/README.md.
 
@@ -417,20 +487,24 @@ def smoke_table(results: Sequence[Result]) -> str:
         results (Sequence[Result]): Those of all methods.
     """
     page = ROOT / SMOKE_PAGE
-    rows, commands = [], []
-    for result in results:
-        short = [run for run in result.runs if run.get("schedule") == "short"]
-        for spelling, same in groupby(short, key=_spelling):
-            runs = list(same)
-            hardware = ", ".join(dict.fromkeys(run["hardware"] for run in runs))
-            minutes = "/".join(f"{run['time_s'] / 60:.0f}" for run in runs)
-            epochs = " / ".join(dict.fromkeys(map(_epochs, runs)))
-            seeds = _seeds(runs, page)
-            rows.append(
-                (result.link(page, spelling), result.dataset, epochs, *_metrics(runs), seeds, minutes, hardware)
-            )
-            commands += [f"git checkout {run['commit'][:10]} && {run['command']}" for run in runs]
-    table = markdown_table(SMOKE_HEADER, rows, [*range(3, 8), 9])
+    short = {id(result): [run for run in result.runs if run.get("schedule") == "short"] for result in results}
+    tables, commands = [], []
+    for is_glt, metrics, header in ((False, METRICS, SMOKE_HEADER), (True, GLT_METRICS, SMOKE_GLT_HEADER)):
+        rows = []
+        for result in results:
+            if result.is_glt != is_glt:
+                continue
+            for spelling, same in groupby(short[id(result)], key=_spelling):
+                runs = list(same)
+                hardware = ", ".join(dict.fromkeys(run["hardware"] for run in runs))
+                minutes = "/".join(f"{run['time_s'] / 60:.0f}" for run in runs)
+                epochs = " / ".join(dict.fromkeys(map(_epochs, runs)))
+                numbers = (*_metrics(runs, metrics), _seeds(runs, page), minutes, hardware)
+                rows.append((result.link(page, spelling), result.dataset, epochs, *numbers))
+                commands += [f"git checkout {run['commit'][:10]} && {run['command']}" for run in runs]
+        if rows or not is_glt:
+            tables.append(markdown_table(header, rows, [*range(3, len(header) - 3), len(header) - 2]))
+    table = "\n\n".join(tables)
     return f"{table}\n\nCommands, each with the commit that it ran at:\n\n```bash\n" + "\n".join(commands) + "\n```"
 
 
@@ -449,8 +523,8 @@ def _relative(path: str | Path, page: Path) -> str:
     return os.path.relpath(ROOT / path, page.parent)
 
 
-def _metrics(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
-    return (mean_and_spread([run["metrics"][name] for run in runs if name in run["metrics"]]) for name in METRICS)
+def _metrics(runs: Sequence[dict[str, Any]], names: Sequence[str] = METRICS) -> Iterator[str]:
+    return (mean_and_spread([run["metrics"][name] for run in runs if name in run["metrics"]]) for name in names)
 
 
 def _seeds(runs: Sequence[dict[str, Any]], page: Path) -> str:
@@ -468,11 +542,13 @@ def _epochs(run: dict[str, Any]) -> str:
     return (f"{_epochs(earlier)} + " if earlier else "") + str(run["epochs"])
 
 
-def _published(numbers: dict[str, Any] | None) -> str:
+def _published(numbers: dict[str, Any] | None, groups: Sequence[str] = ("many", "medium", "few")) -> str:
     if numbers is None:
         return "-"
-    groups = [f"{numbers[group]:.1f}" for group in ("many", "medium", "few") if group in numbers]
-    return f"{numbers['overall']:.1f}" + (f" ({' / '.join(groups)})" if groups else "")
+    if "overall" not in numbers:
+        return published_protocols(numbers)
+    of_groups = [f"{numbers[group]:.1f}" for group in groups if group in numbers]
+    return f"{numbers['overall']:.1f}" + (f" ({' / '.join(of_groups)})" if of_groups else "")
 
 
 def _folder_link(collection: dict[str, Any], page: Path) -> str:
