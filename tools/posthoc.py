@@ -1,4 +1,4 @@
-"""Adjust the classifier of a trained model: logit adjustment, tau-norm, NCM, temperature, test prior by EM and BBSE.
+"""Adjust the classifier of a trained model: logit adjustment, tau-norm, NCM, temperature, test prior, expert weights.
 
 One feature pass, one table with the best setting of each method on the test set, and a figure of few-shot against
 many-shot accuracy. Settings are chosen on the validation images; where the config has none, on the test set, and the
@@ -27,7 +27,7 @@ from lt_plugins.runs.cli import (
 if TYPE_CHECKING:
     from lt_plugins.analysis.posthoc_sweep import SweepRow
 
-NAMES = ("logit-adjustment", "tau-norm", "ncm", "temperature", "em", "bbse")
+NAMES = ("logit-adjustment", "tau-norm", "ncm", "temperature", "em", "bbse", "expert-weights")
 COLUMNS = {"overall": "Overall", "many": "Many", "medium": "Medium", "few": "Few", "ece": "ECE"}
 MAX_SETTINGS = 201
 

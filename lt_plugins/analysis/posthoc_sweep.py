@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmpretrain.registry import DATA_SAMPLERS
 from torch import Tensor
 
+from lt_plugins.analysis.expert_views import gather_expert_views
 from lt_plugins.analysis.page import loader_settings
 from lt_plugins.analysis.trained_model import TrainedModel, build_plain_dataset
 from lt_plugins.atomic_write import atomic_write
@@ -34,6 +35,7 @@ from lt_plugins.posthoc import (
     LabelledFeatures,
     TrainedClassifier,
     accuracy_under_prior,
+    check_experts_of,
     check_prior_of,
     class_priors,
 )
@@ -134,8 +136,11 @@ def choose_methods(cfg: Config, given: Sequence[str], trained: TrainedClassifier
     """
     names, notes = [], []
     for name in given or METHODS:
+        if not given and "views" in METHODS[name].needs and trained.num_experts < 2:
+            continue  # nothing that a user of a single classifier would miss
         try:
             check_prior_of(name, trained)
+            check_experts_of(name, trained)
             if name == "bbse" and not has_validation(cfg):
                 raise UserInputError(
                     "bbse: the config has no validation images beside its test images, and the confusion of the test "
@@ -196,7 +201,11 @@ def collect(cfg: Config, trained: TrainedModel, prior: Tensor, methods: Sequence
     validation = gather("val") if has_validation(cfg) else None
     test = gather("test")
     held_out = validation or test
-    classifier = dataclasses.replace(classifier, train=train, held_out=held_out, unlabelled=test.features)
+    views = None
+    if "views" in needs:
+        dataset = build_plain_dataset(cfg, "test", trained)
+        views = gather_expert_views(trained.model, dataset, cfg, **loader_settings(cfg, "test"))
+    classifier = dataclasses.replace(classifier, train=train, held_out=held_out, unlabelled=test.features, views=views)
     return PosthocData(classifier, test, validation, shot_thresholds(cfg))
 
 

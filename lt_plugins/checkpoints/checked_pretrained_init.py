@@ -10,6 +10,7 @@ from torch import nn
 
 from lt_plugins.checkpoints.checkpoint_fit import check_checkpoint_fit
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.backbones.expert_stage import spread_to_experts
 
 
 @WEIGHT_INITIALIZERS.register_module(name="Pretrained", force=True)
@@ -17,7 +18,8 @@ class CheckedPretrainedInit(PretrainedInit):
     """mmengine's ``Pretrained`` initialiser, which refuses a checkpoint that would leave the module partly random.
 
     mmengine loads the tensors that happen to fit, and warns about the rest in the middle of the log. The check is that
-    of ``load_from``: of a whole model the backbone must fit, of any other module all of it.
+    of ``load_from``: of a whole model the backbone must fit, of any other module all of it. Weights of a plain network
+    fit one of several experts, too: each starts from them.
 
     Args:
         checkpoint (str): The checkpoint: ``.pth``, ``.safetensors``, or an address such as ``torchvision://resnet50``.
@@ -60,6 +62,7 @@ class CheckedPretrainedInit(PretrainedInit):
                     f"{parts}); give another prefix, or none for a backbone by itself."
                 )
             state_dict = found
+        state_dict = spread_to_experts(module, state_dict)
         check_checkpoint_fit(module, state_dict, source, "initialise", self.min_fraction)
         load_state_dict(module, state_dict, strict=False, logger="current")
         if hasattr(module, "_params_init_info"):

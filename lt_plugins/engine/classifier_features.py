@@ -43,7 +43,13 @@ def read_classifier(model: Any, prior: Tensor) -> TrainedClassifier:
     """
     check_head(model)
     weight, bias = (value.float().cpu() for value in model.head.affine())
-    return TrainedClassifier(AffineClassifier(weight, bias), class_counts(model), prior, model.head.has_unit_features)
+    return TrainedClassifier(
+        AffineClassifier(weight, bias),
+        class_counts(model),
+        prior,
+        model.head.has_unit_features,
+        num_experts=getattr(model.head, "num_experts", 1),
+    )
 
 
 def class_counts(model: Any) -> Tensor:

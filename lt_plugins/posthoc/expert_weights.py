@@ -9,9 +9,28 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.posthoc.affine_classifier import AffineClassifier
 
 EPSILON = 1e-6
 """Length at which a distribution counts as zero in a cosine, as in the released code."""
+
+
+class ExpertViews(NamedTuple):
+    """Two views of unlabelled images by the experts of a model, and how :func:`fit_expert_weights` learns from them.
+
+    Args:
+        first (Tensor): Logits of the experts for a view of each image, shape ``(M, K, C)``.
+        second (Tensor): Those for another view, shape ``(M, K, C)``.
+        biases (Tensor): Biases of the experts' classifiers, shape ``(K, C)``.
+        lr (float): Learning rate. Defaults to 0.1.
+        weight_decay (float): Weight decay. Defaults to 5e-4.
+    """
+
+    first: Tensor
+    second: Tensor
+    biases: Tensor
+    lr: float = 0.1
+    weight_decay: float = 5e-4
 
 
 class ExpertWeights(NamedTuple):
@@ -25,6 +44,28 @@ class ExpertWeights(NamedTuple):
 
     weights: Tensor
     similarities: list[float]
+
+
+def weigh_experts(classifier: AffineClassifier, biases: Tensor, weights: Tensor) -> AffineClassifier:
+    r"""Put a weighted mean of experts in place of their mean: :math:`W = [a_1 W_1 | \dots | a_K W_K]`.
+
+    Args:
+        classifier (AffineClassifier): The mean of the experts, affine in their features one behind the other.
+        biases (Tensor): Biases of each expert, shape ``(K, C)``.
+        weights (Tensor): :math:`a`, shape ``(K,)``, sum 1.
+
+    Raises:
+        UserInputError: If the features are not of ``K`` experts.
+    """
+    num_experts, length = len(weights), classifier.weight.shape[1]
+    if length % num_experts or biases.shape != (num_experts, len(classifier.weight)):
+        raise UserInputError(
+            f"{num_experts} weights and biases of shape {tuple(biases.shape)} do not fit weights of shape "
+            f"{tuple(classifier.weight.shape)}: give one weight an expert, biases (K, C) and weights (C, K * D)."
+        )
+    shares = num_experts * weights.to(classifier.weight)
+    weight = classifier.weight * shares.repeat_interleave(length // num_experts)
+    return AffineClassifier(weight, weights.to(biases) @ biases)
 
 
 def view_similarity(first: Tensor, second: Tensor, weights: Tensor) -> Tensor:
@@ -42,8 +83,8 @@ def view_similarity(first: Tensor, second: Tensor, weights: Tensor) -> Tensor:
     Returns:
         Tensor: Shape ``(B,)``.
     """
-    predictions = [torch.einsum("k,bkc->bc", weights, logits).softmax(dim=1) for logits in (first, second)]
-    return F.cosine_similarity(*predictions, dim=1, eps=EPSILON)
+    one, other = (torch.einsum("k,bkc->bc", weights, logits).softmax(dim=1) for logits in (first, second))
+    return F.cosine_similarity(one, other, dim=1, eps=EPSILON)
 
 
 def fit_expert_weights(

@@ -12,6 +12,7 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.posthoc.affine_classifier import AffineClassifier, normalize_features
 from lt_plugins.posthoc.bbse import bbse_prior, joint_confusion
 from lt_plugins.posthoc.em import em_prior
+from lt_plugins.posthoc.expert_weights import ExpertViews, fit_expert_weights, weigh_experts
 from lt_plugins.posthoc.logit_adjustment import logit_adjustment
 from lt_plugins.posthoc.nearest_class_mean import nearest_class_mean
 from lt_plugins.posthoc.prior import prior_power
@@ -48,6 +49,8 @@ class TrainedClassifier:
         train (LabelledFeatures | None): The training set without augmentation. Defaults to None.
         held_out (LabelledFeatures | None): Labelled images that were not trained on. Defaults to None.
         unlabelled (Tensor | None): Features of the images whose prior is sought, shape ``(M, D)``. Defaults to None.
+        num_experts (int): Number of experts whose mean the classifier is. Defaults to 1.
+        views (ExpertViews | None): What the experts say of two views of the images to predict. Defaults to None.
     """
 
     classifier: AffineClassifier
@@ -57,6 +60,8 @@ class TrainedClassifier:
     train: LabelledFeatures | None = None
     held_out: LabelledFeatures | None = None
     unlabelled: Tensor | None = None
+    num_experts: int = 1
+    views: ExpertViews | None = None
 
     @property
     def is_balanced(self) -> bool:
@@ -103,8 +108,8 @@ class PosthocMethod:
         fit (Callable): From a :class:`TrainedClassifier` and the setting to an :class:`AdjustedLogits`.
         setting (str | None): Name of what is swept; None if there is nothing. Defaults to None.
         default (float): Its value where nothing says another. Defaults to 1.0.
-        needs (frozenset[str]): What of the trained classifier it reads, of ``"train"``, ``"held_out"`` and
-            ``"unlabelled"``. Defaults to nothing.
+        needs (frozenset[str]): What of the trained classifier it reads, of ``"train"``, ``"held_out"``,
+            ``"unlabelled"`` and ``"views"``. Defaults to nothing.
         removes_prior (bool): Whether it takes the frequencies of the training set out of the logits, which must be in
             them. Defaults to False.
     """
@@ -168,6 +173,14 @@ def _fit_bbse(trained: TrainedClassifier, regularization: float) -> AdjustedLogi
     return trained.answer_by(target_prior(classifier, trained.prior, prior), f"{note}, {describe_prior(prior)}")
 
 
+def _fit_expert_weights(trained: TrainedClassifier, _: float) -> AdjustedLogits:
+    views = _required(trained.views, "two views of the test images by several experts")
+    found = fit_expert_weights(views.first, views.second, views.lr, views.weight_decay)
+    weights = " ".join(f"{weight:.2f}" for weight in found.weights.tolist())
+    note = f"weights {weights}, similarity {found.similarities[0]:.4f} to {found.similarities[-1]:.4f}"
+    return trained.answer_by(weigh_experts(trained.classifier, views.biases, found.weights), note)
+
+
 def describe_prior(prior: Tensor) -> str:
     """Describe an estimated prior by its smallest and largest share.
 
@@ -181,6 +194,23 @@ def _required(value: T | None, what: str) -> T:
     if value is None:
         raise UserInputError(f"this method needs {what}, and there are none.")
     return value
+
+
+def check_experts_of(name: str, trained: TrainedClassifier) -> None:
+    """Refuse to weigh the experts of a model that has none.
+
+    Args:
+        name (str): Name of the method.
+        trained (TrainedClassifier): The classifier.
+
+    Raises:
+        UserInputError: If the method weighs experts and there are fewer than two.
+    """
+    if "views" in METHODS[name].needs and trained.num_experts < 2:
+        raise UserInputError(
+            f"{name} weighs the experts of a model, and this one has a single classifier; use one with a "
+            "MultiExpertHead, like configs/tade."
+        )
 
 
 def check_prior_of(name: str, trained: TrainedClassifier) -> None:
@@ -208,5 +238,6 @@ METHODS: dict[str, PosthocMethod] = {
     "temperature": PosthocMethod(_fit_temperature, needs=frozenset({"held_out"})),
     "em": PosthocMethod(_fit_em, needs=frozenset({"held_out", "unlabelled"})),
     "bbse": PosthocMethod(_fit_bbse, default=1e-6, needs=frozenset({"held_out", "unlabelled"})),
+    "expert-weights": PosthocMethod(_fit_expert_weights, needs=frozenset({"views"})),
 }
 """By the name that the command line and configs use."""

@@ -789,3 +789,129 @@ RECIPES |= {
     "lpa/paco_r50_inat.py": [lpa(PACO_INAT, 512, 20)],
     "sbcl/sbcl_r50_imagenet-lt.py:released": [SBCL_LARGE_RELEASED, SBCL_LINEAR],
 }
+
+# Three experts with cosine classifiers; released schedules of SADE and BalPoE count epochs from 0, SHIKE's too.
+ROTATED = (("crop 32 pad 4", "flip 0.5", "rotate 15 nearest"),)
+
+
+def experts(length: int, **constants: Any) -> dict[str, Any]:
+    """Constants of three experts with features of a length, whose classifiers start as unit vectors."""
+    return {
+        "constants": {
+            "backbone.num_experts": 3,
+            "head.experts.count": 3,
+            "head.experts.0.scale": 30,
+            "head.in_channels": length,
+            "head.loss_module.class_weight": None,
+            **{f"head.loss_module.{key}": value for key, value in constants.items()},
+        },
+        "deviations": {f"head.experts.{expert}.fc.weight": length**-0.5 for expert in range(3)},
+    }
+
+
+TADE_CIFAR = Recipe(
+    1,
+    128,
+    200,
+    {0: 0.02, 4: 0.1, 159: 0.1, 160: 0.01, 179: 0.01, 180: 1e-3},
+    5e-4,
+    ROTATED,
+    nesterov=True,
+    **experts(48, tau=2.0),
+)
+TADE_INAT = Recipe(
+    4,
+    128,
+    100,
+    {0: 0.04, 4: 0.2, 59: 0.2, 60: 0.02, 79: 0.02, 80: 2e-3},
+    2e-4,
+    (CROP,),
+    nesterov=True,
+    **experts(1536, tau=1.0),
+)
+TADE_PLACES = Recipe(
+    4,
+    32,
+    30,
+    {0: 0.01, 9: 0.01, 10: 1e-3, 20: 1e-4},
+    4e-4,
+    KANG,
+    nesterov=True,
+    groups={
+        "backbone.conv1.weight": (0.1, 4e-4),
+        "backbone.layer3.experts.2.5.conv2.weight": (0.1, 4e-4),
+        "backbone.layer4.experts.0.2.bn3.weight": (0.1, 4e-4),
+        "head.experts.1.fc.weight": (1, 4e-4),
+    },
+    **experts(2048, tau=1.0),
+)
+# The long recipe, of which the published numbers are.
+BALPOE_CIFAR = Recipe(
+    1,
+    128,
+    400,
+    {0: 0.01, 9: 0.1, 319: 0.1, 320: 0.01, 359: 0.01, 360: 1e-3},
+    5e-4,
+    (AUTOAUGMENT[:-1],),
+    mixup=0.4,
+    nesterov=True,
+    **experts(64, tau=(0, 1, 2)),
+)
+BALPOE_X50 = Recipe(
+    2,
+    32,
+    400,
+    {0: 0.025, 200: 0.0125},
+    5e-4,
+    (RANDCLS,),
+    mixup=0.3,
+    nesterov=True,
+    **experts(2048, tau=(0, 1.25, 2.5)),
+)
+SHIKE = [
+    Recipe(
+        1,
+        128,
+        180,
+        {0: 0.025, 1: 0.05, 4: 0.125, 5: 0.15, 40: 0.15 * (1 + math.cos(math.pi / 5)) / 2},
+        5e-4,
+        (AUTOAUGMENT,),
+        **experts(64, negative_weight=10, mutual_weight=1, reduction="elementmean"),
+    ),
+    also(
+        Recipe(
+            1,
+            128,
+            20,
+            {0: 0.0375, 4: 0.0875, 5: 0.1, 10: 0.075},
+            5e-4,
+            (AUTOAUGMENT,),
+            **experts(64, tau=(1, 1, 1), loss_weight=3),
+        ),
+        constants={"norm_eval": False, "reuse_head": False},
+    ),
+]
+RECIPES |= {
+    "tade/tade_r32_cifar100-lt.py": [TADE_CIFAR],
+    "tade/tade_x50_imagenet-lt.py": [
+        Recipe(2, 32, 180, {0: 0.025, 90: 0.0125}, 5e-4, KANG, nesterov=True, **experts(1536, tau=2.0))
+    ],
+    "tade/tade_r50_inat.py": [TADE_INAT],
+    "tade/tade_r152_places-lt.py": [TADE_PLACES],
+    "balpoe/balpoe_r32_cifar100-lt.py:long": [BALPOE_CIFAR],
+    "balpoe/balpoe_r32_cifar100-lt.py:long,lt50": [BALPOE_CIFAR],
+    "balpoe/balpoe_r32_cifar10-lt.py:long": [also(BALPOE_CIFAR, mixup=0.8)],
+    "balpoe/balpoe_x50_imagenet-lt.py:long": [BALPOE_X50],
+    "balpoe/balpoe_r50_inat.py:long": [
+        also(
+            BALPOE_X50,
+            processes=4,
+            batch=128,
+            lr={0: 0.2, 200: 0.1},
+            weight_decay=2e-4,
+            mixup=0.2,
+            constants={"head.loss_module.tau": (-1, 1, 3)},
+        )
+    ],
+    "shike/shike_r32_cifar100-lt.py": SHIKE,
+}

@@ -214,6 +214,7 @@ def test_is_what_its_name_says(path: Path) -> None:
     name = NAME.fullmatch(path.stem)
     assert name, f"{path.name} does not follow the naming rule of docs/architecture.md"
     kinds = {"CIFARResNet": "r", "ResNet": "r", "LastBlockResNet": "r", "ResNeXt": "x"}
+    kinds |= {"MultiExpertResNet": "r", "MultiExpertResNeXt": "x", "SHIKEResNet": "r"}
     root, num_classes = DATASETS[name["dataset"]]
     for cfg in stages_of(path):
         backbone = cfg.model.backbone

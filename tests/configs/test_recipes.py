@@ -288,6 +288,10 @@ def _describe(transform: Any) -> str:
         case "GaussianBlur":
             assert one.magnitude_std == "inf", "uniform"
             return f"blur {one.magnitude_range[0]:g}-{one.magnitude_range[1]:g} {one.prob:g}"
+        case "Rotate":
+            assert (one.magnitude_std, one.prob, one.random_negative_prob) == ("inf", 1, 0.5), "uniform to both sides"
+            assert (one.magnitude_range[0], one.pad_val) == (0, 0)
+            return f"rotate {one.magnitude_range[1]:g} {one.interpolation}"
         case "AutoAugment":
             turns = [step for policy in one.transforms for step in policy.transforms if type(step).__name__ == "Rotate"]
             assert [step.pad_val for step in turns] == [(128, 128, 128)], "gray"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,6 +116,32 @@ def test_trunk_and_branches_by_themselves(name: str) -> None:
     changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
     assert any("running_mean" in key for key in changed)
     assert not any(".experts.1." in key or ".experts.2." in key for key in changed)
+
+
+@pytest.mark.parametrize("name", ["SHIKE", "BBN", "R50", "BBN-R50"])
+def test_each_expert_starts_from_pretrained_weights_of_a_plain_network(name: str, tmp_path: Path) -> None:
+    """As ResNet-152 on Places-LT from ImageNet; a checkpoint of the same experts is taken as it is."""
+    settings = {**NETWORKS[name], "expert_width": 1.0}
+    plain = build(**{**settings, "num_experts": 1}).state_dict()
+    torch.save({"state_dict": plain}, tmp_path / "plain.pth")
+    init_cfg = {"type": "Pretrained", "checkpoint": str(tmp_path / "plain.pth")}
+    model = build(seed=1, **settings, init_cfg=init_cfg)
+    model.init_weights()
+    for expert in range(model.num_experts):
+        found = plain_weights(model.state_dict(), expert)
+        assert all(torch.equal(found[key], value) for key, value in plain.items()), expert
+    other = build(seed=2, **settings).state_dict()
+    torch.save(other, tmp_path / "experts.pth")
+    model = build(seed=3, **settings, init_cfg={**init_cfg, "checkpoint": str(tmp_path / "experts.pth")})
+    model.init_weights()
+    assert all(torch.equal(value, other[key]) for key, value in model.state_dict().items())
+
+
+def test_pretrained_weights_of_another_width_are_refused(tmp_path: Path) -> None:
+    torch.save(build(**CIFAR).state_dict(), tmp_path / "plain.pth")
+    init_cfg = {"type": "Pretrained", "checkpoint": str(tmp_path / "plain.pth")}
+    with pytest.raises(UserInputError, match="plain"):
+        build(**NETWORKS["RIDE"], init_cfg=init_cfg).init_weights()
 
 
 def test_frozen_stages_count_those_of_experts() -> None:

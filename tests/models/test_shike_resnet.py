@@ -60,6 +60,11 @@ def test_experts_start_apart_and_shallow_branches_by_the_default_of_pytorch() ->
     assert not torch.equal(inner, model.layer3.experts[1][2].conv1.weight)
 
 
+def test_no_router_can_choose_its_experts() -> None:
+    with pytest.raises(UserInputError, match="read the maps of two stages"):
+        SHIKEResNet(depth=20).trunk(noise(1, 3, 32, 32))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [({"num_experts": 1}, "num_experts=1 of SHIKEResNet must be 2 or more"), ({"depth": 18}, "depth=18 is not")],

@@ -9,7 +9,18 @@ import torch
 from torch import Tensor
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.posthoc import fit_expert_weights, view_similarity
+from lt_plugins.models.losses import BalPoELoss
+from lt_plugins.posthoc import (
+    AffineClassifier,
+    ExpertViews,
+    TrainedClassifier,
+    check_experts_of,
+    fit_expert_weights,
+    target_prior,
+    view_similarity,
+    weigh_experts,
+)
+from lt_plugins.posthoc.methods import METHODS
 
 MEANS = 2 * torch.eye(4, dtype=torch.float64)
 HEAD, TAIL = [0.55, 0.3, 0.1, 0.05], [0.05, 0.1, 0.3, 0.55]
@@ -137,3 +148,50 @@ def test_half_precision_logits_are_computed_with_in_float32(dtype: torch.dtype) 
 def test_mistakes_are_refused(shapes: tuple, settings: dict, message: str) -> None:
     with pytest.raises(UserInputError, match=message):
         fit_expert_weights(*(torch.zeros(shape) for shape in shapes), **settings)
+
+
+def test_weighed_experts_are_their_weighted_mean() -> None:
+    """Of three experts with biases, as one affine classifier of their features one behind the other."""
+    generator = torch.Generator().manual_seed(2)
+    weights, biases = (torch.randn(*shape, generator=generator).double() for shape in ((3, 4, 6), (3, 4)))
+    features = torch.randn(5, 3, 6, generator=generator).double()
+    shares = torch.tensor([0.7, 0.1, 0.2], dtype=torch.float64)
+    mean = AffineClassifier(torch.cat([*(weights / 3)], dim=1), biases.mean(dim=0))
+    logits = torch.einsum("kcd,nkd->nkc", weights, features) + biases
+    found = weigh_experts(mean, biases, shares).logits(features.flatten(1))
+    torch.testing.assert_close(found, torch.einsum("k,nkc->nc", shares, logits))
+    torch.testing.assert_close(weigh_experts(mean, biases, torch.ones(3).double() / 3), mean)
+    with pytest.raises(UserInputError, match=r"2 weights and biases of shape \(3, 4\) do not fit"):
+        weigh_experts(mean, biases, torch.ones(2) / 2)
+
+
+def test_the_method_answers_by_the_fitted_weights_and_says_them() -> None:
+    first, second, _ = experts_on(TAIL)
+    zeros = torch.zeros(3, 4, dtype=torch.float64)
+    mean = AffineClassifier(torch.eye(4, dtype=torch.float64).repeat(1, 3) / 3, zeros[0])  # the logits are the features
+    views = ExpertViews(first, second, zeros, lr=0.2, weight_decay=1e-3)
+    trained = TrainedClassifier(mean, torch.tensor([9, 5, 2, 1]), torch.ones(4) / 4, num_experts=3, views=views)
+    weights = fit_expert_weights(first, second, lr=0.2, weight_decay=1e-3).weights
+    adjusted = METHODS["expert-weights"].fit(trained, 1.0)
+    expected = torch.einsum("k,mkc->mc", weights, first)
+    torch.testing.assert_close(adjusted.logits(first.flatten(1)), expected)
+    assert " ".join(f"{weight:.2f}" for weight in weights.tolist()) in adjusted.note
+
+
+def test_a_single_classifier_has_no_experts_to_weigh() -> None:
+    single = TrainedClassifier(AffineClassifier(MEANS, MEANS[0]), torch.tensor([9, 5, 2, 1]), torch.ones(4) / 4)
+    with pytest.raises(UserInputError, match="expert-weights weighs the experts of a model"):
+        check_experts_of("expert-weights", single)
+    check_experts_of("em", single)
+
+
+def test_a_known_test_prior_after_balpoe() -> None:
+    """Its mean of logits answers for a uniform prior, so the logarithm of the known one is all that is added."""
+    counts, known = torch.tensor([90, 30, 10, 3]), torch.tensor(TAIL, dtype=torch.float64)
+    loss = BalPoELoss((0, 1, 2))
+    loss.class_distribution.set_counts(counts)
+    prior = loss.trained_prior(counts.double() / counts.sum())
+    classifier = AffineClassifier(MEANS, MEANS[1])
+    adjusted = target_prior(classifier, prior, known)
+    change = adjusted.bias - classifier.bias - known.log()
+    torch.testing.assert_close(change, change[0].expand(4), rtol=0, atol=1e-12)

@@ -43,6 +43,7 @@ FAMILIES = (
     "Post-hoc",
     "Mixing and augmentation",
     "Optimisers",
+    "Experts",
     "Invariance and debiasing",
     "Contrastive learning",
     "Subclasses, attributes, latent categories",

@@ -13,7 +13,8 @@ class ExpertStage(nn.Module):
     """Multi-expert stage: blocks that the experts share, then a branch of further blocks for each expert.
 
     The first such stage of a network takes one map and gives one an expert; the stages after it take and give one an
-    expert. All branches start from their own random weights.
+    expert. All branches start from their own random weights, or from the same pretrained ones of a plain network
+    (:func:`spread_to_experts`).
 
     Args:
         make_stage (Callable): Builds the whole stage of one expert, an ``nn.Sequential`` of residual blocks.
@@ -85,6 +86,33 @@ def pass_branch(stages: Iterable[nn.Module], x: Tensor, expert: int) -> Tensor:
         if isinstance(stage, ExpertStage):
             x = stage.experts[expert](x)
     return x
+
+
+def spread_to_experts(module: nn.Module, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Name the weights of a plain network as a multi-expert network does: each expert gets those of its blocks.
+
+    Args:
+        module (nn.Module): The network that is to take them, or a model with one.
+        state_dict (dict[str, Tensor]): Weights by name; those of a network with the same experts stay as they are.
+
+    Returns:
+        dict[str, Tensor]: The weights by their new names.
+    """
+    for name, stage in module.named_modules():
+        if not isinstance(stage, ExpertStage):
+            continue
+        spread: dict[str, Tensor] = {}
+        for key, value in state_dict.items():
+            block, _, rest = key.removeprefix(f"{name}.").partition(".")
+            if not key.startswith(f"{name}.") or not block.isdecimal():
+                spread[key] = value
+            elif (index := int(block)) < len(stage.shared):
+                spread[f"{name}.shared.{index}.{rest}"] = value
+            else:
+                own = index - len(stage.shared)
+                spread |= {f"{name}.experts.{k}.{own}.{rest}": value for k in range(len(stage.experts))}
+        state_dict = spread
+    return state_dict
 
 
 def scale_width(channels: int, expert_width: float, unit: int = 1) -> int:

@@ -72,6 +72,20 @@ class SHIKEResNet(CIFARResNet):
         )
         self.shallow = nn.ModuleList(_downsample(1 + expert % 2) for expert in range(num_experts))
 
+    def trunk(self, x: Tensor) -> Tensor:  # noqa: ARG002 (as CIFARResNet)
+        """Refuse to be split into a map that all experts share and what follows for one of them.
+
+        Args:
+            x (Tensor): Images.
+
+        Raises:
+            UserInputError: Always.
+        """
+        raise UserInputError(
+            "the experts of SHIKEResNet read the maps of two stages, so none goes on from a single shared map; use "
+            "CIFARResNet(num_experts=...) where a router chooses experts."
+        )
+
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the map of each expert.
 

@@ -146,6 +146,10 @@ class MultiExpertHead(AffineHead):
         scale = self.num_experts**0.5 if self.has_unit_features else self.num_experts
         return torch.cat(weights, dim=1) / scale, torch.stack(biases).mean(dim=0)
 
+    def expert_biases(self) -> Tensor:
+        """Bias of each class in the classifier of each expert, shape ``(K, C)``, without gradient."""
+        return torch.stack([head.affine()[1] for head in self._heads()])
+
     def affine_features(self, features: Tensor) -> Tensor:
         r"""What the classifier is affine in: the features, or the directions of each expert's, of length 1 together.
 

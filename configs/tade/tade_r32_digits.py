@@ -1,0 +1,15 @@
+_base_ = "../ce/ce_r32_digits.py"
+model = dict(
+    backbone=dict(num_experts=3, shared_stages=1, expert_width=0.75),
+    head=dict(
+        _delete_=True,
+        type="MultiExpertHead",
+        num_classes=10,
+        in_channels=48,
+        num_experts=3,
+        expert=dict(type="CosineClsHead", scale=30.0),
+        loss=dict(type="TADELoss", tau=2.0),
+    ),
+)
+optim_wrapper = dict(optimizer=dict(nesterov=True))
+variants = dict(**_base_.shifted_tests)
