@@ -21,8 +21,8 @@ from lt_plugins.datasets.labels import get_class_counts
 from lt_plugins.datasets.samplers import ClassAwareSampler
 from lt_plugins.evaluation.functional import class_accuracy, expected_calibration_error, shot_accuracy
 from lt_plugins.models import losses
-from lt_plugins.models.losses import LongTailLoss, SBCLLoss
-from lt_plugins.models.structures import ContrastBatch, LabelledQueue
+from lt_plugins.models.losses import LongTailLoss, MultiExpertLoss, SBCLLoss
+from lt_plugins.models.structures import ContrastBatch, LabelBatch, LabelledQueue, NetworkOutputs
 from tests.plain.rooms import ROOMS
 from tests.plain.without_openmmlab import HIDDEN
 
@@ -85,6 +85,26 @@ def map_step(net: Net, loss: Any, inputs: Tensor, labels: Tensor, indices: Tenso
     return loss(net.body(maps), F.pad(maps, (0, CHANNELS - 8)))
 
 
+def aux_step(net: Net, loss: Any, inputs: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+    """Cross-entropy and what an auxiliary loss adds, of two environments."""
+    features = net.body(inputs)
+    logits = net.fc(features)
+    added = loss(features, logits, LabelBatch(labels, sample_idx=indices), 2)
+    return F.cross_entropy(logits, labels) + (0.0 if added is None else added)
+
+
+def experts_step(net: Net, loss: Any, inputs: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+    """Three experts, which see the inputs at other angles."""
+    return loss(torch.stack([net.fc(net.body(inputs.roll(shift, dims=1))) for shift in range(3)], dim=1), labels)
+
+
+def teacher_step(net: Net, loss: Any, inputs: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+    """The teacher knows the classes."""
+    features = net.body(inputs)
+    teacher = NetworkOutputs(inputs, 3 * F.one_hot(labels, len(COUNTS)).float())
+    return loss(NetworkOutputs(features, net.fc(features)), [teacher])
+
+
 class Case:
     """How a loss is built and called.
 
@@ -112,13 +132,23 @@ def find_subclasses(net: Net, loss: SBCLLoss, progress: float) -> None:
     loss.set_class_temperatures(class_temperatures(features, LABELS, len(COUNTS), loss.temperature))
 
 
+def recorder() -> nn.Module:
+    found = losses.EnvironmentRecorder()
+    found.set_num_images(len(LABELS))
+    return found
+
+
 CASES = {
+    "CenterLoss": Case(aux_step),
+    "EnvironmentRecorder": Case(aux_step, recorder),
+    "IRMPenalty": Case(aux_step, lambda: losses.IRMPenalty(weights=0.01)),
     "ISDALoss": Case(
         feature_step,
         lambda: losses.ISDALoss(len(COUNTS), CHANNELS),
         lambda net, loss, progress: loss.set_progress(progress),
     ),
     "KCLLoss": Case(contrast_step),
+    "KDLoss": Case(teacher_step),
     "LDAMLoss": Case(cosine_step),
     "LatentISDALoss": Case(
         latent_step,
@@ -128,6 +158,7 @@ CASES = {
     "PaCoLoss": Case(centre_step),
     "ReconstructionLoss": Case(map_step),
     "SBCLLoss": Case(contrast_step, every_epoch=find_subclasses),
+    "SHIKELoss": Case(experts_step, lambda: losses.SHIKELoss(loss_weight=0.1)),
     "SupConLoss": Case(contrast_step),
 }
 
@@ -136,7 +167,7 @@ def train(name: str) -> tuple[Net, list[float]]:
     """Train with a loss by its name, with a class-aware sampler; the net and the mean loss of each epoch."""
     torch.manual_seed(0)
     kind = getattr(losses, name)
-    case = CASES.get(name) or Case(logits_step)
+    case = CASES.get(name) or Case(experts_step if issubclass(kind, MultiExpertLoss) else logits_step)
     loss: Any = (case.build or kind)()
     net = Net()
     if hasattr(loss, "class_distribution"):
@@ -161,7 +192,7 @@ def train(name: str) -> tuple[Net, list[float]]:
 
 
 def names_of_losses() -> list[str]:
-    return [name for name in losses.__all__ if name != "LongTailLoss"]
+    return [name for name in losses.__all__ if name not in ("AuxLoss", "LongTailLoss", "MultiExpertLoss")]
 
 
 def test_nothing_of_openmmlab_is_at_hand() -> None:

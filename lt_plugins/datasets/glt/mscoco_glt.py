@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from lt_plugins.datasets.glt.draw import hash_order
 from lt_plugins.datasets.glt.glt_file import GROUPS, GLTFile, GLTImage
 from lt_plugins.errors import UserInputError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 IMBALANCE = 0.005
 """Smallest class of the training pool over the largest."""
