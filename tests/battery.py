@@ -218,6 +218,20 @@ def last_block_step(module: Any, labels: Tensor) -> Fed:
     return Fed(module(images)[-1].float().pow(2).mean())
 
 
+def bbn_head_step(module: Any, labels: Tensor) -> Fed:
+    """Loss of BBN's head on features of both branches, in the middle of a training."""
+    module.set_epoch(7, 10)
+    pooled = tuple(noise(len(labels), CHANNELS, seed=seed).requires_grad_() for seed in (0, 1))
+    return Fed(module.loss(pooled, samples(labels.repeat(2)))["loss"], pooled)
+
+
+def bbn_step(module: Any, labels: Tensor) -> Fed:
+    """Loss of BBN on conventional and re-balancing images, in the middle of a training."""
+    module.head.set_epoch(7, 10)
+    images = noise(2 * len(labels), 3, 32, 32).requires_grad_()
+    return Fed(module.loss(images, samples(labels.repeat(2)))["loss"], (images,))
+
+
 def aux_loss_step(module: Any, labels: Tensor) -> Fed:
     """An auxiliary loss of features and logits."""
     features, logits = noise(len(labels), CHANNELS).requires_grad_(), noise(len(labels), NUM_CLASSES).requires_grad_()
@@ -400,6 +414,14 @@ MODULES: dict[str, ModuleEntry] = {
     "SupConHead": ModuleEntry(supcon_head_step, {**_HEAD, "loss": {"type": "SupConLoss"}}, prepare=set_full_counts),
     "KCLLoss": ModuleEntry(contrast_loss_step, small={"num_positives": 2}),
     "SBCLLoss": ModuleEntry(contrast_loss_step, prepare=set_subclasses),
+    "BBNClassifier": ModuleEntry(
+        bbn_step,
+        {
+            "backbone": {"type": "CIFARResNet", "depth": 20, "num_experts": 2, "shared_stages": 2, "shared_blocks": -1},
+            "head": {"type": "BBNHead", **_HEAD},
+        },
+    ),
+    "BBNHead": ModuleEntry(bbn_head_step, _HEAD),
     "DistillClassifier": ModuleEntry(
         distill_step,
         {

@@ -915,3 +915,31 @@ RECIPES |= {
     ],
     "shike/shike_r32_cifar100-lt.py": SHIKE,
 }
+
+# Two branches, whose 128 numbers one linear layer of PyTorch's initial weights reads.
+BBN_CIFAR = Recipe(
+    1,
+    128,
+    200,
+    {0: 0.1 / 3, 1: 0.1 * 7 / 15, 4: 0.1 * 13 / 15, 5: 0.1, 119: 0.1, 120: 1e-3, 159: 1e-3, 160: 1e-5},
+    2e-4,
+    CIFAR,
+    constants={"head.horizon": 1, "backbone.num_experts": 2, "num_environments": 2, "head.fc.in_features": 128},
+    deviations={"head.fc.weight": 1 / 128**0.5 / 3**0.5},
+)
+BBN_INAT = Recipe(
+    1,
+    128,
+    90,
+    {0: 0.05, 59: 0.05, 60: 5e-3, 79: 5e-3, 80: 5e-4},
+    1e-4,
+    (CROP,),
+    constants={"head.horizon": 10 / 9, "backbone.num_experts": 2, "head.fc.in_features": 4096},
+)
+RECIPES |= {f"bbn/bbn_r32_cifar{n}-lt.py{variant}": [BBN_CIFAR] for n in (10, 100) for variant in FACTORS.values()}
+RECIPES |= {
+    "bbn/bbn_r50_inat.py": [BBN_INAT],
+    "bbn/bbn_r50_inat.py:long": [
+        replace(BBN_INAT, epochs=180, lr={0: 0.05, 119: 0.05, 120: 5e-3, 159: 5e-3, 160: 5e-4}),
+    ],
+}

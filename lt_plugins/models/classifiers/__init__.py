@@ -1,6 +1,7 @@
 """Classifiers of two views of each image, with auxiliary losses, or on frozen features; the preprocessor of all."""
 
 from .aux_loss_classifier import AuxLossClassifier
+from .bbn_classifier import BBNClassifier
 from .distill_classifier import DistillClassifier
 from .frozen_backbone_classifier import FrozenBackboneClassifier
 from .image_batch_preprocessor import ImageBatchPreprocessor
@@ -11,6 +12,7 @@ from .two_view_classifier import TwoViewClassifier
 
 __all__ = [
     "AuxLossClassifier",
+    "BBNClassifier",
     "DistillClassifier",
     "FrozenBackboneClassifier",
     "ImageBatchPreprocessor",

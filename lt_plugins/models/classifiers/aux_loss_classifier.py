@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers.taught_classifier import loss_with_outputs
-from lt_plugins.models.structures import LabelBatch
+from lt_plugins.models.structures import LabelBatch, NetworkOutputs
 from lt_plugins.registry import MODELS
 
 
@@ -90,10 +90,29 @@ class AuxLossClassifier(ImageClassifier):
                 f"a batch of {len(data_samples)} images does not split into num_environments={self.num_environments}; "
                 "let CompanionBatchSampler make the batches, with as many companions less one."
             )
-        losses, (features, logits) = loss_with_outputs(self.head, self.extract_feat(inputs), data_samples)
-        samples = LabelBatch.from_samples(data_samples, features.device)
+        losses, outputs, samples = self.head_losses(inputs, data_samples)
         for name, aux in self.aux_losses.items():
-            value = aux(features, logits, samples, self.num_environments)
+            value = aux(outputs.features, outputs.logits, samples, self.aux_environments)
             if value is not None:
                 losses[f"loss_{name}"] = value
         return losses
+
+    @property
+    def aux_environments(self) -> int:
+        """In how many chunks the images come that the auxiliary losses see."""
+        return self.num_environments
+
+    def head_losses(
+        self, inputs: Tensor, data_samples: Sequence[DataSample]
+    ) -> tuple[dict[str, Tensor], NetworkOutputs, LabelBatch]:
+        """Compute the losses of a batch that are not auxiliary.
+
+        Args:
+            inputs (Tensor): Preprocessed images, shape ``(B, 3, H, W)``.
+            data_samples (Sequence[DataSample]): Annotations of the ``B`` images.
+
+        Returns:
+            tuple: The losses, and what the auxiliary ones see: features and logits, and the labels.
+        """
+        losses, outputs = loss_with_outputs(self.head, self.extract_feat(inputs), data_samples)
+        return losses, outputs, LabelBatch.from_samples(data_samples, outputs.features.device)

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-from lt_plugins.models.classifiers.taught_classifier import TaughtClassifier, loss_with_outputs
-from lt_plugins.models.structures import LabelBatch
+from lt_plugins.models.classifiers.aux_loss_classifier import AuxLossClassifier
+from lt_plugins.models.classifiers.taught_classifier import TaughtClassifier
+from lt_plugins.models.structures import LabelBatch, NetworkOutputs
 from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()
-class DistillClassifier(TaughtClassifier):
+class DistillClassifier(TaughtClassifier, AuxLossClassifier):
     """Image classifier that learns from its labels and from frozen earlier networks.
 
     To the losses of the head it adds ``loss_distill``: a distillation of what the teachers say of the same images,
@@ -28,6 +29,8 @@ class DistillClassifier(TaughtClassifier):
         distill (dict): Config of the distillation, such as ``dict(type='KDLoss')``: called with the outputs of the
             student, those of the teachers, and the labels.
         neck (dict, optional): Config of the neck; ``[]`` for none. Defaults to global average pooling.
+        aux_losses (dict, optional): As for :class:`.AuxLossClassifier`. Defaults to none.
+        num_environments (int): As for :class:`.AuxLossClassifier`. Defaults to 1.
         train_cfg (dict, optional): ``augments`` (Mixup, CutMix) and ``probs`` of whole batches, as of mmpretrain's
             ``ImageClassifier``. Defaults to None.
         data_preprocessor (dict, optional): Arguments of :class:`ImageBatchPreprocessor`.
@@ -45,31 +48,37 @@ class DistillClassifier(TaughtClassifier):
         teachers: list[dict],
         distill: dict,
         neck: dict | list | None = None,
+        aux_losses: dict | None = None,
+        num_environments: int = 1,
         train_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(
             backbone=backbone,
+            aux_losses=aux_losses or {},
             neck={"type": "GlobalAveragePooling"} if neck is None else neck,
             head=head,
+            num_environments=num_environments,
             train_cfg=train_cfg,
-            data_preprocessor={"type": "ImageBatchPreprocessor", **(data_preprocessor or {})},
+            data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
         )
         self.distill = MODELS.build(distill)
         self.name_teachers(teachers)
 
-    def loss(self, inputs: Tensor, data_samples: Sequence[DataSample]) -> dict[str, Tensor]:
-        """Compute the losses of a batch.
+    def head_losses(
+        self, inputs: Tensor, data_samples: Sequence[DataSample]
+    ) -> tuple[dict[str, Tensor], NetworkOutputs, LabelBatch]:
+        """Compute the losses of the head and the distillation.
 
         Args:
             inputs (Tensor): Preprocessed images, shape ``(B, 3, H, W)``.
             data_samples (Sequence[DataSample]): Annotations of the ``B`` images.
 
         Returns:
-            dict[str, Tensor]: The losses of the head, and ``loss_distill``.
+            tuple: The losses of the head and ``loss_distill``; features and logits, and the labels.
         """
-        losses, student = loss_with_outputs(self.head, self.extract_feat(inputs), data_samples)
-        teachers = self.ask_teachers(inputs)
-        return {**losses, "loss_distill": self.distill(student, teachers, LabelBatch.from_samples(data_samples))}
+        losses, student, samples = super().head_losses(inputs, data_samples)
+        losses["loss_distill"] = self.distill(student, self.ask_teachers(inputs), samples)
+        return losses, student, samples

@@ -2,6 +2,7 @@
 
 from .adjusted_classifier import AdjustedClassifier
 from .affine_head import AffineHead
+from .bbn_head import BBNHead
 from .cosine_cls_head import CosineClsHead
 from .isda_head import ISDAHead
 from .label_batch_head import LabelBatchHead
@@ -19,6 +20,7 @@ from .tde_head import TDEHead
 __all__ = [
     "AdjustedClassifier",
     "AffineHead",
+    "BBNHead",
     "CosineClsHead",
     "ISDAHead",
     "LCRegHead",

@@ -41,6 +41,7 @@ class BBNHead(LinearHead):
         horizon (float): Length :math:`h` of the parabola, in trainings: 1, or 10/9 where the released code lets 90 or
             180 epochs end as if they were 100 or 200. Defaults to 1.0.
         loss (dict, optional): Config of the loss on the logits. Defaults to cross-entropy.
+        bias (bool): As for :class:`LinearHead`. Defaults to True.
         init_cfg (dict | list, optional): Initialisation. Defaults to that of PyTorch, uniform within ``1 / sqrt(2 D)``.
 
     Raises:
@@ -52,12 +53,15 @@ class BBNHead(LinearHead):
         ...              head=dict(type='BBNHead', num_classes=100, in_channels=64))
     """
 
+    num_experts = 2  # branches of the backbone
+
     def __init__(
         self,
         num_classes: int,
         in_channels: int,
         horizon: float = 1.0,
         loss: dict | None = None,
+        bias: bool = True,
         init_cfg: dict | list | None = None,
     ) -> None:
         if not 1 <= horizon < float("inf"):
@@ -66,6 +70,7 @@ class BBNHead(LinearHead):
             num_classes=num_classes,
             in_channels=2 * in_channels,
             loss=loss,
+            bias=bias,
             init_cfg=init_cfg or {"type": "TorchDefaultInit", "layer": "Linear"},
         )
         self.in_channels = in_channels
@@ -109,18 +114,40 @@ class BBNHead(LinearHead):
         """Compute the loss of a batch.
 
         Args:
-            feats (tuple[Tensor, ...]): Features of the conventional images by the conventional branch, shape
-                ``(E * B, D)``, and of the ``B`` re-balancing images by the other.
+            feats (tuple[Tensor, ...]): As for :meth:`mix`.
             data_samples (Sequence[DataSample]): Annotations of the conventional images, then of the others.
 
         Returns:
             dict[str, Tensor]: ``loss``.
         """
+        return self.loss_of_pairs(self.mix(feats), data_samples)
+
+    def mix(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Compute the logits of pairs of a conventional and a re-balancing image.
+
+        Args:
+            feats (tuple[Tensor, ...]): Features of the conventional images by the conventional branch, shape
+                ``(E * B, D)``, and of the ``B`` re-balancing images by the other branch.
+
+        Returns:
+            Tensor: Shape ``(E * B, C)``.
+        """
         conventional, balanced = feats
-        times = len(conventional) // len(balanced)
-        parts = 2 * self.alpha * conventional, 2 * (1 - self.alpha) * balanced.repeat(times, 1)
-        logits = self.classify(torch.cat(parts, dim=1))
+        balanced = balanced.repeat(len(conventional) // len(balanced), 1)
+        return self.classify(torch.cat([2 * self.alpha * conventional, 2 * (1 - self.alpha) * balanced], dim=1))
+
+    def loss_of_pairs(self, logits: Tensor, data_samples: Sequence[DataSample]) -> dict[str, Tensor]:
+        """Compute the loss of what :meth:`mix` gives.
+
+        Args:
+            logits (Tensor): Shape ``(E * B, C)``.
+            data_samples (Sequence[DataSample]): Annotations of the conventional images, then of the others.
+
+        Returns:
+            dict[str, Tensor]: ``loss``.
+        """
         target = LabelBatch.from_samples(data_samples).target
-        targets = target[: len(conventional)], torch.cat([target[len(conventional) :]] * times)
-        terms = [self.loss_module(logits, label, avg_factor=len(logits)) for label in targets]
-        return {"loss": self.alpha * terms[0] + (1 - self.alpha) * terms[1]}
+        conventional, balanced = target[: len(logits)], target[len(logits) :]
+        balanced = torch.cat([balanced] * (len(logits) // len(balanced)))
+        first, second = (self.loss_module(logits, label, avg_factor=len(logits)) for label in (conventional, balanced))
+        return {"loss": self.alpha * first + (1 - self.alpha) * second}
