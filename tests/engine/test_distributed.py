@@ -27,7 +27,7 @@ def write_config(base: str, folder: Path, world_size: int) -> Path:
     cfg = read_stages(str(ROOT / "configs" / base))[0]
     train = cfg.train_dataloader
     views: list[dict[str, Any]] = [{"type": "LoadImage"}, {"type": "PackInputs"}]
-    if cfg.model.type not in ("ImageClassifier", "LFFClassifier"):
+    if cfg.model.type not in ("AuxLossClassifier", "ImageClassifier", "LFFClassifier"):
         views.insert(1, {"type": "MultiView", "num_views": 2, "transforms": [[{"type": "Resize", "scale": 32}]]})
         cfg.resident = False  # Resize has no batched form
     if cfg.model.type == "MomentumClassifier":
@@ -48,6 +48,9 @@ def write_config(base: str, folder: Path, world_size: int) -> Path:
     if cfg.model.head.loss.type == "SBCLLoss":
         cfg.custom_hooks[0].update(start=0, num_workers=0)
         cfg.custom_hooks[0].task.min_size = 4
+    if cfg.model.type == "AuxLossClassifier":
+        cfg.model.aux_losses.center["weights"] = 0.001
+        cfg.custom_hooks[0].milestones = [0]
     cfg.custom_hooks.append({"type": "Float64Hook"})
     cfg.custom_imports.imports.append("tests.engine.float64_run")
     path = folder / f"{world_size}.py"
@@ -96,6 +99,7 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     "base",
     [
         "ce/ce_r32_digits.py",
+        "ifl/ifl_r32_digits.py",
         "isda/isda_r32_digits.py",
         "lcreg/lcreg_r32_digits.py:stage1",
         "lff/lff_r32_digits.py",

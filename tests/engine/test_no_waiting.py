@@ -100,17 +100,18 @@ def test_what_waits_is_noted() -> None:
 
 
 @pytest.mark.parametrize(
-    "config", ["ce/ce", "isda/isda", "lff/lff", "lpa/lpa", "sam/focal-sam", "sam/sam", "sbcl/sbcl"]
+    "config", ["ce/ce", "ifl/ifl", "isda/isda", "lff/lff", "lpa/lpa", "sam/focal-sam", "sam/sam", "sbcl/sbcl"]
 )
 def test_steps_wait_for_nothing(config: str, tmp_path: Path) -> None:
     cfg = read_stages(str(ROOT / f"configs/{config}_r32_digits.py"))[0]
+    batches = "train_dataloader.batch_sampler" if "batch_sampler" in cfg.train_dataloader else "train_dataloader"
     cfg.merge_from_dict(
         {
             "work_dir": str(tmp_path),
             "log_level": "ERROR",
             "model.backbone.depth": 20,
             "train_dataloader.batch_size": 8,
-            "train_dataloader.drop_last": True,
+            f"{batches}.drop_last": True,
             "train_dataloader.dataset.imbalance_factor": 1,
             "train_dataloader.dataset.max_count": NUM_STEPS * 8 // 10 + 1,
             "train_cfg.max_epochs": 1,

@@ -41,6 +41,12 @@ CASES = {
         "model.queue_size=96",
         "optim_wrapper.accumulative_counts=4",
     ],
+    # Environments of the first epoch serve in the second; their weights come from the checkpoint.
+    "ifl/ifl_r32_digits.py": [
+        *NO_VALIDATION,
+        "custom_hooks.0.milestones=[0,1]",
+        "model.aux_losses.center.weights=[[1,0.001],[2,0.005]]",
+    ],
     # Running losses of each image, of two networks.
     "lff/lff_r32_digits.py": NO_VALIDATION,
     # Covariances of what images look like, and a strength that rises in each iteration.

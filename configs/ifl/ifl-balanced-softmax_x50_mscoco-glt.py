@@ -1,0 +1,2 @@
+_base_ = "./ifl_x50_mscoco-glt.py"
+model = dict(head=dict(loss=dict(_delete_=True, type="BalancedSoftmaxLoss")))

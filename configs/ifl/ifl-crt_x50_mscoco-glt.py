@@ -1,0 +1,2 @@
+_base_ = ["./ifl_x50_mscoco-glt.py", "../_base_/stages/crt.py"]
+stage2 = dict(_base_.ifl.glt.stage2, model=dict(head=dict(bias=False)))

@@ -1,0 +1,12 @@
+_base_ = "./ifl_r32_cifar100-glt.py"
+model = dict(
+    head=dict(
+        _delete_=True,
+        type="CosineClsHead",
+        num_classes=100,
+        in_channels=64,
+        scale=30.0,
+        loss=dict(type="LDAMLoss", max_margin=0.5, scale=30.0, class_weight="effective_number", reweight_from=80),
+    ),
+    aux_losses=dict(center=dict(distance="cosine"), environments=dict(temperature=30.0)),
+)

@@ -1,0 +1,1 @@
+_base_ = ["./ifl_r32_digits.py", "../_base_/stages/ifl_logit-adjustment.py"]
