@@ -33,6 +33,7 @@ class Recipe:
         mixup: Parameter of mixup, None without.
         residual_scale: Initial scale of the last batch norm of residual blocks.
         nesterov: Whether the momentum is Nesterov's.
+        momentum: Momentum of SGD.
         radii: Radius of SAM, and the one from epoch 320 on if it is another; none without SAM.
         sharpness: Settings of the wrapper around the optimiser, of the configs of SAM and its kin; in place of radii.
     """
@@ -52,6 +53,7 @@ class Recipe:
     mixup: float | None = None
     residual_scale: float = 1.0
     nesterov: bool = False
+    momentum: float = 0.9
     radii: tuple[float, ...] = ()
     sharpness: dict[str, Any] = field(default_factory=dict)
 
@@ -943,3 +945,61 @@ RECIPES |= {
         replace(BBN_INAT, epochs=180, lr={0: 0.05, 119: 0.05, 120: 5e-3, 159: 5e-3, 160: 5e-4}),
     ],
 }
+
+# Generalized long-tailed benchmarks: SGD without momentum, a classifier without biases, PyTorch's initial weights.
+CE_GLT = Recipe(
+    1,
+    256,
+    100,
+    {0: 0.1, 25: 0.05 * (1 + math.cos(math.pi / 4)), 50: 0.05},
+    5e-4,
+    (("crop 112 from 0.08-1", "flip 0.5"),),
+    constants={"head.fc.bias": None},
+    deviations={"head.fc.weight": 1 / 2048**0.5 / 3**0.5},
+    momentum=0.0,
+)
+FROZEN_GLT = also(
+    CE_GLT, epochs=10, lr={0: 0.1, 5: 0.05}, constants={"norm_eval": False, "reuse_head": False}, sampler=CLASS_AWARE
+)
+MARGIN_GLT = replace(
+    CE_GLT,
+    lr={0: 0.1, 79: 0.1, 80: 1e-3, 89: 1e-3, 90: 1e-5},
+    weight_decay=2e-4,
+    constants={**LDAM_DRW.constants, "head.loss_module.reweight_from": 80},
+    deviations={"head.fc.weight": 1 / 2048**0.5},
+)
+RANDAUGMENT_GLT = "randaugment n2 m10 std0.0 of 135"
+
+
+def loss_is(name: str, **constants: Any) -> dict[str, Any]:
+    """Constants of a loss."""
+    return {"head.loss_module.__class__.__name__": name, **{f"head.loss_module.{k}": v for k, v in constants.items()}}
+
+
+for data, num_classes, alpha in (("imagenet", 1000, 2.0), ("mscoco", 29, 1.0)):
+    crop = "crop 112 from 0.08-1" if data == "imagenet" else "crop 112 from 0.5-1"
+    plain, margins, frozen = (
+        also(recipe, views=((crop, "flip 0.5"),), constants={"head.num_classes": num_classes})
+        for recipe in (CE_GLT, MARGIN_GLT, FROZEN_GLT)
+    )
+    causal = {"head.num_heads": 2, "head.scale": 16, "head.gamma": 1 / 32, "head.momentum": 0.995}
+    scales = {"reuse_head": True, "head.fc.weight.requires_grad": False, "head.scale.requires_grad": True}
+    benchmark: dict[str, list[Recipe]] = {
+        "ce/ce": [also(plain, constants=loss_is("CrossEntropyLoss"))],
+        "crt/crt": [plain, frozen],
+        "lws/lws": [plain, replace(also(frozen, constants=scales), deviations={})],
+        "balanced_softmax/balanced-softmax": [also(plain, constants=loss_is("BalancedSoftmaxLoss"))],
+        "ldam/ldam-drw": [margins],
+        "mixup/mixup": [replace(plain, mixup=1.0)],
+    }
+    for variant, removed in (("", alpha), (":alt", 0.0)):
+        for method, recipe in benchmark.items():
+            RECIPES[f"{method}_x50_{data}-glt.py{variant}"] = recipe
+        RECIPES[f"tde/tde_x50_{data}-glt.py{variant}"] = [also(plain, constants={**causal, "head.alpha": removed})]
+        strong_views = ((crop, "flip 0.5", RANDAUGMENT_GLT),)
+        RECIPES[combined(f"ce/ce_x50_{data}-glt.py{variant}", "randaug")] = [replace(plain, views=strong_views)]
+    RECIPES[f"posthoc/logit-adjustment_x50_{data}-glt.py"] = [plain, replace(plain, epochs=1, lr={})]
+for variant in ("", ":alt"):
+    focal = loss_is("SoftmaxFocalLoss", gamma=2, detach_modulator=True, class_weight=None)
+    RECIPES[f"focal/focal_x50_imagenet-glt.py{variant}"] = [also(CE_GLT, constants=focal)]
+    RECIPES[f"lff/lff_x50_imagenet-glt.py{variant}"] = [also(CE_GLT, constants={"difficulty": None})]

@@ -131,7 +131,7 @@ def test_steps_and_learning_rates(name: str, number: int, work_dir: str) -> None
 
 @pytest.mark.parametrize(("name", "number"), STAGES)
 def test_optimiser(name: str, number: int) -> None:
-    """SGD with momentum 0.9; every parameter that is trained has the base's rate and the recipe's decay, or its own."""
+    """SGD with its momentum; every parameter that is trained has the base's rate and the recipe's decay, or its own."""
     cfg, recipe = case(name, number)
     model = model_of(cfg)
     optimiser = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
@@ -152,7 +152,7 @@ def test_optimiser(name: str, number: int) -> None:
         if not parameter.requires_grad:
             continue
         group = of[id(parameter)]
-        assert (group["momentum"], group["nesterov"], group["dampening"]) == (0.9, recipe.nesterov, 0)
+        assert (group["momentum"], group["nesterov"], group["dampening"]) == (recipe.momentum, recipe.nesterov, 0)
         if key in recipe.groups:
             assert (group["lr"] / base, group["weight_decay"]) == pytest.approx(recipe.groups[key])
         elif not recipe.groups or not key.startswith("backbone"):  # the frozen ones are not all listed

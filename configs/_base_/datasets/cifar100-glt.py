@@ -1,6 +1,6 @@
 # CIFAR-100-GLT: ours, made by tools/make_glt.py from class folders data/cifar100/{train,test}/<class>/<image>; see
 # docs/glt.md.
-_base_ = ["./imagenet-glt.py", "../resident.py"]
+_base_ = ["./imagenet-glt.py", "../resident.py", "../pipelines/randaugment_cifar.py"]
 
 where = dict(data_root="data/cifar100", ann_file="cifar100-glt.json", path_replace=None)
 data_preprocessor = dict(
@@ -25,8 +25,10 @@ train_dataloader = dict(batch_size=128, num_workers=2, dataset=dict(**where, pip
 val_dataloader = dict(num_workers=2, dataset=dict(**where, pipeline=test_pipeline))
 test_dataloader = dict(num_workers=2, dataset=dict(**where, pipeline=test_pipeline))
 
-# One file has all splits. CONFIG.py:r20 is a ResNet-20, for comparisons on a CPU.
+# One file has all splits. CONFIG.py:randaug is RandAugment as on CIFAR; CONFIG.py:r20 is a ResNet-20, for comparisons
+# on a CPU.
 variants = dict(
     alt={f"{loop}_dataloader": dict(dataset=dict(ann_file=where["ann_file"])) for loop in ("train", "val", "test")},
+    randaug=dict(train_dataloader=dict(dataset=dict(pipeline=_base_.randaugment_train_pipeline))),
     r20=dict(model=dict(backbone=dict(depth=20))),
 )

@@ -70,11 +70,55 @@ val_evaluator = [dict(type="ShotAccuracy", topk=(1, 5)), dict(type="CalibrationE
 # Of each test set by itself: a number of both together would be none of a protocol.
 test_evaluator = dict(type="GLTMetric")
 
+
+def _operations(level):
+    """The 15 operations of RandAugment at one of nine levels of the ranges of AutoAugment."""
+    part = level / 9
+    return [
+        dict(type="Invert", prob=0.5),
+        # A side of round(20 * part), cut to an even one; in gray, where the released code has (125, 122, 113).
+        dict(type="ClippedCutout", size=(2, 4, 6, 8, 10, 12, 16, 18, 20)[level - 1], pad_val=120, prob=0.5),
+        dict(type="Sharpness", magnitude=0.9 * part, prob=0.5),
+        dict(type="AutoContrast", prob=0.5),
+        dict(type="Posterize", bits=round(8 - 4 * part), prob=0.5),
+        dict(type="Shear", magnitude=0.3 * part, direction="horizontal", prob=0.5),
+        dict(type="Shear", magnitude=0.3 * part, direction="vertical", prob=0.5),
+        dict(type="Translate", magnitude=150 / 331 * part, direction="horizontal", prob=0.5),
+        dict(type="Translate", magnitude=150 / 331 * part, direction="vertical", prob=0.5),
+        dict(type="Rotate", angle=-30 * part, random_negative_prob=0.0, prob=0.5),  # always to the left
+        dict(type="Equalize", prob=0.5),
+        dict(type="Contrast", magnitude=0.9 * part, prob=0.5),
+        dict(type="ColorTransform", magnitude=0.9 * part, prob=0.5),
+        dict(type="Solarize", thr=256 * (1 - part), prob=0.5),
+        dict(type="Brightness", magnitude=0.9 * part, prob=0.5),
+    ]
+
+
 # CONFIG.py:alt is the protocol ALT: trained on as many images of each class, tested where attributes are balanced too.
+# CONFIG.py:randaug is RandAugment as the benchmarks' authors use it, the default policy of the package `randaugment`:
+# two of 15 operations at random magnitudes, each with probability 1/2, after crop and flip.
+# CONFIG.py:lexicographic gives losses their class counts in the order of labels as strings, as the released code does.
 variants = dict(
     alt=dict(
         train_dataloader=dict(dataset=dict(ann_file=balanced_ann_file, split="train-cbl")),
         val_dataloader=dict(dataset=dict(ann_file=balanced_ann_file, split="val-cbl")),
         test_dataloader=dict(dataset=dict(ann_file=balanced_ann_file, split=["test-gbl"])),
-    )
+    ),
+    randaug=dict(
+        train_dataloader=dict(
+            dataset=dict(
+                pipeline=[
+                    *train_pipeline[:-1],
+                    dict(
+                        type="RandAugment",
+                        policies=[operation for level in range(1, 10) for operation in _operations(level)],
+                        num_policies=2,
+                        magnitude_level=10,  # of those that say none: here each says its own
+                    ),
+                    train_pipeline[-1],
+                ]
+            )
+        )
+    ),
+    lexicographic=dict(default_hooks=dict(class_distribution=dict(lexicographic_counts=True))),
 )

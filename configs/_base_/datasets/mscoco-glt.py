@@ -27,5 +27,12 @@ train_dataloader = dict(dataset=dict(**where, pipeline=train_pipeline))
 val_dataloader = dict(dataset=where)
 test_dataloader = dict(dataset=where)
 variants = dict(
-    alt={f"{loop}_dataloader": dict(dataset=dict(ann_file=balanced_ann_file)) for loop in ("train", "val", "test")}
+    alt={f"{loop}_dataloader": dict(dataset=dict(ann_file=balanced_ann_file)) for loop in ("train", "val", "test")},
+    randaug=dict(
+        train_dataloader=dict(
+            dataset=dict(
+                pipeline=[*train_pipeline[:-1], *_base_.variants.randaug.train_dataloader.dataset.pipeline[-2:]]
+            )
+        )
+    ),
 )

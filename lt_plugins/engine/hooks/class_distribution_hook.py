@@ -35,6 +35,12 @@ class ClassDistributionHook(Hook):
 
         default_hooks = dict(class_distribution=dict(type='ClassDistributionHook'))
 
+    Args:
+        lexicographic_counts (bool): Whether losses get the counts in the order of labels as strings (0, 1, 10, 100,
+            ...), as in the released code of Tang et al., "Invariant Feature Learning for Generalized Long-Tailed
+            Classification" (ECCV 2022), from which its numbers of LDAM, balanced softmax, TADE and RIDE come. Metrics
+            and post-hoc methods have the right ones. Defaults to False.
+
     Raises:
         UserInputError: If the labels or classes of the train dataset do not fit the head's ``num_classes``, or a
             resumed checkpoint was trained on other class counts, or two metrics have different shot thresholds.
@@ -43,7 +49,8 @@ class ClassDistributionHook(Hook):
     # Before the hooks that read the counts (PreflightHook, ReclusterHook).
     priority = "VERY_HIGH"
 
-    def __init__(self) -> None:
+    def __init__(self, lexicographic_counts: bool = False) -> None:
+        self.lexicographic_counts = lexicographic_counts
         self._resumed_counts: Tensor | None = None
         self._training_metainfo: Mapping[str, Any] = {}
 
@@ -90,7 +97,8 @@ class ClassDistributionHook(Hook):
         self._check_resumed(counts)
         self._training_metainfo = getattr(dataset, "metainfo", {})
         for distribution in class_distributions(model):
-            distribution.set_counts(counts)
+            is_permuted = self.lexicographic_counts and distribution is not model.class_distribution
+            distribution.set_counts(counts[sorted(range(num_classes), key=str)] if is_permuted else counts)
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Pass the counts to the metrics.

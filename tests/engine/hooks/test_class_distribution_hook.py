@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from mmengine.evaluator import BaseMetric
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from lt_plugins.engine.hooks.class_distribution_hook import ClassDistributionHook, find_num_classes
@@ -75,6 +78,21 @@ def test_repeated_images_count_once(make_runner: MakeRunner) -> None:
     hook.before_train(runner)
     assert runner.model.class_distribution.num_samples == 1297
     assert runner.model.class_distribution.counts.tolist() == [128, 132, 127, 133, 131, 132, 131, 129, 124, 130]
+
+
+def test_counts_in_the_order_of_strings() -> None:
+    """What losses of the released GLT code get: class 2 of 12 has the count of class 10."""
+    model = nn.Module()
+    model.class_distribution, model.loss = ClassDistribution(12), nn.Module()
+    model.loss.class_distribution = ClassDistribution()
+    labels = np.repeat(np.arange(12), np.arange(112, 100, -1))
+    for hook, expected in (
+        (ClassDistributionHook(), list(range(112, 100, -1))),
+        (ClassDistributionHook(lexicographic_counts=True), [112, 111, 102, 101, *range(110, 102, -1)]),
+    ):
+        hook.before_train(SimpleNamespace(model=model, train_dataloader=DataLoader(labels)))
+        assert model.class_distribution.counts.tolist() == list(range(112, 100, -1))
+        assert model.loss.class_distribution.counts.tolist() == expected
 
 
 def test_dataset_and_head_must_agree(make_runner: MakeRunner) -> None:

@@ -1,0 +1,2 @@
+_base_ = "../ce/ce_x50_mscoco-glt.py"
+model = dict(head=dict(loss=dict(_delete_=True, type="BalancedSoftmaxLoss")))

@@ -1,0 +1,2 @@
+_base_ = "../ce/ce_x50_imagenet-glt.py"
+model = dict(head=dict(loss=dict(use_soft=True)), train_cfg=dict(augments=dict(type="Mixup", alpha=1.0)))
