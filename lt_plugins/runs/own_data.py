@@ -12,10 +12,14 @@ from mmengine.config import Config, ConfigDict
 
 from lt_plugins.checks.config_rules import LOOPS
 from lt_plugins.datasets.folder_scan import is_folder, list_folder
+from lt_plugins.datasets.glt.glt_file import read_glt
 from lt_plugins.datasets.image_table import SPLITS, SUFFIX, read_image_table
 from lt_plugins.datasets.splits import DEFAULT_FRACTION
 from lt_plugins.datasets.text_file import read_lines, show_path
 from lt_plugins.errors import UserInputError
+
+EVALUATORS = ("val_evaluator", "test_evaluator")
+GLT = "GLTDataset"
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ def find_data(source: str) -> OwnData:
 
     Args:
         source (str): A folder ``DIR/{train,val,test}/<class>/<image>`` or ``DIR/<class>/<image>``, a list with lines
-            ``path label``, or a CSV file (:func:`~lt_plugins.datasets.image_table.read_image_table`).
+            ``path label``, a CSV file (:func:`~lt_plugins.datasets.image_table.read_image_table`), or the JSON file of
+            a GLT benchmark (:func:`~lt_plugins.datasets.glt.glt_file.read_glt`).
 
     Returns:
         OwnData: Its parts.
@@ -70,7 +75,8 @@ def find_data(source: str) -> OwnData:
     path = Path(source)
     if path.is_dir():
         return _find_folders(path)
-    return _find_table(path) if path.suffix.lower() == SUFFIX else _find_list(path)
+    find = {SUFFIX: _find_table, ".json": _find_glt}.get(path.suffix.lower(), _find_list)
+    return find(path)
 
 
 def use_data(cfg: Config, data: OwnData) -> None:
@@ -96,12 +102,15 @@ def use_data(cfg: Config, data: OwnData) -> None:
         before = _innermost(loader["dataset"])
         dataset, inner = data.dataset(loop, fraction, seed)
         inner.update({key: before[key] for key in ("pipeline", "test_mode") if key in before})
+        if inner["type"] == before.get("type") == GLT:
+            inner["split"] = before.get("split", inner["split"])  # the protocol is the config's
         cfg[f"{loop}_dataloader"] = ConfigDict({**loader, "dataset": dataset})
     for part in (cfg.get("model"), cfg.get("data_preprocessor")):
         _set_num_classes(part, data.num_classes)
     if "num_classes" in cfg:  # a variable, that our configs of image lists have
         cfg.num_classes = data.num_classes
-    for name in ("val_evaluator", "test_evaluator"):
+    _set_glt_metric(cfg, any(part["type"] == GLT for part in data.parts.values()))
+    for name in EVALUATORS:
         for metric in _metrics(cfg.get(name)):
             if isinstance(metric.get("topk"), (list, tuple)):
                 metric["topk"] = tuple(k for k in metric["topk"] if k <= data.num_classes) or (1,)
@@ -163,6 +172,13 @@ def _find_table(path: Path) -> OwnData:
     return OwnData(parts, num_classes)
 
 
+def _find_glt(path: Path) -> OwnData:
+    """Read the file of a GLT benchmark, whose images lie below its folder."""
+    common = {"type": GLT, "data_root": str(path.parent), "ann_file": path.name}
+    splits = {"train": "train-glt", "val": "val-glt", "test": ["test-cbl", "test-gbl"]}
+    return OwnData({loop: {**common, "split": split} for loop, split in splits.items()}, len(read_glt(path).classes))
+
+
 def _list_config(path: Path, is_absolute: bool, num_classes: int) -> dict[str, Any]:
     """Config of a list dataset whose paths are absolute, or below the folder of the list."""
     root, name = ("", str(path)) if is_absolute else (str(path.parent), path.name)
@@ -188,6 +204,20 @@ def _set_num_classes(node: Any, num_classes: int) -> None:
     elif isinstance(node, (list, tuple)):
         for value in node:
             _set_num_classes(value, num_classes)
+
+
+def _set_glt_metric(cfg: Config, is_glt: bool) -> None:
+    """Measure GLT benchmarks by their metric, and nothing else by it: it reads attributes.
+
+    Where a config has no other metric for the test, that takes those of validation.
+    """
+    if is_glt:
+        cfg.test_evaluator = ConfigDict(type="GLTMetric")
+        return
+    kept = {name: [one for one in _metrics(cfg.get(name)) if one.get("type") != "GLTMetric"] for name in EVALUATORS}
+    for name, metrics in kept.items():
+        if len(metrics) < len(list(_metrics(cfg.get(name)))):
+            cfg[name] = metrics or kept["val_evaluator"]
 
 
 def _metrics(evaluator: Any) -> Iterator[dict[str, Any]]:

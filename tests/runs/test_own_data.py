@@ -9,6 +9,7 @@ import pytest
 from mmengine.config import Config
 
 from lt_plugins.datasets.class_names import named_classes
+from lt_plugins.datasets.glt.glt_file import GLTFile, GLTImage, write_glt
 from lt_plugins.datasets.labels import get_labels
 from lt_plugins.errors import UserInputError
 from lt_plugins.registry import DATASETS
@@ -225,3 +226,25 @@ def test_mistakes(tmp_path: Path) -> None:
             load_config(ce, overrides, data=str(tmp_path / data))
     own = load_config(ce, {"train_dataloader.dataset.dataset.pipeline.1.pad_val": 3}, data=str(tmp_path / "images"))
     assert innermost(own.train_dataloader.dataset)["pipeline"][1].pad_val == 3
+
+
+def test_a_glt_benchmark_keeps_its_protocol(tmp_path: Path) -> None:
+    """Its file is own data of any config; another one is measured by its metric, and own images are not."""
+    images = {split: [GLTImage(f"{split}.png", i, 0)] for i, split in enumerate(("train-glt", "val-glt", "test-gbl"))}
+    write_glt(tmp_path / "birds.json", GLTFile(("a", "b", "c"), (0, 1, 2), ("one",), images, {}))
+    glt = {"type": "GLTDataset", "data_root": str(tmp_path), "ann_file": "birds.json"}
+    for spec, kind, tests in (
+        ("ce/ce_r32_cifar100-glt.py", "glt", ["test-cbl", "test-gbl"]),
+        ("ce/ce_r32_cifar100-glt.py:alt", "cbl", ["test-gbl"]),
+        ("ce/ce_r32_cifar100-lt.py", "glt", ["test-cbl", "test-gbl"]),
+    ):
+        cfg = load_config(f"{CONFIGS}/{spec}", data=str(tmp_path / "birds.json"))
+        splits = {"train": f"train-{kind}", "val": f"val-{kind}", "test": tests}
+        assert datasets(cfg) == {loop: {**glt, "split": split} for loop, split in splits.items()}
+        assert set(numbers_of_classes(cfg)) == {3}
+        assert cfg.test_evaluator == {"type": "GLTMetric"}
+
+    write_folders(tmp_path / "plain", SIZES)
+    cfg = load_config(str(CONFIGS / "ce/ce_r32_cifar100-glt.py"), data=str(tmp_path / "plain"))
+    assert [metric["type"] for metric in cfg.val_evaluator] == ["ShotAccuracy", "CalibrationError"]
+    assert cfg.test_evaluator == cfg.val_evaluator
