@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.cli import ToolParser, user_errors
-from lt_plugins.runs.published import published_protocols, transfer_cell
+from lt_plugins.runs.published import PROTOCOLS, published_protocols, transfer_cell
 from lt_plugins.runs.result_file import glt_name
 from lt_plugins.runs.spec import parse_spec, run_name
 from lt_plugins.runs.tables import DETECTION as AVERAGE_PRECISIONS
@@ -108,6 +108,7 @@ MODEL_KEYS = {"Name", "In Collection", "Config", "Results"}
 METADATA_KEYS = {"Epochs", "Parameters"}
 RESULT_KEYS = {"Task", "Dataset"}
 OPTIONAL_RESULT_KEYS = {"Published", "Data"}
+OVERALL_KEYS = {"overall", "many", "medium", "few"}
 RUN_OPTIONS = re.compile(r"(?:@(?P<data>[^+]+))?(?:\+short(?P<shorten>\d+))?_seed(?P<seed>\d+)")
 
 
@@ -224,8 +225,22 @@ class Method:
         for result in model["Results"]:
             extra = set(result) - RESULT_KEYS - OPTIONAL_RESULT_KEYS
             self._require(not extra and set(result) >= RESULT_KEYS, f"{name}: wrong keys {sorted(result)}")
+            if "Published" in result and result["Task"] != DETECTION:
+                self._check_published(name, result["Published"])
         data = [result.get("Data") for result in model["Results"]]
         self._require(len(data) == len({*data}), f"{name}: Results must be one for each Data")
+
+    def _check_published(self, name: str | None, published: dict[str, Any]) -> None:
+        """Refuse what is neither accuracies of groups of classes nor pairs of accuracy and precision of protocols."""
+        found = {key: value for key, value in published.items() if key != "source"}
+        are_pairs = all(isinstance(value, list) and len(value) == 2 for value in found.values())
+        is_known = {*found} <= {*PROTOCOLS} and are_pairs if "overall" not in found else {*found} <= OVERALL_KEYS
+        numbers = [value for entry in found.values() for value in (entry if isinstance(entry, list) else [entry])]
+        self._require(
+            bool(found) and is_known and all(isinstance(value, int | float) for value in numbers),
+            f"Published of {name} must have overall, and perhaps many, medium and few, or [accuracy, precision] of "
+            f"some of {', '.join(PROTOCOLS)}",
+        )
 
     def _listed(self, runs: Mapping[str, list[Run]]) -> Iterator[Result]:
         """What the metafile lists, with the runs of it."""
