@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.config import Config
 from mmpretrain.registry import DATA_SAMPLERS, MODELS
 from torch import nn
 
 import lt_plugins.plugins  # noqa: F401  (registers)
+from lt_plugins.analysis.posthoc_sweep import find_trained_prior
 from lt_plugins.engine.trained_prior import sampled_prior, trained_prior
+from lt_plugins.models.structures import ClassDistribution
 from lt_plugins.posthoc import class_priors, prior_power
 from tests.battery import set_counts
 
@@ -114,3 +118,21 @@ def test_a_classifier_that_sees_nothing_learns_exactly_this_prior(loss: dict[str
 
     optimizer.step(closure)
     torch.testing.assert_close(F.softmax(logits.detach(), dim=0), trained_prior(head, PRIORS), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("inner", "power"), [({"type": "DefaultSampler"}, 1.0), ({"type": "ClassAwareSampler"}, 0.0)])
+def test_the_prior_of_a_part_is_that_of_its_sampler(inner: dict[str, Any], power: float) -> None:
+    """Of a config whose companions see other parts of the data."""
+    model = MODELS.build(
+        {
+            "type": "ImageClassifier",
+            "backbone": {"type": "CIFARResNet", "depth": 20},
+            "neck": {"type": "GlobalAveragePooling"},
+            "head": {"type": "LinearHead", "num_classes": len(COUNTS), "in_channels": 64},
+        }
+    )
+    model.class_distribution = ClassDistribution()
+    model.class_distribution.set_counts(COUNTS)
+    cfg = Config({"train_dataloader": {"sampler": {"type": "PartSampler", "part": 1, "sampler": inner}}})
+    found = find_trained_prior(cfg, SimpleNamespace(model=model, epoch=None))  # type: ignore[arg-type]
+    assert prior_power(found, COUNTS) == pytest.approx(power, abs=0.05)

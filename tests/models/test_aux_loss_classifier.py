@@ -146,6 +146,7 @@ def test_a_run_and_a_resumed_one(make_runner: MakeRunner, accumulated: int) -> N
     runner.train()
     (log,) = Path(runner.work_dir).glob("*/*.log")
     text = log.read_text()
+    assert "LinearHead with CrossEntropyLoss, CenterLoss, IRMPenalty)" in text
     assert [
         f"CenterLoss (aux_losses.center) from epoch {epoch + 1} on: weight {weight}." in text
         for epoch, weight in ((0, "0"), (1, "0.01"), (2, "0.1"))

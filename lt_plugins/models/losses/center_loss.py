@@ -37,14 +37,15 @@ class CenterLoss(FollowsSteps, TakesMixtures, AuxLoss, DataSizedModule):
       of gradient descent on the unweighted loss, as in IFL
 
     so neither depends on :math:`\omega_t`. A step with a feature that is not finite (half precision overflowed) moves
-    no centre. Centres start as standard normal numbers, the same in every run. They follow from the first step, also
-    while the weight is 0, so that they are those of the classes when it is not any more. In the released code of IFL
-    they stand still for so long: 60 epochs of 100, and then the first weight pulls features towards random points,
-    which ``moves_at_zero=False`` repeats.
+    no centre. Centres start as standard normal numbers, which follow from the seed of the run. They move from the first
+    step on, also while the weight is 0, so that they are those of the classes when it is not any more. In the released
+    code of IFL they stand still for so long: 60 epochs of 100, and then the first weight pulls features towards random
+    points, which ``moves_at_zero=False`` repeats.
 
     Source: Wen et al., "A Discriminative Feature Learning Approach for Deep Face Recognition" (ECCV 2016), Eq. 2 to 4,
     where the weight is :math:`\lambda / 2`; Tang et al., "Invariant Feature Learning for Generalized Long-Tailed
-    Classification" (ECCV 2022), Eq. 4, with the squared distance of its code (the cosine with LDAM and RIDE).
+    Classification" (ECCV 2022), its loss of invariance, with the squared distance of its code (the cosine with LDAM and
+    RIDE).
 
     Args:
         distance (str): ``"squared"`` or ``"cosine"``. Defaults to ``"squared"``.
@@ -84,7 +85,16 @@ class CenterLoss(FollowsSteps, TakesMixtures, AuxLoss, DataSizedModule):
         self.lr = lr
         self.moves_at_zero = moves_at_zero
         self.register_buffer("centres", torch.zeros(0, 0))
+        self._seed = 0
         self._sums: Tensor | None = None  # of the features of each class in this step, and how many they are
+
+    def set_seed(self, seed: int) -> None:
+        """Set what the first centres follow from (``EpochSeedHook`` does).
+
+        Args:
+            seed (int): The seed of the run, the same on all processes.
+        """
+        self._seed = seed
 
     def forward(
         self,
@@ -141,7 +151,7 @@ class CenterLoss(FollowsSteps, TakesMixtures, AuxLoss, DataSizedModule):
     @torch.no_grad()
     def _begin(self, num_classes: int, channels: int) -> None:
         """Draw the first centres, the same on every process."""
-        draws = torch.randn(num_classes, channels, generator=torch.Generator().manual_seed(0))
+        draws = torch.randn(num_classes, channels, generator=torch.Generator().manual_seed(self._seed))
         self.resize_and_copy("centres", draws.to(self.centres.dtype))
         self._sums = None
 

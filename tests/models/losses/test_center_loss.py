@@ -201,6 +201,18 @@ def test_what_moves_no_centre() -> None:
     assert not torch.equal(loss.centres, before)
 
 
+def test_first_centres_follow_from_the_seed() -> None:
+    first = []
+    for seed in (3, 3, 4):
+        loss = CenterLoss(lr=0.0).double()
+        loss.set_seed(seed)
+        torch.rand(seed)
+        step(loss, features(), LABELS)
+        first.append(loss.centres)
+    assert torch.equal(first[0], first[1])
+    assert not torch.equal(first[0], first[2])
+
+
 def test_centres_are_loaded_with_their_size() -> None:
     loss, other = build(), CenterLoss()
     assert [*loss.state_dict()] == ["centres"]
