@@ -68,13 +68,7 @@ def check_part_sizes(model: Any, loader: DataLoader[Any], sample: Any, world_siz
                     f"{_named(model, 'head')} gives {logits.shape[-1]} scores for num_classes={num_classes}."
                 )
     batch_size = math.prod(batch_parts(loader))
-    num_environments, parts = getattr(model, "num_environments", None), batch_parts(loader)[1]
-    if num_environments not in (None, parts):
-        raise UserInputError(
-            f"model.num_environments={num_environments}, but a batch comes in {parts} part{'s' * (parts > 1)}, 1 and "
-            f"the number of companions of train_dataloader.batch_sampler; set model.num_environments={parts}, or the "
-            "companions."
-        )
+    _check_parts(model, batch_parts(loader)[1])
     queue_size = getattr(getattr(model, "queue", None), "size", 0)
     if 0 < queue_size < batch_size * world_size:
         raise UserInputError(
@@ -99,6 +93,22 @@ def smallest_batch(loader: DataLoader[Any]) -> int:
     if not size:
         return 0
     return parts * (size if drop_last or images % size == 0 else images % size)
+
+
+def _check_parts(model: Any, parts: int) -> None:
+    """The model reads a batch in the parts that it comes in."""
+    known = getattr(model, "num_environments", None)
+    reads = known or 1
+    if reads == parts:
+        return
+    fix = "leave train_dataloader.batch_sampler out (None), or give it as many companions less one"
+    if parts > 1:
+        own = "" if known else "model.type='AuxLossClassifier' and "
+        fix = f"set {own}model.num_environments={parts}, or leave train_dataloader.batch_sampler out (None)"
+    raise UserInputError(
+        f"{type(model).__name__} reads a batch in {reads} part{'s' * (reads > 1)}, but it comes in {parts}, 1 and the "
+        f"number of companions; {fix}."
+    )
 
 
 def _views(model: Any, sample: Any) -> list[Tensor]:

@@ -173,8 +173,18 @@ def test_an_averaged_model_takes_the_centres_over(make_runner: MakeRunner, updat
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"model.num_environments": 3}, "model.num_environments=3, but a batch comes in 2 parts"),
-        ({"train_dataloader.batch_sampler": None}, "model.num_environments=2, but a batch comes in 1 part,"),
+        (
+            {"model.num_environments": 3},
+            "AuxLossClassifier reads a batch in 3 parts, but it comes in 2, .*; set model.num_environments=2",
+        ),
+        (
+            {"model.aux_losses": {}, "model.num_environments": 1},
+            r"in 1 part, but it comes in 2, .*; set model\.num_env",
+        ),
+        (
+            {"train_dataloader.batch_sampler": None},
+            "reads a batch in 2 parts, but it comes in 1, .*; leave train_dataloader.batch_sampler out",
+        ),
     ],
 )
 def test_environments_that_are_not_there_stop_a_run(

@@ -161,6 +161,9 @@ class Recorder(Hook):
 
 
 OPTIONS: dict[str, Any] = {
+    "model.type": "AuxLossClassifier",
+    "model.aux_losses": {},
+    "model.num_environments": 2,
     "train_dataloader.batch_sampler": {"type": "CompanionBatchSampler", "companions": [DRS]},
     "train_dataloader.batch_size": 8,
     "randomness.seed": 7,
@@ -216,6 +219,17 @@ def test_a_repeated_image_of_a_batch_looks_different(make_runner: MakeRunner) ->
     assert same.double().mean() < 0.5
 
 
+def test_a_model_that_knows_of_no_companions_is_refused(make_runner: MakeRunner) -> None:  # noqa: F811
+    """It would train on them as if they were ordinary images."""
+    runner = make_runner(**{"train_dataloader.batch_sampler": OPTIONS["train_dataloader.batch_sampler"]})
+    message = (
+        r"ImageClassifier reads a batch in 1 part, but it comes in 2, 1 and the number of companions; set model\.type="
+        r"'AuxLossClassifier' and model\.num_environments=2, or leave train_dataloader\.batch_sampler out"
+    )
+    with pytest.raises(UserInputError, match=message):
+        runner.train()
+
+
 def test_parts_of_a_concatenated_dataset(make_runner: MakeRunner, tmp_path: Path) -> None:  # noqa: F811
     """Ordinary images of the first part, companions of the second; counts of the first alone."""
     runner = make_runner()
@@ -235,6 +249,9 @@ def test_parts_of_a_concatenated_dataset(make_runner: MakeRunner, tmp_path: Path
                     "companions": [{"type": "ClassBalancedSampler", "part": 1}, {"type": "ClassBalancedSampler"}],
                 },
                 "train_cfg.max_epochs": 1,
+                "model.type": "AuxLossClassifier",
+                "model.aux_losses": {},
+                "model.num_environments": 3,
                 "work_dir": str(tmp_path / str(resident)),
             },
             resident=resident,
