@@ -13,7 +13,7 @@ model = dict(
 )
 
 # Variants: `long` is the long recipe, 400 epochs with AutoAugment in place of rotations and no Cutout, as released;
-# `k7` has seven experts, of strengths from 0 to 2.
+# `experts7` has seven experts, of strengths from 0 to 2.
 balpoe_variants = dict(
     long=dict(
         train_dataloader=dict(
@@ -29,5 +29,5 @@ balpoe_variants = dict(
         ],
         train_cfg=dict(max_epochs=400),
     ),
-    k7=dict(model=dict(backbone=dict(num_experts=7), head=dict(num_experts=7, loss=dict(num_experts=7)))),
+    experts7=dict(model=dict(backbone=dict(num_experts=7), head=dict(num_experts=7, loss=dict(num_experts=7)))),
 )

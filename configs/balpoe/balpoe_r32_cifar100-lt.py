@@ -4,5 +4,5 @@ _base_ = [
     "../_base_/small_images_runtime.py",
 ]
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.rotation_train_pipeline)))
-# CONFIG.py:long and CONFIG.py:k7: ../_base_/balpoe_cifar.py; CONFIG.py:forward50, ...: test sets of other frequencies.
+# :long and :experts7, see ../_base_/balpoe_cifar.py; :forward50, ...: test sets of other class frequencies.
 variants = dict(**_base_.balpoe_variants, **_base_.shifted_tests)

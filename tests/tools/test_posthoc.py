@@ -21,6 +21,7 @@ from tests.tool_process import ROOT, ToolProcess, expect_errors, run_tool
 
 TOOL = "posthoc.py"
 CE = ROOT / "configs/ce/ce_r32_digits.py"
+EXPERTS = ROOT / "configs/tade/tade_r32_digits.py"
 GRID = ("--grid", "0:1:0.25")
 SMALL: dict[str, Any] = {"model.backbone.depth": 20, "test_dataloader.dataset.indices": 100}
 NO_VALIDATION = {**SMALL, "val_dataloader.dataset.indices": 100}
@@ -151,6 +152,36 @@ def test_other_tools_take_the_checkpoint(
     assert all(torch.equal(after["state_dict"][key], value) for key, value in before["state_dict"].items())
 
 
+def test_experts_are_weighed_by_views_of_a_shifted_test_set(tmp_path: Path) -> None:
+    """Their checkpoint answers by the weighted mean, which the table measures."""
+    config, small = f"{EXPERTS}:backward10", options({"model.backbone.depth": 20})
+    cfg = load_config(config, {"model.backbone.depth": 20})
+    torch.manual_seed(0)
+    model: Any = build_model(cfg)
+    with torch.no_grad():  # the batch norms of random weights say nothing, and the first expert least
+        model.head.experts[0].fc.weight.copy_(model.head.experts[0].fc.weight[:1].expand(10, -1))
+    for module in (model, model.head.loss_module):
+        module.class_distribution = ClassDistribution(10)
+        module.class_distribution.set_counts(get_class_counts(build_plain_dataset(cfg, "train"), 10))
+    trained, out, table = tmp_path / "trained.pth", tmp_path / "weighed.pth", tmp_path / "table.json"
+    torch.save({"state_dict": model.state_dict(), "meta": {"epoch": 1}}, trained)
+    files = ("--out", out, "--json", table, "--plot", tmp_path / "plot.png")
+    run(config, trained, "--method", "expert-weights", *files, *small, logs=tmp_path)
+    row = json.loads(table.read_text())["rows"][1]
+    assert (row["method"], row["chosen_on"], row["value"]) == ("expert-weights", "-", None)
+    weights = [float(word) for word in row["found"].split(",")[0].split()[1:]]
+    assert len(weights) == 3
+    assert sum(weights) == pytest.approx(1, abs=0.02)
+    state = torch.load(out, weights_only=True)["state_dict"]
+    blocks = (state["head.adjusted.weight"] / model.head.affine()[0] / 3).chunk(3, dim=1)
+    for block, weight in zip(blocks, weights, strict=True):
+        assert torch.allclose(block, block[0, 0], rtol=1e-4)
+        assert float(block[0, 0]) == pytest.approx(weight, abs=0.006)
+    metrics = tmp_path / "metrics.json"
+    run(config, out, "--work-dir", tmp_path / "test", "--out", metrics, *small, logs=tmp_path, tool="test.py")
+    assert json.loads(metrics.read_text())["shot/accuracy_top1"] == pytest.approx(row["metrics"]["overall"], abs=1e-3)
+
+
 def test_a_head_that_answers_for_a_uniform_prior(checkpoints: dict[str, Path], tmp_path: Path) -> None:
     """Trained on balanced batches: logit adjustment is left out with a line, and refused where it is asked for."""
     config = tmp_path / "balanced_r32_digits.py"
@@ -187,6 +218,7 @@ def test_refuses(checkpoints: dict[str, Path], tmp_path: Path) -> None:
             (CE, linear, "--grid", "0:2:0.001", *small): "at most 201 settings",
             (CE, linear, "--method", "magic", *small): "invalid choice: 'magic'",
             (CE, linear, "--method", "bbse", *small): "no validation images beside its test images",
+            (CE, linear, "--method", "expert-weights", *small): "this one has a single classifier",
             (CE, linear, "--method", "ncm", "--out", linear, *small): "epoch_1.pth",
             (CE, uncounted, *small): "has no class counts",
             (CE, adjusted, *small): "was adjusted already",

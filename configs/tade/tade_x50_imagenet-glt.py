@@ -1,0 +1,11 @@
+# As compared in the IFL paper: the network of RIDE, a cosine schedule; CONFIG.py:alt is the protocol ALT.
+_base_ = [
+    "../_base_/datasets/imagenet-glt.py",
+    "../_base_/models/experts_r50.py",
+    "../_base_/schedules/glt_100e.py",
+    "../_base_/default_runtime.py",
+]
+model = dict(
+    backbone=dict(type="MultiExpertResNeXt", groups=32, width_per_group=4),
+    head=dict(loss=dict(type="TADELoss", tau=2.0)),
+)
