@@ -1,8 +1,10 @@
 """Visualization: figures from plain arrays, and the HTML page that holds them."""
 
+from .attribute_distribution import plot_class_attributes, plot_split_attributes, plot_stability
 from .class_accuracy import plot_class_accuracy
 from .class_histogram import plot_class_histogram
 from .confusion import plot_confusion_matrix
+from .contact_sheet import SheetRow, draw_contact_sheet
 from .embedding import plot_embedding
 from .figure_page import FigurePage
 from .html import HtmlReport, figure_to_png
@@ -15,15 +17,20 @@ from .tsne import tsne_points
 __all__ = [
     "FigurePage",
     "HtmlReport",
+    "SheetRow",
     "SweepLine",
+    "draw_contact_sheet",
     "figure_to_png",
     "plot_class_accuracy",
+    "plot_class_attributes",
     "plot_class_histogram",
     "plot_confusion_matrix",
     "plot_embedding",
     "plot_reliability_diagram",
     "plot_shot_bars",
     "plot_shot_tradeoff",
+    "plot_split_attributes",
+    "plot_stability",
     "plot_training_curves",
     "tsne_points",
 ]

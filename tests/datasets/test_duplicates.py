@@ -30,9 +30,9 @@ def photograph(seed: int, size: int = 96) -> Image.Image:
 def slow_hash(pixels: np.ndarray) -> list[int]:
     """Each place of the grid against its right and its lower neighbour."""
     grey = Image.fromarray(pixels).convert("L")
-    wide, high = grey.resize((9, 8), Image.Resampling.BOX), grey.resize((8, 9), Image.Resampling.BOX)
-    bits = [int(wide.getpixel((x + 1, y)) > wide.getpixel((x, y))) for y in range(8) for x in range(8)]
-    return bits + [int(high.getpixel((x, y + 1)) > high.getpixel((x, y))) for y in range(8) for x in range(8)]
+    wide, high = (np.asarray(grey.resize(size, Image.Resampling.BOX)).tolist() for size in ((9, 8), (8, 9)))
+    bits = [int(wide[y][x + 1] > wide[y][x]) for y in range(8) for x in range(8)]
+    return bits + [int(high[y + 1][x] > high[y][x]) for y in range(8) for x in range(8)]
 
 
 def slow_pairs(found: list[Fingerprint], max_bits: int) -> list[list[int]]:

@@ -44,6 +44,7 @@ def build() -> EfficientNetLite0:
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.normal_(module.bias, std=0.2)
+            assert module.running_mean is not None and module.running_var is not None
             module.running_mean.normal_(std=0.2)
             module.running_var.uniform_(0.5, 1.5)
     return model.eval()

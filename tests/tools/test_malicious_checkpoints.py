@@ -15,6 +15,7 @@ CONFIG = str(ROOT / "configs/lpa/lpa_r32_digits.py")
 EVIL = "EVIL"  # stands for the path of the checkpoint
 # What goes before the arguments, if not CONFIG.
 CONFIGS = {
+    "make_glt.py": str(ROOT / "docs/images"),
     "sweep.py": str(ROOT / "configs/detection/faster-rcnn_r18-c4_200i_voc07-part.py"),
     "export.py": EVIL,
 }
@@ -29,6 +30,7 @@ COMMANDS = {
     ],
     "test.py": [[EVIL]],
     "inspect_model.py": [[EVIL]],
+    "make_glt.py": [["-o", "out", "--features", EVIL], ["-o", "out", "--features", CONFIG, EVIL]],
     "posthoc.py": [[EVIL]],
     "detection/predict.py": [[EVIL, str(ROOT / "docs/images/class_accuracy_digits.png"), "-o", "out"]],
     "sweep.py": [["--backbones", EVIL]],

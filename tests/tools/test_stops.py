@@ -135,6 +135,7 @@ ARGUMENT_MISTAKES = {
     "report.py": [],
     "inspect_model.py": ["a", "b", "--seed", "1.5"],
     "check_data.py": ["a", "--workers", "many"],
+    "make_glt.py": ["a", "-o", "b", "--preset", "places-glt"],
     "make_lists.py": ["a"],
     "export.py": ["a", "b", "--torchvision-names"],
     "posthoc.py": ["a", "b", "--method", "magic"],

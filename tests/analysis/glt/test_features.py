@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.registry import init_default_scope
 from PIL import Image
-from torchvision.models import resnet18
+from torchvision.models import resnet18  # type: ignore[import-untyped]
 
 from lt_plugins.analysis.glt.extractors import IMAGENET_MEAN, IMAGENET_STD, build_extractor
 from lt_plugins.analysis.glt.feature_cache import cached_features, list_hash
@@ -48,9 +48,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def features(pool: ImagePool, source: list[str], cache: Path, **options: int) -> torch.Tensor:
+def features(pool: ImagePool, source: list[str], cache: Path, image_size: int) -> torch.Tensor:
     hashes = [found.sha256 for found in scan_pool(pool)]
-    return cached_features(pool, hashes, build_extractor(source, **options), cache)[0]
+    return cached_features(pool, hashes, build_extractor(source, image_size), cache)[0]
 
 
 def test_splits_are_put_together_in_the_order_of_the_paths(folder: Path) -> None:

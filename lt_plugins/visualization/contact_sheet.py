@@ -1,0 +1,58 @@
+"""Contact sheet: puts small pictures in titled rows, as one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+_TITLE_HEIGHT = 22
+_GAP = 4
+
+
+class SheetRow(NamedTuple):
+    """Row of a contact sheet.
+
+    Args:
+        title (str): Written above it.
+        images (Sequence[NDArray]): RGB ``(H, W, 3)`` uint8 pictures, of any sizes.
+    """
+
+    title: str
+    images: Sequence[NDArray[np.uint8]]
+
+
+def draw_contact_sheet(rows: Sequence[SheetRow], side: int = 72) -> NDArray[np.uint8]:
+    """Draw rows of pictures, each fitted into a square.
+
+    Args:
+        rows (Sequence[SheetRow]): The rows, from top to bottom.
+        side (int): Height and width of the squares in pixels. Defaults to 72.
+
+    Returns:
+        NDArray: RGB ``(H, W, 3)`` uint8.
+    """
+    font = ImageFont.load_default(13)
+    columns = max((len(row.images) for row in rows), default=0)
+    titles = max((int(font.getlength(row.title)) for row in rows), default=0)
+    width = max(columns * (side + _GAP), titles + _GAP) + _GAP
+    height = len(rows) * (_TITLE_HEIGHT + side + _GAP) + _GAP
+    sheet = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(sheet)
+    for index, row in enumerate(rows):
+        top = _GAP + index * (_TITLE_HEIGHT + side + _GAP)
+        draw.text((_GAP, top + 2), row.title, fill="black", font=font)
+        for column, pixels in enumerate(row.images):
+            picture = Image.fromarray(pixels)
+            scale = side / max(picture.size)
+            size = [max(1, round(length * scale)) for length in picture.size]
+            # Enlarged pixels stay visible: a 32 x 32 image is not smeared.
+            picture = picture.resize(
+                (size[0], size[1]), Image.Resampling.BOX if scale > 1 else Image.Resampling.LANCZOS
+            )
+            left = _GAP + column * (side + _GAP) + (side - size[0]) // 2
+            sheet.paste(picture, (left, top + _TITLE_HEIGHT + (side - size[1]) // 2))
+    return np.asarray(sheet)
