@@ -422,6 +422,13 @@ MODULES: dict[str, ModuleEntry] = {
         },
     ),
     "BBNHead": ModuleEntry(bbn_head_step, _HEAD),
+    "RoutedClassifier": ModuleEntry(
+        frozen_step,
+        {
+            "backbone": {"type": "CIFARResNet", "depth": 20, "num_experts": 2},
+            "head": {"type": "MultiExpertHead", **_HEAD, "num_experts": 2},
+        },
+    ),
     "DistillClassifier": ModuleEntry(
         distill_step,
         {
@@ -546,7 +553,12 @@ HOOKS: dict[str, Entry] = {
     "TemperatureHook": Entry(),
 }
 TASKS: dict[str, Entry] = {"AttributeClustering": Entry(), "SubclassClustering": Entry()}
-METRICS: dict[str, Entry] = {"CalibrationError": Entry(), "GLTMetric": Entry(), "ShotAccuracy": Entry()}
+METRICS: dict[str, Entry] = {
+    "CalibrationError": Entry(),
+    "ExpertUsage": Entry(),
+    "GLTMetric": Entry(),
+    "ShotAccuracy": Entry(),
+}
 _LEVELS = {"magnitude_range": (0, 0.4), "magnitude_std": 0.5, "prob": 1.0}
 TRANSFORMS: dict[str, Entry] = {
     "ClippedCutout": Entry(small=lambda folder: {"size": 4}),

@@ -284,6 +284,7 @@ def test_metric(name: str, dtype: torch.dtype, labels: list[int], tmp_path: Path
     scores = battery.noise(len(labels), 4).softmax(1).to(dtype)
     predictions = [
         DataSample(metainfo={"sample_idx": i}).set_gt_label(label).set_pred_score(score).to_dict()
+        | {"num_experts": 1 + i % 2}
         for i, (label, score) in enumerate(zip(labels, scores, strict=True))
     ]
     values = []

@@ -70,7 +70,7 @@ def _try_metric(metric: BaseMetric, counts: Tensor, metainfo: Mapping[str, Any])
     if not type(metric).__module__.startswith(OWN_METRICS):
         return None
     tried = copy.deepcopy(metric)
-    if isinstance(tried, PredictionMetric):
+    if hasattr(tried, "is_trial"):
         tried.is_trial = True
     inform_metric(tried, counts, metainfo)
     num_classes = len(counts)

@@ -59,8 +59,9 @@ def read_stages(
     A stage is the config of the stage before with the file's ``stage2`` (``stage3``, ...) merged over it, as a child
     config would be. A ``model`` there replaces the one before, of which it takes ``backbone`` (without ``init_cfg``),
     ``head.num_classes`` and ``head.in_channels`` where it does not say them; a head of the same type takes all
-    ``num_...`` of the head before. With ``from_scratch = True`` a stage does not take the weights of the one before; it
-    may learn from it all the same, by ``model.teachers``.
+    ``num_...`` of the head before. A ``backbone`` or ``head`` without a ``type`` is merged over that of the stage
+    before. With ``from_scratch = True`` a stage does not take the weights of the one before, and its backbone may have
+    an ``init_cfg``; it may learn from the stage before all the same, by ``model.teachers``.
 
     Args:
         spec (str): ``CONFIG.py[:VARIANT[,VARIANT]]``; variants are merged over the file in this order, and ``stage1``
@@ -307,18 +308,25 @@ def _next_stage(before: Config, patch: dict[str, Any]) -> Config:
             after[key] = nothing
     model = patch.pop("model", None)
     if isinstance(model, dict) and isinstance(before.get("model"), dict):
-        after.model = _take_over_model(model, before.model)
+        after.model = _take_over_model(model, before.model, bool(patch.get("from_scratch")))
     elif model is not None:
         after.model = model
     after.merge_from_dict(patch)
     return after
 
 
-def _take_over_model(model: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """Set backbone and sizes of the stage before on the model of a stage that has none of its own."""
+def _take_over_model(model: dict[str, Any], before: dict[str, Any], from_scratch: bool) -> dict[str, Any]:
+    """Set parts and sizes of the stage before on the model of a stage that has none of its own."""
+    for name in ("backbone", "head"):
+        part, earlier = model.get(name), before.get(name)
+        if isinstance(part, dict) and isinstance(earlier, dict) and "type" not in part:
+            merged = Config({name: copy.deepcopy(earlier)})
+            merged.merge_from_dict({name: part})
+            model[name] = merged[name]
     backbone, head = before.get("backbone"), before.get("head")
     if isinstance(backbone, dict):
-        model.setdefault("backbone", {**copy.deepcopy(backbone), "init_cfg": None})
+        backbone = copy.deepcopy(backbone)
+        model.setdefault("backbone", backbone if from_scratch else {**backbone, "init_cfg": None})
     if isinstance(model.get("head"), dict) and isinstance(head, dict):
         is_same = model["head"].get("type") == head.get("type")
         for key, value in head.items():

@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 
 from lt_plugins.datasets.batched_forms import pipeline_form
 from lt_plugins.runs.config import load_stages, read_config, read_stages
+from lt_plugins.runs.teachers import list_teachers
 from tests.miniatures import config_nodes, miniature_cfg
 from tools.dev import readme_tables
 
@@ -123,8 +124,11 @@ def test_one_step_and_test(path: Path, data: Path, tmp_path: Path, monkeypatch: 
         work_dir = tmp_path / f"stage{number + 1}"
         cfg = _tiny_cfg(path, number, data, work_dir)
         if previous is not None:
-            cfg.load_from = str(tmp_path / "previous.pth")
-            torch.save({"state_dict": previous}, cfg.load_from)
+            checkpoint = str(tmp_path / "previous.pth")
+            torch.save({"state_dict": previous}, checkpoint)
+            cfg.load_from = None if cfg.get("from_scratch") else checkpoint
+            for _, teacher in list_teachers(cfg):
+                teacher["checkpoint"] = checkpoint
         runner = Runner.from_cfg(cfg)
         check = check_adjusted_and_test if cfg.train_cfg.get("type") == "PosthocLoop" else check_one_step_and_test
         check(runner, work_dir)

@@ -94,6 +94,20 @@ def test_from_scratch_is_of_its_stage_alone(tmp_path: Path) -> None:
     assert [stage.get("from_scratch", False) for stage in stages] == [False, True, False]
 
 
+def test_a_stage_may_change_parts_of_the_network_before(tmp_path: Path) -> None:
+    """A part without a type; and only weights that are handed on make initial ones useless."""
+    more = """
+model["backbone"] = dict(init_cfg=dict(type="Kaiming", layer="Conv2d"))
+stage2["model"].update(backbone=dict(depth=20), head=dict(loss=dict(loss_weight=2.0)))
+stage3 = dict(model=dict(type="FrozenBackboneClassifier", head=dict(cal_acc=True)))
+"""
+    first, second, third = load_stages(str(write_config(tmp_path, f"model = dict(){more}")), needs=["train"])
+    assert second.model.backbone == {**first.model.backbone, "depth": 20}
+    assert second.model.head == {**first.model.head, "loss": {**first.model.head.loss, "loss_weight": 2.0}}
+    assert third.model.backbone == {**second.model.backbone, "init_cfg": None}
+    assert third.model.head == {**second.model.head, "cal_acc": True}
+
+
 MISTAKES = {
     "stage2['model']['teachers'] = [dict(stage=2)]": r"teachers.0.stage=2 of stage 2 must be an earlier one, 1 to 1",
     "stage2['model']['teachers'] = [dict(stage='one')]": r"model.teachers.0.stage='one' of stage 2 must be an earlier",

@@ -3,10 +3,12 @@
 from .aux_loss_classifier import AuxLossClassifier
 from .bbn_classifier import BBNClassifier
 from .distill_classifier import DistillClassifier
+from .expert_router import ExpertRouter
 from .frozen_backbone_classifier import FrozenBackboneClassifier
 from .image_batch_preprocessor import ImageBatchPreprocessor
 from .lff_classifier import LFFClassifier
 from .momentum_classifier import MomentumClassifier
+from .routed_classifier import RoutedClassifier
 from .taught_classifier import TaughtClassifier, classifier_outputs
 from .two_view_classifier import TwoViewClassifier
 
@@ -14,10 +16,12 @@ __all__ = [
     "AuxLossClassifier",
     "BBNClassifier",
     "DistillClassifier",
+    "ExpertRouter",
     "FrozenBackboneClassifier",
     "ImageBatchPreprocessor",
     "LFFClassifier",
     "MomentumClassifier",
+    "RoutedClassifier",
     "TaughtClassifier",
     "TwoViewClassifier",
     "classifier_outputs",

@@ -29,6 +29,7 @@ class LabelBatch(Sequence[Any]):
             mmpretrain's ``gt_score``.
         sample_idx (Tensor, optional): Positions of the images in their dataset, int64 ``(B,)``.
         pred_score (Tensor, optional): Predicted probabilities, ``(B, C)``.
+        num_experts (Tensor, optional): How many experts each prediction is of, int64 ``(B,)``.
         samples (Sequence[DataSample], optional): The samples of the images.
 
     Raises:
@@ -47,9 +48,10 @@ class LabelBatch(Sequence[Any]):
         scores: Tensor | None = None,
         sample_idx: Tensor | None = None,
         pred_score: Tensor | None = None,
+        num_experts: Tensor | None = None,
         samples: Sequence[Any] | None = None,
     ) -> None:
-        parts = (labels, scores, sample_idx, pred_score, samples)
+        parts = (labels, scores, sample_idx, pred_score, num_experts, samples)
         sizes = {len(part) for part in parts if part is not None}
         if len(sizes) != 1:
             raise ValueError(f"the parts of a LabelBatch must be of as many images, got {sorted(sizes) or 'none'}.")
@@ -57,6 +59,7 @@ class LabelBatch(Sequence[Any]):
         self.scores = scores
         self.sample_idx = sample_idx
         self.pred_score = pred_score
+        self.num_experts = num_experts
         self._samples = samples
         self._size = sizes.pop()
         self._built: dict[int, Any] = {}
@@ -115,13 +118,15 @@ class LabelBatch(Sequence[Any]):
         """
         return self._copy(scores=scores)
 
-    def with_predictions(self, pred_score: Tensor) -> LabelBatch:
+    def with_predictions(self, pred_score: Tensor, num_experts: Tensor | None = None) -> LabelBatch:
         """The batch with what a model predicts for its images.
 
         Args:
             pred_score (Tensor): Probabilities of the classes, ``(B, C)``.
+            num_experts (Tensor, optional): How many experts each prediction is of, int64 ``(B,)``. Defaults to None:
+                the model does not choose.
         """
-        return self._copy(pred_score=pred_score)
+        return self._copy(pred_score=pred_score, num_experts=num_experts)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> LabelBatch:
         """The batch on another device; labels and positions travel together.
@@ -137,7 +142,7 @@ class LabelBatch(Sequence[Any]):
         return batch._map(lambda part: part.to(device, non_blocking=non_blocking))
 
     def _tensors(self) -> dict[str, Tensor | None]:
-        names = ("labels", "scores", "sample_idx", "pred_score")
+        names = ("labels", "scores", "sample_idx", "pred_score", "num_experts")
         return {name: getattr(self, name) for name in names}
 
     def _copy(self, **changed: Any) -> LabelBatch:
@@ -186,6 +191,8 @@ class LabelBatch(Sequence[Any]):
         if self.pred_score is not None and self.pred_label is not None:
             sample.set_pred_score(self.pred_score[position])
             sample.set_pred_label(self.pred_label[position : position + 1])
+        if self.num_experts is not None:
+            sample.set_field(int(self.num_experts[position]), "num_experts")
         return sample
 
 
