@@ -1003,3 +1003,8 @@ for variant in ("", ":alt"):
     focal = loss_is("SoftmaxFocalLoss", gamma=2, detach_modulator=True, class_weight=None)
     RECIPES[f"focal/focal_x50_imagenet-glt.py{variant}"] = [also(CE_GLT, constants=focal)]
     RECIPES[f"lff/lff_x50_imagenet-glt.py{variant}"] = [also(CE_GLT, constants={"difficulty": None})]
+for data, crop in (("imagenet", "crop 112 from 0.08-1"), ("mscoco", "crop 112 from 0.5-1")):
+    for variant in ("", ":alt"):
+        RECIPES[f"tade/tade_x50_{data}-glt.py{variant}"] = [
+            Recipe(1, 256, 100, CE_GLT.lr, 5e-4, ((crop, "flip 0.5"),), momentum=0.0, **experts(1536, tau=2.0))
+        ]
