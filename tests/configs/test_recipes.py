@@ -301,6 +301,8 @@ def _describe(transform: Any) -> str:
             assert (one.pad_val, one.prob) == (0, 1)
             return f"cutout {one.size}"
         case "RandAugment":
+            turns = [step for step in one.transforms if type(step).__name__ == "Rotate"]
+            assert all(len(step.pad_val) == 3 for step in turns), "a number would fill one channel"
             return (
                 f"randaugment n{one.num_policies} m{one.magnitude_level} std{one.magnitude_std} of {len(one.policies)}"
             )

@@ -85,7 +85,8 @@ def _operations(level):
         dict(type="Shear", magnitude=0.3 * part, direction="vertical", prob=0.5),
         dict(type="Translate", magnitude=150 / 331 * part, direction="horizontal", prob=0.5),
         dict(type="Translate", magnitude=150 / 331 * part, direction="vertical", prob=0.5),
-        dict(type="Rotate", angle=-30 * part, random_negative_prob=0.0, prob=0.5),  # always to the left
+        # Always to the left; a single number would be the gray of one channel.
+        dict(type="Rotate", angle=-30 * part, random_negative_prob=0.0, pad_val=[128, 128, 128], prob=0.5),
         dict(type="Equalize", prob=0.5),
         dict(type="Contrast", magnitude=0.9 * part, prob=0.5),
         dict(type="ColorTransform", magnitude=0.9 * part, prob=0.5),
