@@ -63,7 +63,7 @@ def read_backbone(path: str | Path, allow_pickle: bool = False) -> Backbone:
         Backbone: Its tensors.
 
     Raises:
-        UserInputError: If the file is missing, damaged, or holds no backbone.
+        UserInputError: If the file is missing, damaged, or holds no backbone, or one of several experts.
     """
     checkpoint = load_checkpoint(resolve_checkpoint(str(path), allow_pickle), "cpu", allow_pickle)
     state_dict = checkpoint.get("state_dict", checkpoint)
@@ -75,6 +75,11 @@ def read_backbone(path: str | Path, allow_pickle: bool = False) -> Backbone:
         rest = [key for key in tensors if key not in weights]
     if not weights:
         raise UserInputError(f"{path} holds no tensor of a backbone; give a checkpoint of a classifier.")
+    if any(".experts." in key for key in weights):
+        raise UserInputError(
+            f"{path} holds a backbone of several experts, of which others could take but one; "
+            "train one with num_experts=1, which has the names of a plain network."
+        )
     meta = checkpoint.get("meta")
     epoch = meta.get("epoch") if isinstance(meta, dict) else None
     return Backbone(weights, Counter(key.partition(".")[0] for key in rest), epoch)

@@ -126,12 +126,20 @@ def test_torchvision_has_no_narrow_resnet() -> None:
 def test_mistakes(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "damaged.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{broken}")
     torch.save({"state_dict": {"head.fc.weight": torch.ones(1)}}, tmp_path / "head.pth")
+    experts = {
+        "backbone.layer1.0.conv1.weight": torch.ones(1),
+        "backbone.layer3.experts.1.0.conv1.weight": torch.ones(1),
+    }
+    torch.save({"state_dict": experts}, tmp_path / "experts.pth")
     cfg = Config({"custom_hooks": [{"type": "LoadBackboneHook"}]})
     for call, message in {
         lambda: read_backbone(tmp_path / "none.safetensors"): "none.safetensors does not exist",
         lambda: read_backbone(tmp_path / "none.pth"): "none.pth does not exist",
         lambda: read_backbone(tmp_path / "damaged.safetensors"): "cannot be read as a file of safetensors",
         lambda: read_backbone(tmp_path / "head.pth"): "holds no tensor of a backbone",
+        lambda: read_backbone(
+            tmp_path / "experts.pth"
+        ): "experts.pth holds a backbone of several experts, .* num_experts=1",
         lambda: write_backbone({}, tmp_path / "out.bin"): r"out.bin must end in .pth or .safetensors",
         lambda: set_backbone(cfg, "none.pth"): "none.pth does not exist; give a checkpoint, or 'random'",
         lambda: set_backbone(Config(), "random"): "no dict.*LoadBackboneHook.* for detectors",

@@ -1008,3 +1008,72 @@ for data, crop in (("imagenet", "crop 112 from 0.08-1"), ("mscoco", "crop 112 fr
         RECIPES[f"tade/tade_x50_{data}-glt.py{variant}"] = [
             Recipe(1, 256, 100, CE_GLT.lr, 5e-4, ((crop, "flip 0.5"),), momentum=0.0, **experts(1536, tau=2.0))
         ]
+
+RIDE_LOSS = {
+    "max_margin": 0.5,
+    "scale": 30,
+    "diversity_weight": 0.2,
+    "temperature_spread": 0.02,
+    "class_weight": "effective_number",
+    "weight_beta": 0.9999,
+    "reweight_from": 80,
+    "normalize_by": "weights",
+}
+RIDE_CIFAR = Recipe(
+    1,
+    128,
+    200,
+    {0: 0.02, 4: 0.1, 159: 0.1, 160: 1e-3, 179: 1e-3, 180: 1e-5},
+    5e-4,
+    ROTATED,
+    nesterov=True,
+    **experts(48, **{**RIDE_LOSS, "diversity_weight": 0.45, "temperature_spread": 0.05, "reweight_from": 160}),
+)
+RIDE_LARGE = Recipe(
+    8,
+    32,
+    100,
+    {0: 0.02, 4: 0.1, 59: 0.1, 60: 0.01, 79: 0.01, 80: 1e-3},
+    2e-4,
+    KANG,
+    nesterov=True,
+    **experts(1536, **RIDE_LOSS),
+)
+RIDE_INAT = also(
+    RIDE_LARGE,
+    batch=64,
+    lr={0: 0.04, 4: 0.2, 59: 0.2, 60: 0.02, 79: 0.02, 80: 2e-3},
+    views=(CROP,),
+    constants={"head.loss_module.temperature_spread": 0.015},
+)
+RECIPES["ride/ride_r32_cifar100-lt.py"] = [RIDE_CIFAR]
+RECIPES["ride/ride_x50_imagenet-lt.py"] = [RIDE_LARGE]
+RECIPES["ride/ride_r50_inat.py"] = [RIDE_INAT]
+for data, recipe in (("imagenet-lt", RIDE_LARGE), ("inat", RIDE_INAT)):
+    two = {"backbone.num_experts": 2, "head.experts.count": 2}
+    single = {f"head.experts.{expert}.fc.weight": 1536**-0.5 for expert in range(2)}
+    RECIPES[f"ride/ride_r50_{data}.py:experts2"] = [
+        replace(recipe, constants={**recipe.constants, **two}, deviations=single)
+    ]
+
+RIDE_GLT = replace(
+    RIDE_LARGE,
+    processes=1,
+    batch=256,
+    lr={0: 0.1, 59: 0.1, 60: 0.01, 79: 0.01, 80: 1e-3},
+    momentum=0.0,
+    nesterov=False,
+    views=(("crop 112 from 0.08-1", "flip 0.5"),),
+    constants={**RIDE_LARGE.constants, "head.loss_module.reweight_from": 81},
+)
+PLAIN_EXPERTS = {f"head.loss_module.{key}": value for key, value in (("max_margin", 0), ("diversity_weight", 0))}
+for variant in ("", ":alt"):
+    imagenet = f"ride/ride_x50_imagenet-glt.py{variant}"
+    RECIPES[imagenet] = [RIDE_GLT]
+    RECIPES[combined(imagenet, "ce")] = [
+        also(
+            RIDE_GLT,
+            constants={**PLAIN_EXPERTS, "head.loss_module.class_weight": None, "head.loss_module.reweight_from": 0},
+        )
+    ]
+    RECIPES[f"ride/ride_x50_mscoco-glt.py{variant}"] = [replace(RIDE_GLT, views=(("crop 112 from 0.5-1", "flip 0.5"),))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -28,7 +29,8 @@ def ldam_loss(logits: Tensor, labels: Tensor, margins: Tensor, scale: float) -> 
     Returns:
         Tensor: Losses, shape ``(B,)``.
     """
-    shift = F.one_hot(labels, logits.shape[1]) * (scale * margins).to(logits.dtype)
+    is_true = torch.arange(logits.shape[1], device=labels.device) == labels[:, None]  # F.one_hot asks for values
+    shift = is_true * (scale * margins).to(logits.dtype)
     return F.cross_entropy(logits - shift, labels, reduction="none")
 
 

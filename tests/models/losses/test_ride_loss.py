@@ -15,6 +15,7 @@ from lt_plugins.models.losses import LDAMLoss, RIDELoss
 from lt_plugins.models.losses.ride_loss import expert_diversity
 from lt_plugins.models.structures import ClassPart
 from tests.battery import noise
+from tests.engine.test_no_waiting import noted_waits
 
 COUNTS = [500, 81, 16, 2]
 LABELS = torch.tensor([0, 3, 1, 2, 0, 0])
@@ -154,6 +155,17 @@ def test_the_part_of_classes_has_the_diversity_of_their_images() -> None:
     assert loss.class_part.whole is whole
     assert loss.class_part.part is not None
     assert float(loss.class_part.part) == pytest.approx(float(part), rel=1e-12)
+
+
+def test_nothing_waits_for_the_device() -> None:
+    """Neither before nor after class weights and temperatures are in force."""
+    loss = build(class_weight="effective_number", reweight_from=1)
+    for epoch in (0, 1):
+        loss.set_epoch(epoch, 2)
+        logits = logits_of().requires_grad_()
+        with noted_waits() as names:
+            loss(logits, LABELS).backward()
+        assert not names
 
 
 @pytest.mark.parametrize(
