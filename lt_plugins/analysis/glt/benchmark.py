@@ -184,6 +184,7 @@ def multi_hot_benchmark(
             test_per_class=plan.test_per_class,
             val_per_class=plan.val_per_class,
             seed=plan.seed,
+            groups=prepared.groups,
             folder="",
         )
         splits = {

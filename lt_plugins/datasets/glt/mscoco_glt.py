@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lt_plugins.datasets.glt.carve import class_groups
 from lt_plugins.datasets.glt.draw import hash_order
 from lt_plugins.datasets.glt.glt_file import GROUPS, GLTFile, GLTImage
 from lt_plugins.errors import UserInputError
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 IMBALANCE = 0.005
 """Smallest class of the training pool over the largest."""
-MANY, MEDIUM = 11, 23
-"""Classes before these ranks are many, and medium: 11, 12 and 6 of 29."""
+NUM_CLASSES, MANY, MEDIUM = 29, 11, 23
+"""Of the published set, and the ranks before which its classes are many, and medium: 11, 12 and 6."""
 SMALL_SIDE, MARGIN, PART = 100, 50, 0.2
 """A side of a box below 100 pixels grows by 50 at both ends, a longer one by 20 % of itself."""
 _EPS = 1e-9
@@ -32,6 +33,7 @@ def mscoco_glt(
     test_per_class: int | None = None,
     val_per_class: int | None = None,
     seed: int = 25,
+    groups: Sequence[int] | np.ndarray | None = None,
     folder: str = "images",
 ) -> GLTFile:
     """Draw MSCOCO-GLT as its authors do, apart from its random draws.
@@ -56,6 +58,8 @@ def mscoco_glt(
             Defaults to 200; balanced to 100.
         val_per_class (int | None): The same of validation. Defaults to 100; balanced to 50.
         seed (int): Seed of the random draws. Defaults to 25.
+        groups (Sequence[int] | np.ndarray | None): Which instances are copies of each other, ``(N,)``: of one that a
+            test or validation takes, the others are in no other split. Defaults to none, as released.
         folder (str): Folder of the crops; an image is called ``FOLDER/KEY.jpg``. Defaults to ``'images'``.
 
     Returns:
@@ -80,17 +84,22 @@ def mscoco_glt(
     names = sorted(left, key=lambda name: (-len(left[name]), name))
     labels = np.array([names.index(category) for category in categories])
     _check_sizes(names, labels, positive, test)
+    copies = _Copies(range(len(keys)) if groups is None else groups)
     splits: dict[str, list[int]] = {"test-gbl": [], "test-cbl": []}
-    for members in left.values():
-        _move([members[place] for place in select_even(positive[members], test)], members, splits["test-gbl"])
-        _move(_sample(keys, members, test, seed, "test-cbl"), members, splits["test-cbl"])
+    for name in left:
+        members = copies.without_taken(left[name])
+        copies.take([members[place] for place in select_even(positive[members], test)], splits["test-gbl"])
+        members = copies.without_taken(members)
+        copies.take(_sample(keys, members, test, seed, "test-cbl"), splits["test-cbl"])
+    left = {name: copies.without_taken(members) for name, members in left.items()}
     largest, smallest = len(left[names[0]]), min(map(len, left.values()))
     pool: list[int] = []
     for rank, name in enumerate(names):
         size = smallest if balanced else int(largest * IMBALANCE ** (rank / max(len(names) - 1, 1)))
         pool += _sample(keys, left[name], size, seed, "pool")
     for split, number in [(f"val-{kind}", val)] if balanced else [("test-lt", test), (f"val-{kind}", val)]:
-        _move(_sample(keys, pool, number * len(names), seed, split), pool, splits.setdefault(split, []))
+        copies.take(_sample(keys, pool, number * len(names), seed, split), splits.setdefault(split, []))
+        pool = copies.without_taken(pool)
     splits[f"train-{kind}"] = pool
     usual = np.zeros((len(names), vectors.shape[1]))
     np.add.at(usual, labels[pool], positive[pool])
@@ -101,8 +110,12 @@ def mscoco_glt(
             GLTImage(f"{folder}/{keys[index]}.jpg", int(labels[index]), attribute)
             for index, attribute in zip(chosen, attributes, strict=True)
         ]
-    groups = tuple(0 if rank < MANY else 1 if rank < MEDIUM else 2 for rank in range(len(names)))
-    return GLTFile(tuple(names), groups, GROUPS, images, {"preset": "mscoco-glt", "seed": seed})
+    ranks = np.arange(len(names))
+    class_group = (
+        tuple((ranks >= MANY).astype(int) + (ranks >= MEDIUM)) if len(names) == NUM_CLASSES else class_groups(ranks)
+    )
+    info = {"preset": "mscoco-glt", "seed": seed}
+    return GLTFile(tuple(names), tuple(map(int, class_group)), GROUPS, images, info)
 
 
 def select_even(positive: np.ndarray, number: int) -> list[int]:
@@ -117,10 +130,18 @@ def select_even(positive: np.ndarray, number: int) -> list[int]:
 
     Returns:
         list[int]: Their rows, in the order in which they are selected.
+
+    Raises:
+        UserInputError: If fewer have attributes.
     """
     rows = positive.astype(np.float64)
     sizes, total = rows.sum(axis=1), np.zeros(positive.shape[1])
     free = sizes > 0
+    if int(free.sum()) < number:
+        raise UserInputError(
+            f"a class has {int(free.sum())} instances with attributes left, but {number} are to be selected; lower "
+            "test_per_class."
+        )
     selected: list[int] = []
     for _ in range(number):
         sums = total.sum() + sizes
@@ -203,7 +224,22 @@ def _sample(keys: Sequence[str], members: Sequence[int], number: int, seed: int,
     return [members[place] for place in order[:number]]
 
 
-def _move(chosen: Sequence[int], source: list[int], target: list[int]) -> None:
-    target += chosen
-    gone = {*chosen}
-    source[:] = [index for index in source if index not in gone]
+class _Copies:
+    """Instances that splits have taken, and the copies of these.
+
+    Args:
+        groups (Sequence[int]): Copies have one group.
+    """
+
+    def __init__(self, groups: Sequence[int] | np.ndarray) -> None:
+        self._groups = [int(group) for group in groups]
+        self._taken: set[int] = set()
+
+    def take(self, chosen: Sequence[int], split: list[int]) -> None:
+        """Give instances to a split; their copies are for no other."""
+        split += chosen
+        self._taken.update(self._groups[index] for index in chosen)
+
+    def without_taken(self, members: Sequence[int]) -> list[int]:
+        """Those that are left."""
+        return [index for index in members if self._groups[index] not in self._taken]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from hashlib import blake2b
 from typing import Any
 
@@ -135,6 +136,24 @@ def test_totals_are_the_published_ones(tmp_path: Any) -> None:
     assert benchmark.class_group == (0,) * 11 + (1,) * 12 + (2,) * 6
     write_glt(tmp_path / "cbl.json", benchmark)
     assert read_glt(tmp_path / "cbl.json") == benchmark
+
+
+def test_copies_are_in_one_split() -> None:
+    """Pairs within and across classes: with one in a test, the other is nowhere else."""
+    keys, categories, vectors = _instances({"cat": 90, "dog": 120}, 7)
+    groups = np.random.default_rng(2).permutation(210) // 2
+    plain = mscoco_glt(keys, categories, vectors, balanced=False, test_per_class=12, val_per_class=6)
+    found = mscoco_glt(keys, categories, vectors, balanced=False, test_per_class=12, val_per_class=6, groups=groups)
+    group = {f"images/{key}.jpg": int(value) for key, value in zip(keys, groups, strict=True)}
+    inside = {split: {group[image.path] for image in images} for split, images in found.splits.items()}
+    for one, other in itertools.combinations(inside, 2):
+        assert not inside[one] & inside[other]
+    assert {split: len(images) for split, images in found.splits.items() if split != "train-glt"} == {
+        split: len(images) for split, images in plain.splits.items() if split != "train-glt"
+    }
+    alone = mscoco_glt(keys, categories, vectors, balanced=False, test_per_class=12, val_per_class=6, groups=range(210))
+    assert alone == plain
+    assert plain.class_group == (0, 1), "by rank where the classes are not the 29 published ones"
 
 
 def test_groups_of_attributes() -> None:
