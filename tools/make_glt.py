@@ -322,9 +322,11 @@ def write(
         if args.out.exists():
             args.out.rename(old)
         folder.rename(args.out)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
-        for leftover in (folder, old):
-            shutil.rmtree(leftover, ignore_errors=True)
+        if old.exists() and not args.out.exists():
+            old.rename(args.out)
+        shutil.rmtree(folder, ignore_errors=True)
     for benchmark in benchmarks:
         print(", ".join(f"{name} {len(images):,}" for name, images in benchmark.splits.items()))
     if verdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -234,3 +235,5 @@ def _add_findings(page: FigurePage, benchmark: GLTFile, prepared: PreparedPool) 
     for summary, found in lines.items():
         if found:
             page.add_details(summary, "\n".join(found))
+    settings = {key: value for key, value in benchmark.info.items() if key not in ("cells", "images", "profile")}
+    page.add_details("Settings and versions", json.dumps(settings, indent=2))
