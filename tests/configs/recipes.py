@@ -1077,3 +1077,52 @@ for variant in ("", ":alt"):
         )
     ]
     RECIPES[f"ride/ride_x50_mscoco-glt.py{variant}"] = [replace(RIDE_GLT, views=(("crop 112 from 0.5-1", "flip 0.5"),))]
+
+# Six experts teach four or three, whose losses count once for each expert.
+TEACHER = {"backbone.num_experts": 6, "head.experts.count": 6}
+
+
+def students(number: int) -> dict[str, Any]:
+    """Constants of a distilled network with so many experts."""
+    sizes = {"backbone.num_experts": number, "head.experts.count": number}
+    return {**sizes, "distill.temperature": 1.5, "distill.loss_weight": number, "head.loss_module.loss_weight": number}
+
+
+LATE = {0: 0.005, 19: 0.1, 159: 0.1, 160: 1e-3, 179: 1e-3, 180: 1e-5}
+for variant, number in (("", 4), (":students3", 3)):
+    RECIPES[f"ride/ride-distill_r32_cifar100-lt.py{variant}"] = [
+        also(RIDE_CIFAR, constants=TEACHER),
+        also(RIDE_CIFAR, lr=LATE, constants=students(number)),
+    ]
+for data, recipe in (("x50_imagenet-lt", RIDE_LARGE), ("r50_inat", RIDE_INAT)):
+    RECIPES[f"ride/ride-distill_{data}.py"] = [also(recipe, constants=TEACHER), also(recipe, constants=students(4))]
+ROUTER = Recipe(
+    1,
+    512,
+    5,
+    {0: 0.01, 1: 0.005 * (1 + math.cos(math.pi / 5)), 4: 0.005 * (1 + math.cos(4 * math.pi / 5))},
+    5e-4,
+    ROTATED,
+    constants={"router.num_top": 30, "router.positive_weight": 100, "router.hidden.count": 2, "norm_eval": True},
+    sampler={"type": "ClassBalancedSampler", "power": 0, "rule": "power"},
+    nesterov=True,
+)
+RECIPES["ride/ride-router_r32_cifar100-lt.py"] = [RIDE_CIFAR, ROUTER]
+RECIPES["ride/ride-router_x50_imagenet-lt.py"] = [
+    RIDE_LARGE,
+    also(ROUTER, views=KANG, constants={"router.num_top": 50}),
+]
+
+BBN_GLT = Recipe(
+    1,
+    256,
+    100,
+    {0: 0.1, 59: 0.1, 60: 0.01, 79: 0.01, 80: 1e-3},
+    5e-4,
+    (("crop 112 from 0.08-1", "flip 0.5"),),
+    momentum=0.0,
+    constants={"head.fc.bias": None, "head.horizon": 1, "head.fc.in_features": 4096},
+)
+for variant in ("", ":alt"):
+    RECIPES[f"bbn/bbn_r50_imagenet-glt.py{variant}"] = [BBN_GLT]
+    RECIPES[f"bbn/bbn_r50_mscoco-glt.py{variant}"] = [replace(BBN_GLT, views=(("crop 112 from 0.5-1", "flip 0.5"),))]

@@ -8,9 +8,8 @@ stage2 = dict(
     param_scheduler=[dict(type="CosineAnnealingLR", by_epoch=True, T_max=5)],
     train_cfg=dict(max_epochs=5, val_interval=1),
     train_dataloader=dict(batch_size=512, sampler=dict(_delete_=True, type="ClassBalancedSampler")),
-    val_evaluator=[dict(type="ShotAccuracy"), dict(type="ExpertUsage")],
-    test_evaluator=[dict(type="ShotAccuracy"), dict(type="ExpertUsage")],
-    num_processes=1,
+    val_evaluator=[dict(type="ShotAccuracy"), dict(type="CalibrationError"), dict(type="ExpertUsage")],
+    test_evaluator=[dict(type="ShotAccuracy"), dict(type="CalibrationError"), dict(type="ExpertUsage")],
     auto_scale_lr=dict(base_batch_size=512),
     custom_hooks=[],
 )

@@ -1,0 +1,3 @@
+# RIDE with distillation: six experts are trained first, and four learn from them.
+_base_ = ["./ride_r32_digits.py", "../_base_/stages/ride_distill.py"]
+model = dict(backbone=dict(num_experts=6), head=dict(num_experts=6))
