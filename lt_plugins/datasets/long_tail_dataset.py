@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from lt_plugins.datasets.labels import get_class_counts, get_class_names, get_la
 from lt_plugins.datasets.profiles import Profile, class_profile
 from lt_plugins.errors import UserInputError
 from lt_plugins.registry import DATASETS
+
+Draw = Literal["shuffled", "first"]
 
 
 @DATASETS.register_module()
@@ -35,6 +37,9 @@ class LongTailDataset(IndexedDataset):
         pipeline (Sequence[dict] | None): Transforms in place of those of the dataset. Defaults to its own.
         reverse (bool): Whether the last label is the largest class. From a balanced test set, factor 50 makes the
             shifted sets of SADE's tables, "forward-50" and, reversed, "backward-50". Defaults to False.
+        draw (Draw): Which images of a class are kept: ``'shuffled'``, drawn by ``seed``, or ``'first'``, the first ones
+            in the order of the dataset, as the released codes of SHIKE, LOS, ImbSAM and weight balancing have it; as
+            many, but others. Defaults to ``'shuffled'``.
 
     Raises:
         UserInputError: If a class has no images, or fewer than the profile asks for, or an argument is out of range.
@@ -55,7 +60,10 @@ class LongTailDataset(IndexedDataset):
         pareto_alpha: float = 6.0,
         pipeline: Sequence[dict] | None = None,
         reverse: bool = False,
+        draw: Draw = "shuffled",
     ) -> None:
+        if draw not in get_args(Draw):
+            raise UserInputError(f"unknown draw {draw!r}; choose one of {', '.join(get_args(Draw))}")
         super().__init__(dataset)
         labels, names = get_labels(self.dataset), get_class_names(self.dataset)
         available = np.bincount(labels, minlength=len(names))
@@ -63,7 +71,7 @@ class LongTailDataset(IndexedDataset):
         largest = int(available.max(initial=0)) if max_count is None else max_count
         wanted = class_profile(len(available), largest, imbalance_factor, profile, pareto_alpha, reverse)
         _check_enough(names, available, wanted, largest)
-        super().__init__(self.dataset, _draw(labels, wanted, seed), pipeline)
+        super().__init__(self.dataset, _draw(labels, wanted, seed, draw), pipeline)
 
     @property
     def class_counts(self) -> torch.Tensor:
@@ -71,13 +79,14 @@ class LongTailDataset(IndexedDataset):
         return get_class_counts(self, len(get_class_names(self.dataset)))
 
 
-def _draw(labels: np.ndarray, counts: np.ndarray, seed: int) -> np.ndarray:
-    """The released generator's selection: shuffle each class in label order, keep the first."""
+def _draw(labels: np.ndarray, counts: np.ndarray, seed: int, draw: Draw) -> np.ndarray:
+    """The released generator's selection: shuffle each class in label order, unless asked not to, keep the first."""
     generator = np.random.RandomState(seed)  # the legacy generator, whose stream numpy guarantees never to change
     selected = []
     for label, count in enumerate(counts):
         members = np.flatnonzero(labels == label)
-        generator.shuffle(members)
+        if draw == "shuffled":
+            generator.shuffle(members)
         selected.append(members[:count])
     return np.concatenate(selected)
 

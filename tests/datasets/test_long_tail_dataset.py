@@ -81,6 +81,22 @@ def test_shifted_test_sets_are_those_of_sade(factor: int, mu: float) -> None:
         assert (counts[-1], counts[0]) == ((100, 100 // factor) if reverse else (100 // factor, 100))
 
 
+def test_the_first_images_of_each_class_whatever_the_seed() -> None:
+    """As many as of the other draw, in the order of the dataset (METHODS_BEYOND 0.2)."""
+    targets = _shuffled(10, 500)
+    base = LabelsOnly(targets.tolist(), num_classes=10)
+    dataset = LongTailDataset(base, 10, draw="first", seed=3)
+    shuffled = LongTailDataset(base, 10)
+    expected = []
+    for label, count in enumerate(shuffled.class_counts.tolist()):
+        expected += [index for index, target in enumerate(targets) if target == label][:count]
+    assert dataset.indices.tolist() == expected
+    assert dataset.class_counts.tolist() == shuffled.class_counts.tolist()
+    assert set(expected) != set(shuffled.indices.tolist())
+    with pytest.raises(UserInputError, match="unknown draw 'last'; choose one of shuffled, first"):
+        LongTailDataset(base, 10, draw="last")  # type: ignore[arg-type]
+
+
 def test_does_not_read_the_global_random_state() -> None:
     labels = np.repeat([0, 1, 2], 20).tolist()
     draws = []
