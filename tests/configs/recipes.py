@@ -1126,3 +1126,70 @@ BBN_GLT = Recipe(
 for variant in ("", ":alt"):
     RECIPES[f"bbn/bbn_r50_imagenet-glt.py{variant}"] = [BBN_GLT]
     RECIPES[f"bbn/bbn_r50_mscoco-glt.py{variant}"] = [replace(BBN_GLT, views=(("crop 112 from 0.5-1", "flip 0.5"),))]
+
+# IFL: 128 images of each of two environments in a step, drawn with replacement; centre loss from epoch 60 on.
+IFL_GLT = also(
+    CE_GLT,
+    batch=128,
+    constants={
+        "num_environments": 2,
+        "aux_losses.center.steps": [(60, 0.001), (80, 0.005)],
+        "aux_losses.center.distance": "squared",
+        "aux_losses.center.update": "batch",
+        "aux_losses.center.lr": 0.5,
+        "aux_losses.center.moves_at_zero": False,
+        "aux_losses.environments.temperature": 1,
+    },
+    hooks={
+        "EnvironmentHook": {
+            "milestones": {60, 80},
+            "ratios": (4.0,),
+            "options": {"gamma_range": (1.0, 10.0), "unseen": "zero", "balance_classes": True},
+        }
+    },
+    sampler={"type": "EnvironmentSampler", "environment": 0},
+)
+CENTERS_GLT = replace(
+    IFL_GLT,
+    batch=256,
+    constants={
+        "num_environments": 1,
+        **{key: value for key, value in IFL_GLT.constants.items() if ".center." in key},
+    },
+    hooks={},
+)
+IRM_GLT = replace(
+    IFL_GLT,
+    constants={
+        "num_environments": 2,
+        "aux_losses.irm.form": "class_scale",
+        "aux_losses.irm.steps": [(0, 0.001), (31, 0.01), (61, 0.1), (91, 1.0)],
+    },
+    hooks={"EnvironmentHook": {"milestones": None, "interval": 1, "ratios": (4.0,)}},
+)
+for data, num_classes in (("imagenet", 1000), ("mscoco", 29)):
+    crop = "crop 112 from 0.08-1" if data == "imagenet" else "crop 112 from 0.5-1"
+    ifl, plain, frozen = (
+        also(recipe, views=((crop, "flip 0.5"),), constants={"head.num_classes": num_classes})
+        for recipe in (IFL_GLT, CE_GLT, FROZEN_GLT)
+    )
+    scales = {"reuse_head": True, "head.fc.weight.requires_grad": False, "head.scale.requires_grad": True}
+    benchmark = {
+        "ifl": [also(ifl, constants=loss_is("CrossEntropyLoss"))],
+        "ifl-crt": [ifl, frozen],
+        "ifl-lws": [ifl, replace(also(frozen, constants=scales), deviations={})],
+        "ifl-balanced-softmax": [also(ifl, constants=loss_is("BalancedSoftmaxLoss"))],
+        "ifl-logit-adjustment": [ifl, replace(plain, batch=128, epochs=1, lr={}, deviations={})],
+        "ifl-mixup": [replace(ifl, mixup=1.0)],
+    }
+    for variant in ("", ":alt"):
+        for method, recipe in benchmark.items():
+            RECIPES[f"ifl/{method}_x50_{data}-glt.py{variant}"] = recipe
+        strong_views = ((crop, "flip 0.5", RANDAUGMENT_GLT),)
+        RECIPES[combined(f"ifl/ifl_x50_{data}-glt.py{variant}", "randaug")] = [replace(ifl, views=strong_views)]
+for variant in ("", ":alt"):
+    own = f"ifl/ifl_x50_imagenet-glt.py{variant}"
+    RECIPES[combined(own, "one")] = [CENTERS_GLT]
+    RECIPES[combined(own, "irm")] = [IRM_GLT]
+    three = {"EnvironmentHook": {"milestones": {60, 80}, "ratios": (2.0, 4.0)}}
+    RECIPES[combined(own, "three")] = [also(IFL_GLT, batch=86, constants={"num_environments": 3}, hooks=three)]
