@@ -101,7 +101,18 @@ def test_what_waits_is_noted() -> None:
 
 @pytest.mark.parametrize(
     "config",
-    ["ce/ce", "ifl/ifl", "isda/isda", "lff/lff", "lpa/lpa", "ride/ride", "sam/focal-sam", "sam/sam", "sbcl/sbcl"],
+    [
+        "bbn/bbn",
+        "ce/ce",
+        "ifl/ifl",
+        "isda/isda",
+        "lff/lff",
+        "lpa/lpa",
+        "ride/ride",
+        "sam/focal-sam",
+        "sam/sam",
+        "sbcl/sbcl",
+    ],
 )
 def test_steps_wait_for_nothing(config: str, tmp_path: Path) -> None:
     cfg = read_stages(str(ROOT / f"configs/{config}_r32_digits.py"))[0]

@@ -57,6 +57,8 @@ CASES = {
         "optim_wrapper.phases.0.start=1",
         "model.head.loss.reweight_from=2",
     ],
+    # A reversed companion of each batch, and a share of the branches that falls in each epoch.
+    "bbn/bbn_r32_digits.py": [*NO_VALIDATION],
     # Subclasses and temperatures of the first epoch serve in the second; new ones come before the third.
     "sbcl/sbcl_r32_digits.py:stage1": [
         *NO_VALIDATION,
