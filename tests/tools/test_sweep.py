@@ -124,7 +124,7 @@ def test_protocols_of_a_glt_benchmark(tmp_path: Path) -> None:
     roots = [f"{loop}_dataloader.dataset.data_root={tmp_path / 'cifar100'}" for loop in ("train", "val", "test")]
     done = run_tool(
         "sweep.py", config, "--work-dir", out, "--record", tmp_path / "results", "--cfg-options", *roots,
-        "model.backbone.depth=8", "train_cfg.max_epochs=1",
+        "model.backbone.depth=20", "train_cfg.max_epochs=1",
         "default_hooks.preflight.allow_empty_classes=True", logs=tmp_path,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
