@@ -52,7 +52,7 @@ class AttributePage(QueryPage):
     defaults = {"images": (), "classes": (), "attributes": (), "split": "train", "top": 6, "max_per_class": 2}
 
     @staticmethod
-    def fits(model: Any) -> bool:
+    def fits(model: Any, cfg: Config) -> bool:  # noqa: ARG004 (its parts tell)
         """Whether a model has an :class:`LPAHead`."""
         return isinstance(getattr(model, "head", None), LPAHead)
 

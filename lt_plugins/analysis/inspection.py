@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # The pages by name, imported when a model is looked at; a module that adds one takes it in here.
 PAGES = {
     "attributes": "lt_plugins.analysis.attributes:AttributePage",
+    "glt": "lt_plugins.analysis.glt_page:GLTPage",
     "latents": "lt_plugins.analysis.latents:LatentPage",
     "subclasses": "lt_plugins.analysis.subclasses:SubclassPage",
 }
@@ -56,7 +57,7 @@ def find_pages(stages: Mapping[int, Config], only: str | None = None) -> Fitting
     learned: dict[int, list[str]] = {}
     for index in sorted(stages, reverse=True):
         model = build_model(stages[index])
-        pages = [page for page in types if page.fits(model)]
+        pages = [page for page in types if page.fits(model, stages[index])]
         learned[index] = [page.name for page in pages]
         if chosen := [page for page in pages if only in (None, page.name)]:
             return Fitting(index, model, chosen)

@@ -66,7 +66,7 @@ class LatentPage(QueryPage):
     defaults = {"images": (), "classes": (), "latents": (), "split": "train", "top": 6, "max_per_class": 2}
 
     @staticmethod
-    def fits(model: Any) -> bool:
+    def fits(model: Any, cfg: Config) -> bool:  # noqa: ARG004 (its parts tell)
         """Whether a model has an :class:`LCRegHead`."""
         return isinstance(getattr(model, "head", None), LCRegHead)
 

@@ -48,11 +48,12 @@ class AnalysisPage(ABC):
 
     @staticmethod
     @abstractmethod
-    def fits(model: Any) -> bool:
+    def fits(model: Any, cfg: Config) -> bool:
         """Whether a model learns what the page shows.
 
         Args:
             model (nn.Module): A model, trained or not.
+            cfg (Config): Its config.
         """
 
     @abstractmethod

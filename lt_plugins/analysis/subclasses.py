@@ -57,7 +57,7 @@ class SubclassPage(AnalysisPage):
     defaults = {"classes": (), "num_classes": 10, "max_points": 2000, "seed": 0}
 
     @staticmethod
-    def fits(model: Any) -> bool:
+    def fits(model: Any, cfg: Config) -> bool:  # noqa: ARG004 (its parts tell)
         """Whether a model has an :class:`SBCLLoss`."""
         return isinstance(getattr(getattr(model, "head", None), "loss_module", None), SBCLLoss)
 

@@ -71,14 +71,21 @@ class GLTMetric(PredictionMetric):
         """
         if self.is_trial:
             predictions = self._made_up(predictions.num_classes)
-        table = self._table(predictions)
+        table = self.table(predictions)
         if not self.is_trial and is_main_process() and (folder := self.output_folder(self.out_dir)) is not None:
             table.save(folder / "glt_cells.csv")
             predictions.save(folder / "predictions.npz")
         return table.numbers(1 if self.is_trial else self.min_images)
 
-    def _table(self, predictions: Predictions) -> GLTTable:
-        """Count the hits of each test set, class and attribute."""
+    def table(self, predictions: Predictions) -> GLTTable:
+        """Count the hits of each test set, class and attribute.
+
+        Args:
+            predictions (Predictions): One prediction a sample of the test set.
+
+        Raises:
+            UserInputError: As :meth:`compute_metrics`.
+        """
         glt = self._metainfo()
         num_classes, num_images = predictions.num_classes, len(glt["subset"])
         if len(glt["class_group"]) != num_classes:

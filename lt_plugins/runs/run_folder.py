@@ -37,6 +37,21 @@ class RunLog:
     unit: str
     num_damaged: int
 
+    def precision_trends(self) -> dict[str, tuple[list[float], list[float]]]:
+        """Accuracies and precisions of ``GLTMetric`` at each evaluation, by the test set.
+
+        Returns:
+            dict[str, tuple[list[float], list[float]]]: Like ``{"val-glt": ([10.0, 20.0], [5.0, 22.0])}``.
+        """
+        names = dict.fromkeys(name.removesuffix("/precision") for row in self.metrics for name in row)
+        trends = {}
+        for name in names:
+            keys = (f"{name}/accuracy", f"{name}/precision")
+            if rows := [row for row in self.metrics if row.keys() >= {*keys}]:
+                accuracy, precision = ([row[key] for row in rows] for key in keys)
+                trends[name] = (accuracy, precision)
+        return trends
+
 
 class RunFolder:
     """Run folder: a work dir of mmengine with one folder a start, named by its local time.

@@ -1,6 +1,7 @@
 """Visualization: figures from plain arrays, and the HTML page that holds them."""
 
 from .attribute_distribution import plot_class_attributes, plot_split_attributes, plot_stability
+from .cell_accuracy import plot_cell_accuracy
 from .class_accuracy import plot_class_accuracy
 from .class_histogram import plot_class_histogram
 from .confusion import plot_confusion_matrix
@@ -8,6 +9,7 @@ from .contact_sheet import SheetRow, draw_contact_sheet
 from .embedding import plot_embedding
 from .figure_page import FigurePage
 from .html import HtmlReport, figure_to_png
+from .precision_trend import plot_precision_trend
 from .reliability import plot_reliability_diagram
 from .shot_bars import plot_shot_bars
 from .shot_tradeoff import SweepLine, plot_shot_tradeoff
@@ -21,11 +23,13 @@ __all__ = [
     "SweepLine",
     "draw_contact_sheet",
     "figure_to_png",
+    "plot_cell_accuracy",
     "plot_class_accuracy",
     "plot_class_attributes",
     "plot_class_histogram",
     "plot_confusion_matrix",
     "plot_embedding",
+    "plot_precision_trend",
     "plot_reliability_diagram",
     "plot_shot_bars",
     "plot_shot_tradeoff",

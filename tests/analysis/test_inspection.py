@@ -32,7 +32,7 @@ def _stages(config: str) -> dict[int, Config]:
 
 
 def test_pages_are_registered_by_their_names() -> None:
-    assert [page.name for page in page_types()] == list(PAGES) == ["attributes", "latents", "subclasses"]
+    assert [page.name for page in page_types()] == list(PAGES) == ["attributes", "glt", "latents", "subclasses"]
     for path in PAGES.values():
         assert issubclass(pkgutil.resolve_name(path), AnalysisPage)
 
@@ -49,9 +49,9 @@ def test_pages_are_registered_by_their_names() -> None:
 def test_last_stage_with_a_page(config: str, index: int, page: type[AnalysisPage]) -> None:
     stages = _stages(config)
     found = find_pages(stages)
-    assert (found.stage, found.pages) == (index, [page]) and page.fits(found.model)
+    assert (found.stage, found.pages) == (index, [page]) and page.fits(found.model, stages[index])
     assert find_pages(stages, page.name).pages == [page]
-    assert not any(other.fits(found.model) for other in page_types() if other is not page)
+    assert not any(other.fits(found.model, stages[index]) for other in page_types() if other is not page)
     missing = next(name for name in PAGES if name != page.name)
     with pytest.raises(UserInputError, match=rf"which learns no {missing} but {page.name}; use a config with"):
         find_pages(stages, missing)
@@ -77,7 +77,8 @@ class GeometryPage(AnalysisPage):
     defaults = {"seed": 3, "classes": ()}
 
     @staticmethod
-    def fits(model: Any) -> bool:
+    def fits(model: Any, cfg: Config) -> bool:
+        assert cfg.model.head.type
         return isinstance(model.head, nn.Module)
 
     def check_options(self) -> None:

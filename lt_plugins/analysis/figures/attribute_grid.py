@@ -34,7 +34,7 @@ class MarkedImage(NamedTuple):
 
     Args:
         image (NDArray): RGB ``(H, W, 3)`` or grey ``(H, W)``, uint8.
-        location (tuple[int, int]): Row and column in the feature map.
+        location (tuple[int, int] | None): Row and column in the feature map; None for no mark.
         grid (tuple[int, int]): Height and width of the feature map.
         title (str): Written above, as a rule the class. Defaults to none.
         group (str | None): ``'many'``, ``'medium'`` or ``'few'``; the colour of the frame. Defaults to None.
@@ -42,7 +42,7 @@ class MarkedImage(NamedTuple):
     """
 
     image: NDArray[np.uint8]
-    location: tuple[int, int]
+    location: tuple[int, int] | None
     grid: tuple[int, int]
     title: str = ""
     group: str | None = None
@@ -103,9 +103,20 @@ def draw_attribute_grid(rows: Sequence[AttributeRow], query_heading: str = "quer
 def _draw_marked_image(axes: Axes, marked: MarkedImage, left: float, upper: float) -> None:
     """Draw into the square whose upper left corner is given, in inches."""
     box = draw_picture(axes, marked.image, left, upper, _IMAGE, marked.group)
+    if marked.location is not None:
+        _draw_mark(axes, box, marked.location, marked.grid)
+    middle = left + _IMAGE / 2
+    title = shorten_lines(marked.title)
+    axes.text(middle, box.y0 - 0.06, title, ha="center", va="bottom", fontsize=8, linespacing=1.05)
+    if marked.score is not None:
+        axes.text(middle, box.y1 + 0.06, f"{marked.score:.2f}", ha="center", va="top", fontsize=8, color="0.25")
+
+
+def _draw_mark(axes: Axes, box: Bbox, location: tuple[int, int], grid: tuple[int, int]) -> None:
+    """Draw a frame around a cell of the feature map."""
     # The line runs just outside of the cell, so that it hides nothing of it.
-    cell_width, cell_height = box.width / marked.grid[1], box.height / marked.grid[0]
-    row, column = marked.location
+    cell_width, cell_height = box.width / grid[1], box.height / grid[0]
+    row, column = location
     cell = Bbox.from_bounds(box.x0 + column * cell_width, box.y0 + row * cell_height, cell_width, cell_height)
     mark = outline(cell, pad=_MARK_PAD)
     # A dark rim keeps the mark visible on a bright image.
@@ -116,8 +127,3 @@ def _draw_marked_image(axes: Axes, marked: MarkedImage, left: float, upper: floa
         path_effects=[Stroke(linewidth=2.8, foreground="black"), Normal()],
     )
     axes.add_patch(mark)
-    middle = left + _IMAGE / 2
-    title = shorten_lines(marked.title)
-    axes.text(middle, box.y0 - 0.06, title, ha="center", va="bottom", fontsize=8, linespacing=1.05)
-    if marked.score is not None:
-        axes.text(middle, box.y1 + 0.06, f"{marked.score:.2f}", ha="center", va="top", fontsize=8, color="0.25")
