@@ -46,6 +46,8 @@ class RunReport:
         self._section("Results", self.results)
         self._section("Training curves", self.training_curves)
         self._section("Accuracy against class size", self.class_accuracy)
+        if any((start / "glt_cells.csv").is_file() for start in self.run.starts):
+            self._section("Generalized long tail", self.generalized)
         self._section("Confusion", self.confusion)
         self._section("Calibration", self.calibration)
         self._section("Config", self.config)
@@ -112,6 +114,21 @@ class RunReport:
         self._figure("class_accuracy", figure, "Accuracy of each class, classes sorted by their training images")
         figure = plot_class_histogram(table.train_counts, table.groups, table.names)
         self._figure("class_histogram", figure, "Training images of each class")
+
+    def generalized(self) -> None:
+        """Accuracy over class size and attribute, and precision against accuracy over the epochs, of a GLT run."""
+        from lt_plugins.visualization import plot_cell_accuracy, plot_precision_trend
+
+        path, table = self.run.glt_table()
+        self._origin(path)
+        _, classes = self.run.class_table()
+        if classes.train_counts is None or len(classes.train_counts) != len(table.names):
+            raise UserInputError(f"{path} has no class sizes beside it; add ShotAccuracy to val_evaluator.")
+        figure = plot_cell_accuracy(table.cells(), classes.train_counts, table.groups, table.attribute_names)
+        self._figure("cells", figure, "Accuracy over class size and attribute, and the number of test images")
+        if trends := self.run.log().precision_trends():
+            runs = {test: {self.run.path.resolve().name: trend} for test, trend in trends.items()}
+            self._figure("trend", plot_precision_trend(runs), "Precision against accuracy, from the first epoch on")
 
     def confusion(self) -> None:
         """Confusion matrix."""

@@ -13,6 +13,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lt_plugins.atomic_write import atomic_write
@@ -55,6 +56,9 @@ PROTOCOLS = (
     "trained on Train-CBL)."
 )
 DETECTORS = "By the 11-point metric of VOC 2007."
+TRENDS = (
+    "Precision against accuracy on the validation set over the epochs, mean over seeds; the large mark is the last one"
+)
 OTHER_DETECTOR = (
     f"The published numbers (SBCL, Tab. 3, pre-training on ImageNet-LT) belong to {Path(TRANSFER_CONFIG).stem}: of "
     "another detector, other data or a shorter schedule only the order can be compared with theirs."
@@ -181,7 +185,7 @@ class Sweep:
         Returns:
             str: The table in Markdown.
         """
-        from lt_plugins.visualization import HtmlReport
+        from lt_plugins.visualization import HtmlReport, plot_precision_trend
 
         header, cells, notes = self.table()
         numeric = [header.index(name) for name in self.columns]
@@ -189,10 +193,29 @@ class Sweep:
         page.add_table(header, cells)
         for note in notes:
             page.add_text(note)
+        if trends := self.trends():
+            page.add_figure(plot_precision_trend(trends), TRENDS)
         text = "\n\n".join([markdown_table(header, cells, numeric), *notes]) + "\n"
         atomic_write(self.args.work_dir / "table.md", text.encode())
         page.save(self.args.work_dir / "table.html")
         return text
+
+    def trends(self) -> dict[str, dict[str, tuple[list[float], list[float]]]]:
+        """Accuracies and precisions over the epochs of each row with finished runs on a GLT benchmark, by test set."""
+        from lt_plugins.runs.run_folder import RunFolder
+
+        trends: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
+        for row in self.rows:
+            own = [run for (name, _), run in self.runs.items() if name == row.name and run in self.metrics]
+            seeds = [RunFolder(run.folder).log().precision_trends() for run in own] if row.is_glt else []
+            for test in dict.fromkeys(test for seed in seeds for test in seed):
+                curves = [seed[test] for seed in seeds if test in seed]
+                # Over the epochs that all seeds have evaluated; zip() stops at the shortest.
+                accuracy, precision = (
+                    [fmean(values) for values in zip(*axis, strict=False)] for axis in zip(*curves, strict=True)
+                )
+                trends.setdefault(test, {})[row.name] = (accuracy, precision)
+        return trends
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]], list[str]]:
         """Header, cells and notes of the table of what is finished."""

@@ -34,7 +34,7 @@ class ImageGallery:
         self.class_names = all_class_names(dataset, self.num_classes)
         known = [distribution for distribution in class_distributions(model) if distribution.is_set]
         self.class_distribution = known[0] if known else None
-        self.groups = known[0].groups if known else None
+        self.groups: Sequence[str | None] | None = known[0].groups if known else None
 
     @property
     def class_sizes(self) -> NDArray[np.int64]:

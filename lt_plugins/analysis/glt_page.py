@@ -23,7 +23,6 @@ from lt_plugins.analysis.trained_model import TrainedModel, build_plain_dataset
 from lt_plugins.datasets.labels import get_labels
 from lt_plugins.engine.features import stream_features
 from lt_plugins.errors import UserInputError
-from lt_plugins.evaluation.functional import GROUPS
 from lt_plugins.evaluation.glt_metric import GLTMetric
 from lt_plugins.evaluation.glt_table import GLTTable
 from lt_plugins.evaluation.predictions import Predictions
@@ -41,8 +40,8 @@ TREND_NOTE = (
     "for the class in all its contexts raise both."
 )
 WEIGHT_NOTE = (
-    "Below an image is its weight in environment {number}, relative to the mean of its class: 3.00 is drawn three times "
-    "as often as the mean image. Images with weight 0 were not recorded in the epoch before the weights were set."
+    "Below an image is its weight in environment {number}, relative to the mean of its class: 3.00 is drawn three "
+    "times as often as the mean image. Images with weight 0 were not recorded in the epoch before the weights were set."
 )
 NUM_CLASSES = 2
 """Classes of each group whose images are shown by default."""
@@ -79,6 +78,7 @@ class GLTPage(AnalysisPage):
         metric.dataset_meta = test.metainfo
         metric.set_training_metainfo(train.metainfo)
         table = metric.table(predict(trained.model, test, loader_settings(cfg, "test")))
+        gallery.groups = [group or None for group in table.groups.tolist()]  # those of the benchmark
         page = self.open(trained, run, out_dir)
         page.add_text(f"{describe_origin(trained)}.")
         add_cells(page, table, gallery.class_sizes)
@@ -120,10 +120,8 @@ def add_cells(page: FigurePage, table: GLTTable, class_sizes: NDArray[np.int64])
     """
     page.add_heading("Accuracy over class size and attribute")
     page.add_text(CELL_NOTE)
-    names = {test: test.upper() if "-" not in test else test for test in table.tests}
-    groups = np.array([*GROUPS, ""])[table.class_group]  # -1, not known, is the last
-    cells = {names[test]: (counts.images[:, :-1], counts.hits[:, :-1]) for test, counts in table.tests.items()}
-    figure = plot_cell_accuracy(cells, class_sizes, groups, table.attribute_names)
+    names = {test: table.title(test) for test in table.tests}
+    figure = plot_cell_accuracy(table.cells(), class_sizes, table.groups, table.attribute_names)
     page.add_png("cells", figure, "Accuracy of each class size and attribute, and the number of test images")
     numbers = {test: counts.numbers(table.class_group) for test, counts in table.tests.items()}
     rows = dict.fromkeys(name for found in numbers.values() for name in found)

@@ -66,6 +66,24 @@ class GLTTable:
                 found[f"gap/{name}"] = found[f"{CLT}/{name}"] - found[f"{GLT}/{name}"]
         return found
 
+    @property
+    def groups(self) -> NDArray[np.str_]:
+        """``'many'``, ``'medium'``, ``'few'`` or, if not known, ``''`` for each class, ``(C,)``."""
+        return np.array([*GROUPS, ""])[self.class_group]
+
+    def cells(self) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Images and hits of each class and attribute, ``(C, A)`` each, by the title of the test set."""
+        return {self.title(test): (counts.images[:, :-1], counts.hits[:, :-1]) for test, counts in self.tests.items()}
+
+    @staticmethod
+    def title(test: str) -> str:
+        """How a test set is called in figures: ``CLT``, or the name of its split.
+
+        Args:
+            test (str): Its key in ``tests``.
+        """
+        return test.upper() if test in PROTOCOLS.values() else test
+
     def save(self, path: str | Path) -> None:
         """Write a CSV file, one line a test set, class and attribute (-1 for none), atomically."""
         text = io.StringIO()

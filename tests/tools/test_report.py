@@ -10,9 +10,13 @@ import pytest
 import torch
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.evaluation.class_table import ClassTable
+from lt_plugins.evaluation.glt_counts import GLTCounts
+from lt_plugins.evaluation.glt_table import GLTTable
 from lt_plugins.evaluation.shot_accuracy import ShotAccuracy
 from lt_plugins.runs.run_folder import RunFolder
 from lt_plugins.runs.run_start import next_start_number, record_start
+from tests.evaluation.glt_samples import ATTRIBUTES, CLASS_GROUP, CLASSES, make_glt_set
 from tests.evaluation.samples import feed, make_scores
 from tests.visualization.test_html import Reader
 from tools import report
@@ -283,3 +287,27 @@ def test_numbers_and_names_that_no_figure_can_show_as_they_are(
     (start / "per_class.csv").write_text(table.rstrip("\n").rpartition("\n")[0] + "\n")
     _, printed = build(work_dir, capsys)
     assert "has predictions for 4 classes and the table beside it 3; evaluate again" in printed
+
+
+def test_a_glt_run(work_dir: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    page, _ = build(work_dir, capsys)
+    assert "Generalized long tail" not in page, "of other runs there is no such section"
+    data = make_glt_set(200)
+    counts = GLTCounts.from_predictions(data.label, data.predicted, data.attribute, CLASSES, ATTRIBUTES)
+    table = GLTTable(("a",) * CLASSES, ("day", "night", "fog"), np.array(CLASS_GROUP), {"clt": counts})
+    table.save(work_dir / "20240102_000000" / "glt_cells.csv")
+    _, printed = build(work_dir, capsys)
+    assert "has no class sizes beside it" in printed, "the table of classes is of four"
+
+    sizes = np.arange(CLASSES, 0, -1)
+    classes = ClassTable(table.names, sizes, np.full(CLASSES, 50.0), sizes, np.full(CLASSES, "few"))
+    classes.save(work_dir / "20240102_000000" / "per_class.csv")
+    page, printed = build(work_dir, capsys, "--png", str(tmp_path / "png"))
+    assert "Generalized long tail" in page
+    assert (tmp_path / "png" / "cells.png").is_file() and not (tmp_path / "png" / "trend.png").exists()
+    start = work_dir / "20240102_000000" / "vis_data" / "scalars.json"
+    row = {"val-glt/accuracy": 4.0, "val-glt/precision": 3.0, "step": 3}
+    start.write_text(json.dumps(train_row(3, 30, 1.9)) + "\n" + json.dumps(row) + "\n")
+    build(work_dir, capsys, "--png", str(tmp_path / "png"))
+    assert (tmp_path / "png" / "trend.png").is_file()
+    assert RunFolder(work_dir).log().precision_trends() == {"val-glt": ([4.0], [3.0])}

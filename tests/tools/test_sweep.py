@@ -141,6 +141,9 @@ def test_protocols_of_a_glt_benchmark(tmp_path: Path) -> None:
     assert (result["epochs"], result["schedule"], result["dataset"]) == (1, "short", "cifar100-glt")
     assert result["metrics"]["glt_precision"] == round(tested["glt/precision"], 4)
     assert not any(key.startswith("alt") for key in result["metrics"])
+    assert "Precision against accuracy on the validation set" in (out / "table.html").read_text()
+    trends = RunFolder(out / name).log().precision_trends()
+    assert trends.keys() == {"val-glt"} and [len(values) for values in trends["val-glt"]] == [1, 1]
 
 
 def test_errors(tmp_path: Path) -> None:
