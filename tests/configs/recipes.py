@@ -1193,3 +1193,27 @@ for variant in ("", ":alt"):
     RECIPES[combined(own, "irm")] = [IRM_GLT]
     three = {"EnvironmentHook": {"milestones": {60, 80}, "ratios": (2.0, 4.0)}}
     RECIPES[combined(own, "three")] = [also(IFL_GLT, batch=86, constants={"num_environments": 3}, hooks=three)]
+IFL_PARTS = {
+    "batch": 128,
+    "constants": {key: value for key, value in IFL_GLT.constants.items() if not key.startswith("head.")},
+    "hooks": IFL_GLT.hooks,
+    "sampler": IFL_GLT.sampler,
+}
+IFL_RIDE = also(
+    also(RIDE_GLT, weight_decay=5e-4, **IFL_PARTS),
+    constants={"aux_losses.center.distance": "cosine", "head.experts.0.scale": 30},
+)
+for variant in ("", ":alt"):
+    own = f"ifl/ifl-ride_x50_imagenet-glt.py{variant}"
+    strong_views = (("crop 112 from 0.08-1", "flip 0.5", RANDAUGMENT_GLT),)
+    untilted = {**PLAIN_EXPERTS, "head.loss_module.class_weight": None, "head.loss_module.reweight_from": 0}
+    RECIPES[own] = [IFL_RIDE]
+    RECIPES[combined(own, "ce")] = [also(IFL_RIDE, constants=untilted)]
+    RECIPES[combined(own, "mixup")] = [replace(IFL_RIDE, mixup=1.0)]
+    RECIPES[combined(own, "randaug")] = [replace(IFL_RIDE, views=strong_views)]
+    RECIPES[f"ifl/ifl-ride_x50_mscoco-glt.py{variant}"] = [
+        replace(IFL_RIDE, views=(("crop 112 from 0.5-1", "flip 0.5"),))
+    ]
+    for data in ("imagenet", "mscoco"):
+        [recipe] = RECIPES[f"tade/tade_x50_{data}-glt.py{variant}"]
+        RECIPES[f"ifl/ifl-tade_x50_{data}-glt.py{variant}"] = [also(recipe, **IFL_PARTS)]
