@@ -23,12 +23,12 @@ from lt_plugins.options import OVERWRITE_OPTION
 from lt_plugins.runs.cli import ToolParser, add_pickle_argument, user_errors
 
 if TYPE_CHECKING:
-    from lt_plugins.analysis.glt.benchmark import ImageAttributes
+    from lt_plugins.analysis.glt.benchmark import CellAttributes
     from lt_plugins.analysis.glt.preparation import Faults, PreparedPool
     from lt_plugins.datasets.glt.carve import Plan
     from lt_plugins.datasets.glt.glt_file import GLTFile
 
-    Source = Callable[[PreparedPool, Faults], tuple[list[GLTFile], ImageAttributes | None]]
+    Source = Callable[[PreparedPool, Faults], tuple[list[GLTFile], CellAttributes | None]]
 
 PRESETS = ("imagenet-glt", "mscoco-glt")
 PRESET_SEED = 25
@@ -182,7 +182,7 @@ def set_up_clusters(args: argparse.Namespace, plan: Plan) -> Source:
     check_device(device)
     extractor = build_extractor(args.features, args.image_size, args.labels_seen, device, args.allow_pickle)
 
-    def source(prepared: PreparedPool, faults: Faults) -> tuple[list[GLTFile], ImageAttributes | None]:
+    def source(prepared: PreparedPool, faults: Faults) -> tuple[list[GLTFile], CellAttributes | None]:
         check_sizes(prepared, settings, faults, leave_out)
         stop_at_faults(args, faults)
         features, file = cached_features(
@@ -208,7 +208,7 @@ def set_up_clusters(args: argparse.Namespace, plan: Plan) -> Source:
     return source
 
 
-def published_imagenet(prepared: PreparedPool, attributes: ImageAttributes, plan: Plan) -> list[GLTFile]:
+def published_imagenet(prepared: PreparedPool, attributes: CellAttributes, plan: Plan) -> list[GLTFile]:
     """The two files of ImageNet-GLT's generator."""
     from lt_plugins.datasets.glt.glt_file import GROUPS
     from lt_plugins.datasets.glt.imagenet_glt import imagenet_glt
@@ -241,7 +241,7 @@ def set_up_table(args: argparse.Namespace, plan: Plan) -> Source:
     if table.is_single and args.preset is not None:
         raise UserInputError(f"--preset {args.preset} needs a table with a column for each attribute, got one.")
 
-    def source(prepared: PreparedPool, faults: Faults) -> tuple[list[GLTFile], ImageAttributes | None]:
+    def source(prepared: PreparedPool, faults: Faults) -> tuple[list[GLTFile], CellAttributes | None]:
         rows = table_rows(table, prepared.pool, faults)
         attributes = single_attributes(table, rows) if table.is_single else None
         if attributes is not None:
@@ -299,7 +299,7 @@ def write(
     args: argparse.Namespace,
     benchmarks: Sequence[GLTFile],
     prepared: PreparedPool,
-    attributes: ImageAttributes | None,
+    attributes: CellAttributes | None,
 ) -> None:
     """Write the folder under another name, and give it its own when it is complete."""
     import numpy

@@ -30,7 +30,7 @@ ARBITRARY = 0.5
 """Mean adjusted Rand index below which attributes are arbitrary."""
 
 
-class ImageAttributes(NamedTuple):
+class CellAttributes(NamedTuple):
     """Attributes of the images of a pool.
 
     Args:
@@ -50,7 +50,7 @@ class ImageAttributes(NamedTuple):
 
 def cluster_attributes(
     features: Tensor, prepared: PreparedPool, settings: ClusterSettings, seed: int
-) -> ImageAttributes:
+) -> CellAttributes:
     """Find attributes by clustering under three seeds, of which the first one counts.
 
     Args:
@@ -77,17 +77,17 @@ def cluster_attributes(
     }
     number = settings.num_attributes
     names = GROUPS if number == len(GROUPS) else tuple(f"rank {rank}" for rank in range(number))
-    return ImageAttributes(runs[0].attribute, names, info, runs[0], stability)
+    return CellAttributes(runs[0].attribute, names, info, runs[0], stability)
 
 
-def single_attributes(table: AttributeTable, rows: NDArray[np.float64]) -> ImageAttributes:
+def single_attributes(table: AttributeTable, rows: NDArray[np.float64]) -> CellAttributes:
     """Take the attributes of a table with one of each image.
 
     Args:
         table (AttributeTable): The table.
         rows (NDArray): Those of the images, ``(N, A)``.
     """
-    return ImageAttributes(rows.argmax(axis=1), table.names, {"from": "table"})
+    return CellAttributes(rows.argmax(axis=1), table.names, {"from": "table"})
 
 
 def check_sizes(prepared: PreparedPool, settings: ClusterSettings, faults: Faults, leave_out: bool) -> None:
@@ -111,13 +111,13 @@ def check_sizes(prepared: PreparedPool, settings: ClusterSettings, faults: Fault
 
 
 def carve_benchmark(
-    prepared: PreparedPool, attributes: ImageAttributes, plan: Plan, faults: Faults, leave_out: bool
+    prepared: PreparedPool, attributes: CellAttributes, plan: Plan, faults: Faults, leave_out: bool
 ) -> list[GLTFile]:
     """Carve the splits of single attributes.
 
     Args:
         prepared (PreparedPool): The images.
-        attributes (ImageAttributes): Their attributes.
+        attributes (CellAttributes): Their attributes.
         plan (Plan): Sizes of the splits.
         faults (Faults): Takes a line for each class that is too small.
         leave_out (bool): Whether classes may be left out of Test-GBL.

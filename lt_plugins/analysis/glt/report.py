@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lt_plugins.analysis.glt.benchmark import ARBITRARY, ImageAttributes, count_cells
+from lt_plugins.analysis.glt.benchmark import ARBITRARY, CellAttributes, count_cells
 from lt_plugins.analysis.glt.image_pool import ImagePool
 from lt_plugins.analysis.glt.preparation import PreparedPool
 from lt_plugins.atomic_write import atomic_write
@@ -46,7 +46,7 @@ _MEANINGS = {
 
 
 def write_report(
-    folder: Path, benchmarks: Sequence[GLTFile], prepared: PreparedPool, attributes: ImageAttributes | None
+    folder: Path, benchmarks: Sequence[GLTFile], prepared: PreparedPool, attributes: CellAttributes | None
 ) -> str:
     """Write ``index.html`` with its figures, ``stability.csv``, ``attributes.csv`` and the contact sheets.
 
@@ -54,7 +54,7 @@ def write_report(
         folder (Path): Where to.
         benchmarks (Sequence[GLTFile]): The benchmark; of two files that of Train-GLT first.
         prepared (PreparedPool): The images that it was drawn from.
-        attributes (ImageAttributes | None): Their attributes, if each image has one before the splits are drawn.
+        attributes (CellAttributes | None): Their attributes, if each image has one before the splits are drawn.
 
     Returns:
         str: One line on the stability of the attributes, for the user; empty if they are no clusters.
@@ -104,7 +104,7 @@ def _add_splits(page: FigurePage, benchmarks: Sequence[GLTFile]) -> None:
     page.add_png("attributes", figure, "Share of each attribute in each split.")
 
 
-def _add_cells(page: FigurePage, pool: ImagePool, attributes: ImageAttributes) -> None:
+def _add_cells(page: FigurePage, pool: ImagePool, attributes: CellAttributes) -> None:
     page.add_heading("Classes and attributes")
     cells = count_cells(pool.labels, attributes.attribute, len(pool.classes), len(attributes.names))
     figure = plot_class_attributes(cells, attributes.names, pool.classes, "all images, before splits are drawn")
@@ -116,7 +116,7 @@ def _add_cells(page: FigurePage, pool: ImagePool, attributes: ImageAttributes) -
         )
 
 
-def _add_stability(page: FigurePage, folder: Path, pool: ImagePool, attributes: ImageAttributes) -> str:
+def _add_stability(page: FigurePage, folder: Path, pool: ImagePool, attributes: CellAttributes) -> str:
     """Section and table on how much clusters depend on the seed; gives the verdict in one line."""
     if attributes.stability is None or attributes.clusters is None:
         return ""
@@ -157,7 +157,7 @@ def _add_stability(page: FigurePage, folder: Path, pool: ImagePool, attributes: 
     return verdict
 
 
-def _add_sheets(page: FigurePage, folder: Path, pool: ImagePool, attributes: ImageAttributes) -> None:
+def _add_sheets(page: FigurePage, folder: Path, pool: ImagePool, attributes: CellAttributes) -> None:
     """A sheet of each class as a file, and a few on the page: the least and the most stable ones, or the first."""
     page.add_heading("Contact sheets")
     page.add_text(f"Random images of each attribute; {SHEETS}/ has a sheet of every class.")
@@ -181,7 +181,7 @@ def _add_sheets(page: FigurePage, folder: Path, pool: ImagePool, attributes: Ima
         page.add_images([(pictures[label], f"{pool.classes[label]}{index}")])
 
 
-def _sheet_rows(pool: ImagePool, attributes: ImageAttributes, label: int) -> list[SheetRow]:
+def _sheet_rows(pool: ImagePool, attributes: CellAttributes, label: int) -> list[SheetRow]:
     rows = []
     members = np.flatnonzero(pool.labels == label)
     for attribute in sorted({*attributes.attribute[members].tolist()}):
@@ -197,7 +197,7 @@ def _sheet_rows(pool: ImagePool, attributes: ImageAttributes, label: int) -> lis
     return rows
 
 
-def _write_attributes(folder: Path, prepared: PreparedPool, attributes: ImageAttributes) -> None:
+def _write_attributes(folder: Path, prepared: PreparedPool, attributes: CellAttributes) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["image", "class", "cluster", "attribute", "belongs_to"])
