@@ -1,6 +1,7 @@
 """Show what a trained model has learned, as pictures and as one self-contained HTML page.
 
-Pseudo-attributes of LPA, latent categories of LCReg, subclasses of SBCL: whichever the model has.
+Pseudo-attributes of LPA, latent categories of LCReg, subclasses of SBCL, accuracy by attribute and environments of a
+generalized long-tailed run: whichever the model has.
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     absent = argparse.SUPPRESS
     group = parser.add_argument_group("what a page shows", argument_default=absent)
     group.add_argument("--classes", nargs="+", metavar="CLASS", help="classes, by name or number (default: some)")
-    group = parser.add_argument_group("attributes and latents", argument_default=absent)
+    group = parser.add_argument_group("attributes, latents and environments", argument_default=absent)
     group.add_argument("--images", nargs="+", type=Path, metavar="PATH", help="query images, of any size")
     group.add_argument("--attributes", nargs="+", type=int, metavar="K", help="query attributes, by number")
     group.add_argument("--latents", nargs="+", type=int, metavar="M", help="query latent categories, by number")
     group.add_argument("--split", choices=["train", "test"], help="where to search (default: train)")
-    group.add_argument("--top", type=int, metavar="N", help="found images a row (default: 6)")
+    group.add_argument("--top", type=int, metavar="N", help="images a row (default: 6)")
     group.add_argument("--max-per-class", type=int, metavar="N", help="of one class at most (default: 2)")
     group = parser.add_argument_group("subclasses", argument_default=absent)
     group.add_argument("--num-classes", type=int, metavar="N", help="head classes to colour by class (default: 10)")

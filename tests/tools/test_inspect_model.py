@@ -359,8 +359,9 @@ def test_configs_that_cannot_be_shown(lpa: Path, tmp_path: Path) -> None:
             (
                 CE,
                 lpa,
-            ): f"model.head is LinearHead with the loss CrossEntropyLoss, {nothing}LCRegHead "
-            "(configs/lcreg) for latents, SBCLLoss (configs/sbcl) for subclasses.",
+            ): f"model.head is LinearHead with the loss CrossEntropyLoss, {nothing}GLTMetric in "
+            "test_evaluator (configs/*/*-glt.py) for glt, LCRegHead (configs/lcreg) for latents, "
+            "SBCLLoss (configs/sbcl) for subclasses.",
             (
                 ROOT / "configs/paco/paco_r32_digits.py",
                 lpa,
