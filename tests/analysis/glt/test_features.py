@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -127,6 +128,25 @@ def test_a_weights_file_by_the_names_of_torchvision_and_mmpretrain(folder: Path,
     extractor = build_extractor([str(tmp_path / "resnet18.pth")])
     assert extractor.name == "resnet18, weights of resnet18.pth"
     assert "classifier in the file" in extractor.labels_seen
+
+
+def test_features_as_published_are_those_of_pixels_without_normalisation(folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = resnet18().eval()
+    torch.save(network.state_dict(), tmp_path / "resnet18.pth")
+    network.fc = torch.nn.Identity()
+    write(folder / "train/a/1.png", 1, (300, 280))
+    pool = read_pool(str(folder)).select(np.array([2]))
+    extractor = build_extractor([str(tmp_path / "resnet18.pth")], published=True)
+    found = cached_features(pool, ["0"], extractor, tmp_path / "cache")[0]
+    picture = cv2.resize(
+        np.asarray(Image.open(pool.file(0))), (round(300 * 260 / 280), 260), interpolation=cv2.INTER_LINEAR
+    )
+    left = round((picture.shape[1] - 256) / 2)
+    pixels = torch.tensor(picture[2:258, left : left + 256]).permute(2, 0, 1)[None] / 255
+    with torch.no_grad():
+        expected = F.normalize(network(pixels), dim=1)
+    torch.testing.assert_close(found, expected, rtol=2e-2, atol=2e-3)
 
 
 def test_a_file_without_a_classifier_does_not_tell_its_labels(tmp_path: Path) -> None:
