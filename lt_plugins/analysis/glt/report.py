@@ -108,7 +108,7 @@ def _add_cells(page: FigurePage, pool: ImagePool, attributes: CellAttributes) ->
     page.add_heading("Classes and attributes")
     cells = count_cells(pool.labels, attributes.attribute, len(pool.classes), len(attributes.names))
     figure = plot_class_attributes(cells, attributes.names, pool.classes, "all images, before splits are drawn")
-    page.add_png("cells", figure, "Images of each class with each attribute.")
+    page.add_png("cells", figure, "Images of each class with each attribute; a class without has no bar.")
     if attributes.clusters is not None:
         page.add_text(
             "Attributes are found class by class and named by their size: attributes of two classes that have the same "
