@@ -275,7 +275,7 @@ def test_transform(name: str, tmp_path: Path) -> None:
 def test_metric(name: str, dtype: torch.dtype, labels: list[int], tmp_path: Path) -> None:
     metric = _other(name, tmp_path, "METRICS")
     of_images = np.arange(len(labels)) % 2
-    glt = {"subset": of_images, "attribute": of_images, "class_group": np.array([0, 0, 1, 2])}
+    glt: dict[str, Any] = {"subset": of_images, "attribute": of_images, "class_group": np.array([0, 0, 1, 2])}
     names = tuple(f"test-{part}" for part in ("cbl", "gbl")[: 1 + of_images.max()])
     glt |= {"subset_names": names, "attribute_names": ("day", "night")}
     metric.dataset_meta = {"classes": tuple("abcd"), "glt": glt}

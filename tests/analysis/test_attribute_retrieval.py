@@ -242,6 +242,7 @@ def test_gallery_image_rows_leave_out_what_is_common(
     assert [row.title.splitlines()[0] for row in rows] == [f"attribute {k}" for k in strongest]
     for attribute, row in zip(strongest, rows, strict=True):
         assert row.query is not None and row.query.title == "seven.png" and len(row.images) == 3
+        assert row.query.location is not None
         cell = row.query.location[0] * 8 + row.query.location[1]
         assert row.query.score == pytest.approx(float(all_scores[7, cell, attribute]), abs=1e-5)
         assert row.query.score == pytest.approx(float(all_scores[7, :, attribute].max()), abs=1e-5)

@@ -41,7 +41,7 @@ def cfg(tmp_path: Path) -> Config:
 def make_trained(cfg: Config, folder: Path, weights: torch.Tensor | None = None) -> TrainedModel:
     """A model with random weights, as if it was in a checkpoint of a run."""
     torch.manual_seed(0)
-    model = build_model(cfg).eval()
+    model: Any = build_model(cfg).eval()
     recorder: EnvironmentRecorder = model.aux_losses["environments"]
     if weights is not None:
         recorder.set_num_images(weights.shape[1])

@@ -978,27 +978,27 @@ def loss_is(name: str, **constants: Any) -> dict[str, Any]:
 
 for data, num_classes, alpha in (("imagenet", 1000, 2.0), ("mscoco", 29, 1.0)):
     crop = "crop 112 from 0.08-1" if data == "imagenet" else "crop 112 from 0.5-1"
-    plain, margins, frozen = (
+    of_ce, of_margins, frozen = (
         also(recipe, views=((crop, "flip 0.5"),), constants={"head.num_classes": num_classes})
         for recipe in (CE_GLT, MARGIN_GLT, FROZEN_GLT)
     )
     causal = {"head.num_heads": 2, "head.scale": 16, "head.gamma": 1 / 32, "head.momentum": 0.995}
-    scales = {"reuse_head": True, "head.fc.weight.requires_grad": False, "head.scale.requires_grad": True}
+    lws_parts = {"reuse_head": True, "head.fc.weight.requires_grad": False, "head.scale.requires_grad": True}
     benchmark: dict[str, list[Recipe]] = {
-        "ce/ce": [also(plain, constants=loss_is("CrossEntropyLoss"))],
-        "crt/crt": [plain, frozen],
-        "lws/lws": [plain, replace(also(frozen, constants=scales), deviations={})],
-        "balanced_softmax/balanced-softmax": [also(plain, constants=loss_is("BalancedSoftmaxLoss"))],
-        "ldam/ldam-drw": [margins],
-        "mixup/mixup": [replace(plain, mixup=1.0)],
+        "ce/ce": [also(of_ce, constants=loss_is("CrossEntropyLoss"))],
+        "crt/crt": [of_ce, frozen],
+        "lws/lws": [of_ce, replace(also(frozen, constants=lws_parts), deviations={})],
+        "balanced_softmax/balanced-softmax": [also(of_ce, constants=loss_is("BalancedSoftmaxLoss"))],
+        "ldam/ldam-drw": [of_margins],
+        "mixup/mixup": [replace(of_ce, mixup=1.0)],
     }
     for variant, removed in (("", alpha), (":alt", 0.0)):
-        for method, recipe in benchmark.items():
-            RECIPES[f"{method}_x50_{data}-glt.py{variant}"] = recipe
-        RECIPES[f"tde/tde_x50_{data}-glt.py{variant}"] = [also(plain, constants={**causal, "head.alpha": removed})]
+        for method, stages in benchmark.items():
+            RECIPES[f"{method}_x50_{data}-glt.py{variant}"] = stages
+        RECIPES[f"tde/tde_x50_{data}-glt.py{variant}"] = [also(of_ce, constants={**causal, "head.alpha": removed})]
         strong_views = ((crop, "flip 0.5", RANDAUGMENT_GLT),)
-        RECIPES[combined(f"ce/ce_x50_{data}-glt.py{variant}", "randaug")] = [replace(plain, views=strong_views)]
-    RECIPES[f"posthoc/logit-adjustment_x50_{data}-glt.py"] = [plain, replace(plain, epochs=1, lr={})]
+        RECIPES[combined(f"ce/ce_x50_{data}-glt.py{variant}", "randaug")] = [replace(of_ce, views=strong_views)]
+    RECIPES[f"posthoc/logit-adjustment_x50_{data}-glt.py"] = [of_ce, replace(of_ce, epochs=1, lr={})]
 for variant in ("", ":alt"):
     focal = loss_is("SoftmaxFocalLoss", gamma=2, detach_modulator=True, class_weight=None)
     RECIPES[f"focal/focal_x50_imagenet-glt.py{variant}"] = [also(CE_GLT, constants=focal)]
@@ -1169,22 +1169,22 @@ IRM_GLT = replace(
 )
 for data, num_classes in (("imagenet", 1000), ("mscoco", 29)):
     crop = "crop 112 from 0.08-1" if data == "imagenet" else "crop 112 from 0.5-1"
-    ifl, plain, frozen = (
+    ifl, of_ce, frozen = (
         also(recipe, views=((crop, "flip 0.5"),), constants={"head.num_classes": num_classes})
         for recipe in (IFL_GLT, CE_GLT, FROZEN_GLT)
     )
-    scales = {"reuse_head": True, "head.fc.weight.requires_grad": False, "head.scale.requires_grad": True}
+    lws_parts = {"reuse_head": True, "head.fc.weight.requires_grad": False, "head.scale.requires_grad": True}
     benchmark = {
         "ifl": [also(ifl, constants=loss_is("CrossEntropyLoss"))],
         "ifl-crt": [ifl, frozen],
-        "ifl-lws": [ifl, replace(also(frozen, constants=scales), deviations={})],
+        "ifl-lws": [ifl, replace(also(frozen, constants=lws_parts), deviations={})],
         "ifl-balanced-softmax": [also(ifl, constants=loss_is("BalancedSoftmaxLoss"))],
-        "ifl-logit-adjustment": [ifl, replace(plain, batch=128, epochs=1, lr={}, deviations={})],
+        "ifl-logit-adjustment": [ifl, replace(of_ce, batch=128, epochs=1, lr={}, deviations={})],
         "ifl-mixup": [replace(ifl, mixup=1.0)],
     }
     for variant in ("", ":alt"):
-        for method, recipe in benchmark.items():
-            RECIPES[f"ifl/{method}_x50_{data}-glt.py{variant}"] = recipe
+        for method, stages in benchmark.items():
+            RECIPES[f"ifl/{method}_x50_{data}-glt.py{variant}"] = stages
         strong_views = ((crop, "flip 0.5", RANDAUGMENT_GLT),)
         RECIPES[combined(f"ifl/ifl_x50_{data}-glt.py{variant}", "randaug")] = [replace(ifl, views=strong_views)]
 for variant in ("", ":alt"):

@@ -159,10 +159,10 @@ def test_many_attributes_have_no_numbers_of_their_own() -> None:
 
 def test_function_takes_tensors() -> None:
     data = make_glt_set(200)
-    tensors = [torch.tensor(values) for values in (data.predicted, data.label, data.attribute)]
-    found = glt_accuracy(*tensors, CLASSES, torch.tensor(CLASS_GROUP), min_images=5)
+    predicted, label, attribute = (torch.tensor(values) for values in (data.predicted, data.label, data.attribute))
+    found = glt_accuracy(predicted, label, attribute, CLASSES, torch.tensor(CLASS_GROUP), min_images=5)
     assert found == measure(data, 5)
-    assert "accuracy_many" not in glt_accuracy(*tensors, CLASSES)
+    assert "accuracy_many" not in glt_accuracy(predicted, label, attribute, CLASSES)
 
 
 @pytest.mark.parametrize(

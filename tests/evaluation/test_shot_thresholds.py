@@ -65,7 +65,7 @@ def test_summary_table_and_gallery_follow_the_metric(make_runner: MakeRunner) ->
     shown = f"{number['many']} many (> 6 images), {number['medium']} medium, {number['few']} few (< 3)"
     assert shown in log.read_text()
     assert shown in preflight_summary(
-        runner.model, "data", [], device="cpu", world_size=1, batch_size=1, num_batches=1, max_epochs=1
+        runner.model, "data", [], device="cpu", world_size=1, batch_parts=(1, 1), num_batches=1, max_epochs=1
     )
     (table,) = Path(runner.work_dir).glob("*/per_class.csv")
     found = ClassTable.load(table).groups

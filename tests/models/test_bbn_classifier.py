@@ -59,7 +59,7 @@ class Watcher(nn.Module):
     """An auxiliary loss that notes what it sees."""
 
     def forward(self, features: Tensor, logits: Tensor, samples: LabelBatch, num_environments: int) -> Tensor:
-        self.seen = features.shape, logits.shape, samples.labels, samples.sample_idx, num_environments
+        self.seen = features.shape, logits.shape, samples.one_label_each, samples.sample_idx, num_environments
         return features.sum() * 0 + 1
 
 
@@ -73,8 +73,8 @@ def test_auxiliary_losses_see_the_conventional_images(environments: int) -> None
     assert losses.keys() == {"loss", "loss_watch"}
     features, logits, labels, indices, seen = watcher.seen
     assert (features, logits, seen) == ((3 * environments, 64), (3 * environments, 3), environments)
-    assert labels.tolist() == LABELS.labels[: 3 * environments].tolist()
-    assert indices.tolist() == list(range(3 * environments))
+    assert labels.tolist() == LABELS.one_label_each[: 3 * environments].tolist()
+    assert indices is not None and indices.tolist() == list(range(3 * environments))
 
 
 def test_prediction_is_that_of_both_branches() -> None:

@@ -50,9 +50,9 @@ def test_equals_the_formula(epoch: int, alpha: float, environments: int) -> None
     assert made.set_epoch(epoch, 100) == f"conventional branch {alpha:.3f}"
     assert made.alpha == pytest.approx(alpha, rel=1e-12)
     conventional = CONVENTIONAL[: 3 * environments]
-    labels = LabelBatch(torch.cat([LABELS.labels[: 3 * environments], LABELS.labels[6:]]))
+    labels = LabelBatch(torch.cat([LABELS.one_label_each[: 3 * environments], LABELS.one_label_each[6:]]))
     loss = made.loss((conventional, BALANCED), labels)["loss"]
-    assert loss.item() == pytest.approx(slow_loss(made, alpha, conventional, labels.labels.tolist()), rel=1e-12)
+    assert loss.item() == pytest.approx(slow_loss(made, alpha, conventional, labels.one_label_each.tolist()), rel=1e-12)
 
 
 def test_a_longer_horizon() -> None:
@@ -84,9 +84,9 @@ def test_mixed_labels_and_class_counts() -> None:
     made = head(loss={"type": "BalancedSoftmaxLoss"})
     made.loss_module.class_distribution.set_counts([30, 7, 2])
     made.set_epoch(5, 10)
-    shares = torch.nn.functional.one_hot(LABELS.labels, 3).double()
-    mixed = LabelBatch(LABELS.labels, scores=0.3 * shares + 0.7 * shares[[1, 0, 3, 2, 5, 4, 7, 6, 8]])
-    swapped = LabelBatch(LABELS.labels[[1, 0, 3, 2, 5, 4, 7, 6, 8]])
+    shares = torch.nn.functional.one_hot(LABELS.one_label_each, 3).double()
+    mixed = LabelBatch(LABELS.one_label_each, scores=0.3 * shares + 0.7 * shares[[1, 0, 3, 2, 5, 4, 7, 6, 8]])
+    swapped = LabelBatch(LABELS.one_label_each[[1, 0, 3, 2, 5, 4, 7, 6, 8]])
     found, one, other = (made.loss((CONVENTIONAL, BALANCED), x)["loss"].item() for x in (mixed, LABELS, swapped))
     assert found == pytest.approx(0.3 * one + 0.7 * other, rel=1e-12)
 

@@ -24,7 +24,7 @@ LABELS = LabelBatch(torch.tensor([0, 2, 1, 1, 0, 2, 2, 0, 2, 3, 3, 1]), sample_i
 def gate(router: ExpertRouter, expert: int, feature: Tensor, logits: Tensor) -> float:
     """A gate for one image, by its definition."""
     length = math.sqrt(sum(float(x) ** 2 for x in feature))
-    layer = router.hidden[expert]
+    layer: Any = router.hidden[expert]
     hidden = [
         max(0.0, float(sum(w * x / length for w, x in zip(row, feature, strict=True)) + b))
         for row, b in zip(layer.weight, layer.bias, strict=True)
@@ -89,7 +89,12 @@ def test_one_expert_and_all(bias: float, number: int) -> None:
     model.router.fc.bias.fill_(bias)
     calls: list[int] = []
     branch = model.backbone.branch
-    model.backbone.branch = lambda shared, expert: calls.append(expert) or branch(shared, expert)
+
+    def counted(shared: Tensor, expert: int) -> Any:
+        calls.append(expert)
+        return branch(shared, expert)
+
+    model.backbone.branch = counted
     logits, asked = model.route(IMAGES.double())
     assert asked.tolist() == [number] * 12
     assert calls == list(range(number)), "others are not computed"

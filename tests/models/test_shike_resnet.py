@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.backbones import SHIKEResNet
@@ -29,7 +30,7 @@ def test_each_expert_multiplies_its_stage_with_another_depth() -> None:
     second = model.layer2(first)
     deep = [branch(second) for branch in model.layer3.experts]
 
-    def convolve(branch: nn.Module, x: torch.Tensor, conv: int) -> torch.Tensor:
+    def convolve(branch: Any, x: torch.Tensor, conv: int) -> torch.Tensor:
         layer, norm = branch[conv], branch[conv + 1]
         assert (layer.kernel_size, layer.stride, layer.padding, layer.bias) == ((3, 3), (2, 2), (1, 1), None)
         x = F.conv2d(x, layer.weight, None, 2, 1)

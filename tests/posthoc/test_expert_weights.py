@@ -147,7 +147,7 @@ def test_half_precision_logits_are_computed_with_in_float32(dtype: torch.dtype) 
 )
 def test_mistakes_are_refused(shapes: tuple, settings: dict, message: str) -> None:
     with pytest.raises(UserInputError, match=message):
-        fit_expert_weights(*(torch.zeros(shape) for shape in shapes), **settings)
+        fit_expert_weights(torch.zeros(shapes[0]), torch.zeros(shapes[1]), **settings)
 
 
 def test_weighed_experts_are_their_weighted_mean() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,11 @@ IMAGES = np.array([[4, 0], [10, 2], [6, 6], [4, 4], [10, 2], [1, 0]])
 HITS = np.array([[1, 0], [9, 1], [3, 0], [0, 4], [5, 1], [1, 0]])
 
 
+def cells(axes: Any) -> np.ndarray:
+    """What the heat map of an axes shows, not a number where it is empty."""
+    return np.asarray(axes.images[0].get_array().filled(np.nan))
+
+
 def test_cells_are_sums_over_the_classes_of_a_row() -> None:
     figure = plot_cell_accuracy(
         {"CLT": (IMAGES, HITS), "GLT": (IMAGES[:, ::-1], HITS[:, ::-1])}, COUNTS, GROUPS, ["a", "b"]
@@ -29,11 +35,11 @@ def test_cells_are_sums_over_the_classes_of_a_row() -> None:
         *("many 300", "many 100", "medium 40", "few 7", "few 5", "6", "all classes"),
     ]
     assert [label.get_text() for label in left.get_xticklabels()] == ["a", "b", "all"]
-    shown = np.asarray(left.images[0].get_array().filled(np.nan))
-    expected = [[90, 50, 10 / 12 * 100], [50, 50, 50], [50, 0, 25], [0, 100, 50], [25, np.nan, 25], [100, np.nan, 100],
+    shown = cells(left)
+    rows: Any = [[90, 50, 10 / 12 * 100], [50, 50, 50], [50, 0, 25], [0, 100, 50], [25, np.nan, 25], [100, np.nan, 100],
                 [19 / 35 * 100, 6 / 14 * 100, 25 / 49 * 100]]  # fmt: skip
-    np.testing.assert_allclose(shown, expected)
-    np.testing.assert_allclose(right.images[0].get_array().filled(np.nan)[:, 2], shown[:, 2])
+    np.testing.assert_allclose(shown, rows)
+    np.testing.assert_allclose(cells(right)[:, 2], shown[:, 2])
     texts = [text.get_text() for text in left.texts]
     assert texts[:2] == ["90", "10"] and "49" in texts
 
@@ -62,8 +68,8 @@ def test_runs_keep_their_colours_over_the_test_sets() -> None:
     left, right = figure.axes
     assert [axes.get_title() for axes in (left, right)] == ["val-glt", "val-cbl"]
     path, last = left.lines
-    assert path.get_xydata().tolist() == [[1, 2], [20, 10], [40, 44]]
-    assert last.get_xydata().tolist() == [[40, 44]]
+    assert np.asarray(path.get_xydata()).tolist() == [[1, 2], [20, 10], [40, 44]]
+    assert np.asarray(last.get_xydata()).tolist() == [[40, 44]]
     assert path.get_color() == right.lines[2].get_color() != right.lines[0].get_color()
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ce", "ifl"]
 

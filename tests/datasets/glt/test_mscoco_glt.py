@@ -98,9 +98,9 @@ def _slowly(
         return sum(usual[a] / (sum(usual) + 1e-9) / (len(has[key]) + 1e-9) for a in has[key])
 
     found = {}
-    for split, chosen in splits.items():
-        falling = sorted(map(score, chosen), reverse=True)
-        high, low = falling[len(chosen) // 3], falling[len(chosen) // 3 * 2]
+    for split, members in splits.items():
+        falling = sorted(map(score, members), reverse=True)
+        high, low = falling[len(members) // 3], falling[len(members) // 3 * 2]
         found[split] = {
             # Sums in another order differ in the last bits, which must not decide between equal scores.
             (
@@ -108,7 +108,7 @@ def _slowly(
                 names.index(of[key]),
                 0 if score(key) > high + 1e-12 else 1 if score(key) > low + 1e-12 else 2,
             )
-            for key in chosen
+            for key in members
         }
     return names, found
 

@@ -82,10 +82,10 @@ def test_repeated_images_count_once(make_runner: MakeRunner) -> None:
 
 def test_counts_in_the_order_of_strings() -> None:
     """What losses of the released GLT code get: class 2 of 12 has the count of class 10."""
-    model = nn.Module()
+    model: Any = nn.Module()
     model.class_distribution, model.loss = ClassDistribution(12), nn.Module()
     model.loss.class_distribution = ClassDistribution()
-    labels = np.repeat(np.arange(12), np.arange(112, 100, -1))
+    labels: Any = np.repeat(np.arange(12), np.arange(112, 100, -1))
     for hook, expected in (
         (ClassDistributionHook(), list(range(112, 100, -1))),
         (ClassDistributionHook(lexicographic_counts=True), [112, 111, 102, 101, *range(110, 102, -1)]),

@@ -72,6 +72,7 @@ def test_environments_are_drawn_by_the_weights(make_runner: MakeRunner) -> None:
     train(runner)
     [sampler] = environment_samplers(runner)
     weights = runner.model.aux_losses["environments"].weights[0]
+    assert sampler.weights is not None
     np.testing.assert_allclose(sampler.weights, weights / weights.sum(), rtol=1e-12)
     weights = torch.zeros(len(weights)).index_fill_(0, torch.tensor([3, 5]), 1.0)
     sampler.set_weights(weights)

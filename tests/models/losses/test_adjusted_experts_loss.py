@@ -20,7 +20,7 @@ COUNTS = [500, 81, 16, 1]
 LABELS = torch.tensor([0, 3, 1, 2, 0, 0])
 
 
-def with_counts(loss: Any, counts: Sequence[int] = COUNTS) -> Any:
+def with_counts(loss: Any, counts: Sequence[int] | Tensor = COUNTS) -> Any:
     loss.class_distribution.set_counts(counts)
     return loss
 

@@ -109,6 +109,7 @@ def test_the_batch_rule_is_gradient_descent_on_the_unweighted_loss(distance: str
         other = 0.001 * distances.mean()
         optimizer.zero_grad()
         other.backward()
+        assert centres.grad is not None
         centres.grad /= 0.001
         optimizer.step()
         torch.testing.assert_close(value, other.detach())
@@ -246,7 +247,7 @@ def build_half(rank: int, **settings: Any) -> CenterLoss:
 
 
 def all_settings() -> list[Tensor]:
-    found = []
+    found: list[Tensor] = []
     for distance, update in SETTINGS:
         for broken in (False, True):
             found += ranks_centres(distance, update, broken)

@@ -83,7 +83,8 @@ def build(name: str, counts: list[int] | None = COUNTS, **kwargs: Any) -> Any:
 
 def of(loss: Any) -> LongTailLoss:
     """The loss itself."""
-    return loss.inner if isinstance(loss, (OnLogits, OfExperts)) else loss
+    inner: Any = loss.inner if isinstance(loss, (OnLogits, OfExperts)) else loss
+    return inner
 
 
 def logits_of(size: int = 6, seed: int = 0) -> Tensor:
