@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -102,7 +104,7 @@ def _scaled_doubt(
         )
     ]
     spread = (means[1] / means[0].clamp(min=1e-5) + 1e-5).clamp(min=1 + 1e-9)
-    gamma = (torch.tensor(ratio).to(spread).log() / spread.log()).clamp(*gamma_range)
+    gamma = (math.log(ratio) / spread.log()).clamp(*gamma_range)
     return torch.where(of_class[labels] < MIN_IMAGES, 1.0, doubt ** gamma[labels])
 
 

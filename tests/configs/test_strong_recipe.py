@@ -15,6 +15,7 @@ from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
 from mmpretrain.registry import MODELS
 
 from lt_plugins.datasets.batched_forms import pipeline_form
+from lt_plugins.models.losses import MultiExpertLoss
 from lt_plugins.runs.config import load_stages, read_config, read_stages
 from tests import battery
 
@@ -37,14 +38,17 @@ def composed(tmp_path: Path, text: str = "", pipeline: str = "autoaugment", data
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_any_loss_takes_the_schedule(name: str, tmp_path: Path) -> None:
-    late = "class_weight='effective_number', reweight_from=320"
-    cfg = composed(tmp_path, f"model = dict(head=dict(loss=dict(_delete_=True, type={name!r}, {late})))")
+    loss = f"loss=dict(_delete_=True, type={name!r}, class_weight='effective_number', reweight_from=320)"
+    model, num_features = f"head=dict({loss})", 1
+    if issubclass(battery.registered("MODELS")[name], MultiExpertLoss):
+        model, num_features = f"backbone=dict(num_experts=3), head=dict(type='MultiExpertHead', {loss})", 3
+    cfg = composed(tmp_path, f"model = dict({model})")
     with DefaultScope.overwrite_default_scope("mmpretrain"):
         head = MODELS.build(cfg.model.head)
     head.loss_module.class_distribution.set_counts([2] * 100)
-    features = (battery.noise(4, 64),)
-    loss = head.loss(features, battery.samples(torch.arange(4)))["loss"]
-    assert math.isfinite(float(loss.detach()))
+    features = (battery.noise(4, 64),) * num_features
+    value = head.loss(features, battery.samples(torch.arange(4)))["loss"]
+    assert math.isfinite(float(value.detach()))
     head.loss_module.set_epoch(319, cfg.train_cfg.max_epochs)
     assert head.loss_module.current_weight() is None
     head.loss_module.set_epoch(320, cfg.train_cfg.max_epochs)
