@@ -16,7 +16,7 @@ from lt_plugins.runs.recorded_run import RecordedRun
 from lt_plugins.runs.run_folder import RunFolder
 from lt_plugins.runs.schedule import is_short
 from lt_plugins.runs.spec import ConfigSpec, parse_spec
-from lt_plugins.runs.tables import DETECTION, column_values
+from lt_plugins.runs.tables import DETECTION, column_values, glt_name
 from lt_plugins.unreadable import refuse_unreadable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -189,15 +189,6 @@ def _detection(train: Sequence[Mapping[str, float]], last: Mapping[str, float]) 
 def _named(row: Mapping[str, float]) -> dict[str, float]:
     names = METRICS | {key: glt_name(key) for key in row if key.startswith(GLT_PREFIXES)}
     return {name: round(row[key], 4) for key, name in names.items() if key in row}
-
-
-def glt_name(key: str) -> str:
-    """Name in a results file of a number of ``GLTMetric``.
-
-    Args:
-        key (str): Its name in the log, like ``clt/accuracy``.
-    """
-    return key.replace("/", "_")
 
 
 def _backbone(record: Mapping[str, Any]) -> dict[str, Any]:

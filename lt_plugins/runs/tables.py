@@ -56,6 +56,15 @@ class Result(NamedTuple):
     metrics: Mapping[str, float]
 
 
+def glt_name(key: str) -> str:
+    """Name in a results file of a number of ``GLTMetric``.
+
+    Args:
+        key (str): Its name in the log, like ``clt/accuracy``.
+    """
+    return key.replace("/", "_")
+
+
 def column_values(logged: Mapping[str, float], columns: Mapping[str, Column]) -> dict[str, float]:
     """Numbers of a run under the names of the columns, in percent.
 

@@ -19,12 +19,11 @@ from lt_plugins.atomic_write import atomic_write
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.cli import ToolParser, user_errors
 from lt_plugins.runs.published import PROTOCOLS, published_protocols, transfer_cell
-from lt_plugins.runs.result_file import glt_name
 from lt_plugins.runs.spec import parse_spec, run_name
 from lt_plugins.runs.tables import DETECTION as AVERAGE_PRECISIONS
 from lt_plugins.runs.tables import GLT as GLT_COLUMNS
 from lt_plugins.runs.tables import Result as RunResult
-from lt_plugins.runs.tables import markdown_table, mean_and_spread, result_rows
+from lt_plugins.runs.tables import glt_name, markdown_table, mean_and_spread, result_rows
 from lt_plugins.unreadable import read_json, read_yaml, refuse_unreadable
 
 ROOT = Path(__file__).resolve().parents[2]
