@@ -364,7 +364,7 @@ def test_a_glt_benchmark_has_columns_of_its_own(glt_repository: Path) -> None:
 
 def test_glt_leaderboard_joins_the_protocols(glt_repository: Path) -> None:
     page = (glt_repository / "docs/leaderboard.md").read_text()
-    _, _, table = page.partition("## CIFAR-100-GLT, schedule shortened to 5\n\n")
+    _, _, table = page.partition("## CIFAR-100-GLT, schedule 5 times shorter\n\n")
     header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[:5]]
     assert header == [
         *("Method", "CLT acc", "CLT prec", "GLT acc", "GLT prec", "ALT acc", "ALT prec", "Gap", "Lowest tenth"),

@@ -434,8 +434,9 @@ def _compared_glt(results: Sequence[Result]) -> dict[str, list[Entry]]:
         if result.is_glt and SMALL_NETWORK in variants:
             row = (path, *(name for name in variants if name != BALANCED_VARIANT))
             for run in result.runs:
-                short = f", schedule shortened to {run['shorten']}" if run["shorten"] else ""
-                table = tables.setdefault(result.dataset.partition(",")[0] + short, {})
+                data = f", data {run['data']}" if run["data"] else ""
+                short = f", schedule {run['shorten']} times shorter" if run["shorten"] else ""
+                table = tables.setdefault(result.dataset.partition(",")[0] + data + short, {})
                 table.setdefault(row, (result, []))[1].append(run)
     return {title: _named([*rows.values()]) for title, rows in sorted(tables.items())}
 
