@@ -7,8 +7,10 @@ stage2 = dict(
         dict(type="MultiStepLR", by_epoch=True, milestones=[160, 180], gamma=0.01),
     ]
 )
-# :students3 are three experts in place of four.
+# :students3 are three experts in place of four; six experts are those of stage 1 already: no :experts6.
 variants = dict(
+    _delete_=True,
+    **{name: value for name, value in _base_.variants.items() if name != "experts6"},
     students3=dict(
         stage2=dict(
             model=dict(
@@ -17,5 +19,5 @@ variants = dict(
                 distill=dict(loss_weight=3.0),
             )
         )
-    )
+    ),
 )
