@@ -23,6 +23,7 @@ from lt_plugins.runs.cli import (
     ToolParser,
     add_data_argument,
     add_pickle_argument,
+    add_resident_argument,
     add_shorten_argument,
     add_val_interval_argument,
     parse_overrides,
@@ -368,8 +369,12 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add_data_argument(parser)
     add_shorten_argument(parser)
     add_val_interval_argument(parser)
+    add_resident_argument(parser)
     add_pickle_argument(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.resident is not None:
+        args.cfg_options = [*args.cfg_options, f"resident={args.resident}"]
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> None:

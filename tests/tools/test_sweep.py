@@ -125,7 +125,7 @@ def test_protocols_of_a_glt_benchmark(tmp_path: Path) -> None:
     done = run_tool(
         "sweep.py", config, "--work-dir", out, "--record", tmp_path / "results", "--cfg-options", *roots,
         "model.backbone.depth=20", "train_cfg.max_epochs=1",
-        "default_hooks.preflight.allow_empty_classes=True", logs=tmp_path,
+        "default_hooks.preflight.allow_empty_classes=True", "--no-resident", logs=tmp_path,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     header, _, row = (
@@ -141,6 +141,7 @@ def test_protocols_of_a_glt_benchmark(tmp_path: Path) -> None:
     assert (result["epochs"], result["schedule"], result["dataset"]) == (1, "short", "cifar100-glt")
     assert result["metrics"]["glt_precision"] == round(tested["glt/precision"], 4)
     assert not any(key.startswith("alt") for key in result["metrics"])
+    assert result["command"].endswith("resident=False")
     assert "Precision against accuracy on the validation set" in (out / "table.html").read_text()
     trends = RunFolder(out / name).log().precision_trends()
     assert trends.keys() == {"val-glt"} and [len(values) for values in trends["val-glt"]] == [1, 1]
