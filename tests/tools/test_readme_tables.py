@@ -358,6 +358,10 @@ def test_a_glt_benchmark_has_columns_of_its_own(glt_repository: Path) -> None:
     assert "| Ours |" not in page, "no table of the other numbers"
     gallery = (glt_repository / "docs/methods.md").read_text()
     assert "| CLT 42.5 / 47.9, GLT 34.8 / 40.7 (IFL, Tab. 1) | CLT 50.0, GLT 50.0 |" in gallery
+    _, _, overview = gallery.partition("## Published numbers on GLT benchmarks\n\n")
+    header, _, row = overview.splitlines()[:3]
+    assert header == "| Config | CIFAR-100-GLT CLT | CIFAR-100-GLT GLT | CIFAR-100-GLT ALT |"
+    assert row == "| [ce, R32](../configs/m/ce_r32_cifar100-glt.py) | 42.5 / 47.9 | 34.8 / 40.7 |  |"
     smoke = (glt_repository / "results/README.md").read_text()
     assert "| CIFAR-100-GLT, alt, r20 | 100 | - | - | - | - | 40.5 ± 0.7 | 40.5 ± 0.7 |" in smoke
 

@@ -323,7 +323,10 @@ def gallery(results: Sequence[Result]) -> str:
         rows = [_gallery_row(result) for result in shown.values() if result.collection["Family"] == family]
         if rows:
             sections.append(f"## {family}\n\n{markdown_table(GALLERY_HEADER, rows, range(4, 8))}")
-    return "\n\n".join([*sections, f"## Published numbers by dataset\n\n{overview(results)}"])
+    sections.append(f"## Published numbers by dataset\n\n{overview(results)}")
+    if benchmarks := glt_overview(results):
+        sections.append(f"## Published numbers on GLT benchmarks\n\n{benchmarks}")
+    return "\n\n".join(sections)
 
 
 def _shown(results: Sequence[Result], collection: dict[str, Any]) -> Result:
@@ -386,6 +389,33 @@ def overview(results: Sequence[Result]) -> str:
     return markdown_table(header, rows, range(1, len(header)))
 
 
+def glt_overview(results: Sequence[Result]) -> str:
+    """Published accuracy / precision of methods by GLT benchmark and protocol, for docs/methods.md.
+
+    Args:
+        results (Sequence[Result]): Those of all methods. ALT stands in the row of CLT and GLT.
+    """
+    published = [result for result in results if result.is_glt and result.published]
+    columns = dict.fromkeys((_benchmark(result), protocol) for result in published for protocol in PROTOCOLS)
+    rows: dict[str, tuple[Result, dict[tuple[str, str], str]]] = {}
+    for result in published:
+        path, variants = parse_spec(result.config)
+        method, network, *_ = Path(path).stem.split("_")
+        own = [name for name in variants if name != BALANCED_VARIANT]
+        _, cells = rows.setdefault(f"{' '.join([method, *own])}, {network.upper()}", (result, {}))
+        numbers = result.published or {}
+        for protocol in numbers.keys() & {*PROTOCOLS}:
+            cells[_benchmark(result), protocol] = " / ".join(f"{value:.1f}" for value in numbers[protocol])
+    header = ("Config", *(f"{benchmark} {protocol.upper()}" for benchmark, protocol in columns))
+    page = ROOT / GALLERY_PAGE
+    table = [(first.link(page, name), *(cells.get(c, "") for c in columns)) for name, (first, cells) in rows.items()]
+    return markdown_table(header, table, range(1, len(header))) if table else ""
+
+
+def _benchmark(result: Result) -> str:
+    return result.dataset.partition(",")[0]
+
+
 def leaderboard(results: Sequence[Result]) -> str:
     """Runs with the small network, the best first: digits, CIFAR-10-LT with a short schedule, GLT benchmarks.
 
@@ -436,7 +466,7 @@ def _compared_glt(results: Sequence[Result]) -> dict[str, list[Entry]]:
             for run in result.runs:
                 data = f", data {run['data']}" if run["data"] else ""
                 short = f", schedule {run['shorten']} times shorter" if run["shorten"] else ""
-                table = tables.setdefault(result.dataset.partition(",")[0] + data + short, {})
+                table = tables.setdefault(_benchmark(result) + data + short, {})
                 table.setdefault(row, (result, []))[1].append(run)
     return {title: _named([*rows.values()]) for title, rows in sorted(tables.items())}
 
