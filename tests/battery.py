@@ -265,6 +265,26 @@ def frozen_step(module: Any, labels: Tensor) -> Fed:
     return Fed(module.loss(noise(len(labels), 3, 32, 32), samples(labels))["loss"])
 
 
+def h2t_step(module: Any, labels: Tensor) -> Fed:
+    """Loss of H2T on balanced and natural images, through whose backbone no gradient flows."""
+    images = noise(2 * len(labels), 3, 32, 32)
+    return Fed(module.loss(images, samples(labels.repeat(2)))["loss"])
+
+
+def glmc_step(module: Any, labels: Tensor) -> Fed:
+    """Sum of the losses of GLMC on two views of images and their companions, in the middle of a training."""
+    module.head.set_epoch(7, 10)
+    views = [noise(2 * len(labels), 3, 32, 32, seed=seed).requires_grad_() for seed in (0, 1)]
+    losses = module.loss(views, samples(labels.repeat(2)))
+    return Fed(torch.stack(list(losses.values())).sum(), tuple(views))
+
+
+def glmc_head_step(module: Any, labels: Tensor) -> Fed:
+    """Loss of GLMC's head in the middle of a training."""
+    module.set_epoch(7, 10)
+    return cls_head_step(module, labels)
+
+
 def lff_step(module: Any, labels: Tensor) -> Fed:
     """Sum of the losses of a biased and a debiased network."""
     images = noise(len(labels), 3, 32, 32).requires_grad_()
@@ -330,6 +350,7 @@ def set_subclasses(module: Any) -> None:
 
 # without batch norm, which cannot take a batch of one
 _PROJECTOR = {"type": "MLPProjector", "in_channels": CHANNELS, "hidden_channels": 16, "out_channels": 8}
+_LINEAR = {**_PROJECTOR, "num_layers": 1}
 _TWO_VIEW = {
     "backbone": {"type": "CIFARResNet", "depth": 20},
     "projector": _PROJECTOR,
@@ -422,6 +443,21 @@ MODULES: dict[str, ModuleEntry] = {
         },
     ),
     "BBNHead": ModuleEntry(bbn_head_step, _HEAD),
+    "GLMCClassifier": ModuleEntry(
+        glmc_step,
+        {
+            "backbone": {"type": "CIFARResNet", "depth": 20},
+            "projector": _LINEAR,
+            "predictor": {**_LINEAR, "in_channels": 8},
+            "head": {"type": "GLMCHead", **_HEAD},
+        },
+        prepare=set_counts,
+    ),
+    "GLMCHead": ModuleEntry(glmc_head_step, _HEAD, prepare=set_counts),
+    "H2TClassifier": ModuleEntry(
+        h2t_step,
+        {"backbone": {"type": "CIFARResNet", "depth": 20}, "head": {"type": "LinearHead", **_HEAD}},
+    ),
     "RoutedClassifier": ModuleEntry(
         frozen_step,
         {

@@ -18,9 +18,13 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers import (
     AuxLossClassifier,
     FrozenBackboneClassifier,
+    GLMCClassifier,
+    H2TClassifier,
     MomentumClassifier,
     TwoViewClassifier,
 )
+
+ONE_VIEW = (ImageClassifier, AuxLossClassifier, FrozenBackboneClassifier, H2TClassifier)
 
 
 def check_part_sizes(model: Any, loader: DataLoader[Any], sample: Any, world_size: int) -> None:
@@ -58,6 +62,14 @@ def check_part_sizes(model: Any, loader: DataLoader[Any], sample: Any, world_siz
                 lambda: model.projector(feats[-1:]), _named(model, "projector"), feats, _named(model, last)
             )
             _check_projection(model, projection[-1].shape[-1])
+            if isinstance(getattr(model, "predictor", None), nn.Module):
+                predicted = _run(
+                    lambda: model.predictor(projection),
+                    _named(model, "predictor"),
+                    projection,
+                    _named(model, "projector"),
+                )
+                _check_predicted(model, predicted[-1].shape[-1], projection[-1].shape[-1])
         head = getattr(model, "head", None)
         if isinstance(head, nn.Module):
             _check_experts(model)
@@ -120,12 +132,12 @@ def _views(model: Any, sample: Any) -> list[Tensor]:
             "the train pipeline ends without the images that a model takes (inputs); let it begin with "
             "dict(type='LoadImage') and end with dict(type='PackInputs')."
         )
-    if len(views) > 1 and type(model) in (ImageClassifier, AuxLossClassifier, FrozenBackboneClassifier):
+    if len(views) > 1 and type(model) in ONE_VIEW:
         raise UserInputError(
             f"{type(model).__name__} trains on one view of each image and the train pipeline gives {len(views)}; "
             "remove MultiView from it."
         )
-    if len(views) != 2 and isinstance(model, TwoViewClassifier):
+    if len(views) != 2 and isinstance(model, (GLMCClassifier, TwoViewClassifier)):
         raise UserInputError(
             f"{type(model).__name__} trains on two views of each image and the train pipeline gives {len(views)}; "
             "put a MultiView transform with two views into it."
@@ -162,6 +174,14 @@ def _check_projection(model: Any, length: int) -> None:
         raise UserInputError(
             f"{_named(model, 'projector')} gives projections of length {length}, but model.projection_dim="
             f"{queue.features.shape[1]}; set model.projection_dim={length}."
+        )
+
+
+def _check_predicted(model: Any, length: int, expected: int) -> None:
+    if length != expected:
+        raise UserInputError(
+            f"{_named(model, 'predictor')} predicts projections of length {expected} by vectors of length {length}; "
+            f"set model.predictor.out_channels={expected}."
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from lt_plugins.checks.mixed_labels import check_mixed_labels
 from lt_plugins.checks.part_sizes import check_part_sizes, smallest_batch
+from lt_plugins.datasets.samplers import ClassBalancedSampler, CompanionBatchSampler
 from lt_plugins.errors import UserInputError
 from tests.random_state import random_state_untouched
 
@@ -47,6 +49,15 @@ RIDE = {
     "head": {"type": "MultiExpertHead", "num_classes": 10, "in_channels": 48, "num_experts": 3},
 }
 GPACO = {**PACO, "type": "TwoViewClassifier"}
+LINEAR = {"type": "MLPProjector", "in_channels": 8, "hidden_channels": 8, "out_channels": 8, "num_layers": 1}
+GLMC = {
+    "type": "GLMCClassifier",
+    "backbone": {"type": "CIFARResNet", "depth": 20},
+    "projector": {**LINEAR, "in_channels": 64},
+    "predictor": LINEAR,
+    "head": {"type": "GLMCHead", "num_classes": 10, "in_channels": 64},
+}
+H2T = {"type": "H2TClassifier", "backbone": CE["backbone"], "head": CE["head"]}
 IMAGE = torch.zeros(3, 32, 32, dtype=torch.uint8)
 MIXUP = {"augments": {"type": "Mixup", "alpha": 0.2}}
 
@@ -166,6 +177,23 @@ def test_images_are_what_the_model_takes() -> None:
     ):
         with pytest.raises(UserInputError, match=message):
             check_part_sizes(build(config), loader, sample, 1)
+
+
+def test_a_predictor_leaves_projections_as_long_as_they_are() -> None:
+    labels = np.arange(64) % 4
+    batches = CompanionBatchSampler(ClassBalancedSampler(labels), 16, companions=[ClassBalancedSampler(labels)])
+    loader: DataLoader = DataLoader([*range(64)], batch_sampler=batches)  # type: ignore[arg-type]
+    check_part_sizes(build(GLMC), loader, {"inputs": [IMAGE] * 2}, 1)
+    for changes, message in (
+        ({"predictor__out_channels": 7}, r"predicts projections of length 8 by vectors of length 7; set .*=8"),
+        ({"predictor__in_channels": 7}, r"MLPProjector \(model.predictor\) does not take what MLPProjector"),
+    ):
+        with pytest.raises(UserInputError, match=message):
+            check_part_sizes(build(GLMC, **changes), loader, {"inputs": [IMAGE] * 2}, 1)
+    with pytest.raises(UserInputError, match=r"GLMCClassifier trains on two views of each image .* gives 1; put a Mul"):
+        check_part_sizes(build(GLMC), loader, {"inputs": IMAGE}, 1)
+    with pytest.raises(UserInputError, match=r"H2TClassifier trains on one view of each image .* gives 2; remove Mul"):
+        check_part_sizes(build(H2T), loader, {"inputs": [IMAGE] * 2}, 1)
 
 
 def test_mixed_images() -> None:

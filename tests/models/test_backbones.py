@@ -20,14 +20,14 @@ def build(seed=0, type="CIFARResNet", **kwargs):  # noqa: A002 (the key of a con
     return model.eval()
 
 
-def num_parameters(depth, shortcut):
+def num_parameters(depth, shortcut, base=16):
     """Convolutions without bias and two parameters a channel for batch norm, block by block."""
 
     def conv(channels_in, channels_out, kernel):
         return kernel**2 * channels_in * channels_out + 2 * channels_out
 
-    total, channels = conv(3, 16, 3), 16
-    for width in (16, 32, 64):
+    total, channels = conv(3, base, 3), base
+    for width in (base, 2 * base, 4 * base):
         for _ in range((depth - 2) // 6):
             total += conv(channels, width, 3) + conv(width, width, 3)
             if shortcut == "B" and channels != width:
@@ -44,6 +44,26 @@ def test_number_of_parameters_follows_from_the_depth(depth, shortcut):
     # "Layers" are the convolutions outside the shortcuts and the classifier.
     convolutions = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size == (3, 3)]
     assert len(convolutions) + 1 == depth
+
+
+@pytest.mark.parametrize("base_channels", [1, 5, 64])
+def test_all_widths_follow_from_the_first(base_channels):
+    model = build(depth=20, base_channels=base_channels)
+    assert sum(parameter.numel() for parameter in model.parameters()) == num_parameters(20, "A", base_channels)
+    (feature_map,) = model(torch.zeros(1, 3, 16, 16))
+    assert feature_map.shape == (1, 4 * base_channels, 4, 4)
+
+
+@pytest.mark.parametrize(("shortcut", "millions"), [("A", 7.409), ("B", 7.451)])
+def test_the_wide_network_of_glmc(shortcut, millions):
+    """With the classifier of 100 classes."""
+    total = sum(p.numel() for p in CIFARResNet(base_channels=64, shortcut=shortcut).parameters()) + 256 * 100 + 100
+    assert round(total / 1e6, 3) == millions
+
+
+def test_there_is_a_first_channel():
+    with pytest.raises(UserInputError, match="base_channels=0 must be 1 or more, like 16"):
+        CIFARResNet(base_channels=0)
 
 
 def test_the_default_is_the_0_46_million_parameter_network_of_the_tables():

@@ -54,11 +54,13 @@ class _BasicBlock(nn.Module):
 
 @MODELS.register_module()
 class CIFARResNet(BaseModule):
-    """ResNet for 32x32 images: a 3x3 stem and three stages of 16, 32 and 64 channels.
+    """ResNet for 32x32 images: a 3x3 stem and three stages of 16, 32 and 64 channels, or multiples of these.
 
     mmpretrain's ``ResNet_CIFAR`` is the wide four-stage network; all CIFAR-LT tables are made with this narrow one,
-    whose 32-layer form has 0.46 M parameters and a 64-d feature. Source: He et al., "Deep Residual Learning for Image
-    Recognition" (CVPR 2016), section 4.2; Kaiming initialisation of convolutions as in the LDAM recipe.
+    whose 32-layer form has 0.46 M parameters and a 64-d feature. The "ResNet-32" of GLMC has ``base_channels=64``: 7.4
+    M parameters and a 256-d feature, so its numbers do not compare with theirs. Source: He et al., "Deep Residual
+    Learning for Image Recognition" (CVPR 2016), section 4.2; Kaiming initialisation of convolutions as in the LDAM
+    recipe.
 
     With ``num_experts`` above 1 it is a multi-expert network: the experts share the stem, the first ``shared_stages``
     stages and, if ``shared_blocks`` says so, blocks of the next stage; of all that follows each has its own copy. RIDE
@@ -75,6 +77,8 @@ class CIFARResNet(BaseModule):
             to 0.
         expert_width (float): Share of their channels that the stages after ``shared_stages`` keep, also of a single
             expert. Defaults to 1.0.
+        base_channels (int): Channels of the stem and the first stage; the others have twice and four times as many.
+            Defaults to 16.
         init_cfg (dict | list[dict], optional): Initialisation; Kaiming-normal for convolutions by default.
 
     Raises:
@@ -103,20 +107,24 @@ class CIFARResNet(BaseModule):
         shared_stages: int = 1,
         shared_blocks: int = 0,
         expert_width: float = 1.0,
+        base_channels: int = 16,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         if depth not in self.depths:
             raise UserInputError(f"depth={depth} is not a CIFAR ResNet; choose one of {self.depths}.")
         if shortcut not in ("A", "B"):
             raise UserInputError(f"shortcut={shortcut!r} must be 'A' (zero padding) or 'B' (1x1 projection).")
+        if base_channels < 1:
+            raise UserInputError(f"base_channels={base_channels} must be 1 or more, like 16.")
         check_experts(num_experts, shared_stages, num_stages=3)
         super().__init__(init_cfg or {"type": "Kaiming", "layer": "Conv2d", "mode": "fan_in", "nonlinearity": "relu"})
         self.depth = depth
         self.num_experts = num_experts
-        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
-        channels = 16
-        for stage, width in enumerate((16, 32, 64)):
+        self.conv1 = nn.Conv2d(3, base_channels, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(base_channels)
+        channels = base_channels
+        for stage in range(3):
+            width = base_channels * 2**stage
             own_width = scale_width(width, expert_width) if stage >= shared_stages else width
             make = partial(_make_stage, (depth - 2) // 6, channels, own_width, 2 if stage else 1, shortcut)
             if num_experts == 1 or stage < shared_stages:
@@ -133,8 +141,8 @@ class CIFARResNet(BaseModule):
             x (Tensor): Images, shape ``(B, 3, H, W)``.
 
         Returns:
-            tuple[Tensor, ...]: ``K`` maps, in the plain network one, of shape ``(B, 64, H/4, W/4)``; of ``64 *
-            expert_width`` channels.
+            tuple[Tensor, ...]: ``K`` maps, in the plain network one, of shape ``(B, D, H/4, W/4)``; ``D`` is ``4 *
+            base_channels * expert_width``, 64 by default.
         """
         x = self._stem(x)
         for stage in self._stages():

@@ -5,6 +5,8 @@ from .bbn_classifier import BBNClassifier
 from .distill_classifier import DistillClassifier
 from .expert_router import ExpertRouter
 from .frozen_backbone_classifier import FrozenBackboneClassifier
+from .glmc_classifier import GLMCClassifier
+from .h2t_classifier import H2TClassifier
 from .image_batch_preprocessor import ImageBatchPreprocessor
 from .lff_classifier import LFFClassifier
 from .momentum_classifier import MomentumClassifier
@@ -18,6 +20,8 @@ __all__ = [
     "DistillClassifier",
     "ExpertRouter",
     "FrozenBackboneClassifier",
+    "GLMCClassifier",
+    "H2TClassifier",
     "ImageBatchPreprocessor",
     "LFFClassifier",
     "MomentumClassifier",

@@ -9,6 +9,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.classifiers.environments import check_environments
 from lt_plugins.models.classifiers.taught_classifier import loss_with_outputs
 from lt_plugins.models.structures import LabelBatch, NetworkOutputs
 from lt_plugins.registry import MODELS
@@ -85,11 +86,7 @@ class AuxLossClassifier(ImageClassifier):
         Raises:
             UserInputError: If the batch does not split into the environments.
         """
-        if len(data_samples) % self.num_environments:
-            raise UserInputError(
-                f"a batch of {len(data_samples)} images does not split into num_environments={self.num_environments}; "
-                "let CompanionBatchSampler make the batches, with as many companions less one."
-            )
+        check_environments(data_samples, self.num_environments)
         losses, outputs, samples = self.head_losses(inputs, data_samples)
         for name, aux in self.aux_losses.items():
             value = aux(outputs.features, outputs.logits, samples, self.aux_environments)

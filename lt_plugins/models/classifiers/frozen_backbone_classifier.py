@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -11,6 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.registry import MODELS
+
+LINEAR_LAYER = re.compile(r"(experts\.\d+\.)?fc")  # of a head, or of each expert
 
 
 @MODELS.register_module()
@@ -34,8 +37,9 @@ class FrozenBackboneClassifier(ImageClassifier):
             statistics of stage 1. With False they normalise by the batch and their running statistics follow the images
             of this stage, except where the backbone keeps its own (``frozen_stages``, ``LastBlockResNet``). Defaults to
             True.
-        reuse_head (bool): Whether the linear layer ``head.fc`` goes on from that of stage 1, as in MiSLAS. Whatever
-            else the head has, such as the scale of an ``LWSClsHead``, starts anew. Defaults to False.
+        reuse_head (bool): Whether the linear layer ``head.fc`` goes on from that of stage 1, as in MiSLAS; of a
+            ``MultiExpertHead`` those of all experts. Whatever else the head has, such as the scale of an
+            ``LWSClsHead``, starts anew. Defaults to False.
         train_cfg (dict, optional): ``augments`` (Mixup, CutMix) and ``probs`` of whole batches, as of mmpretrain's
             ``ImageClassifier``. Defaults to None.
         data_preprocessor (dict, optional): Arguments of :class:`ImageBatchPreprocessor`.
@@ -69,7 +73,8 @@ class FrozenBackboneClassifier(ImageClassifier):
             data_preprocessor={"type": "ImageBatchPreprocessor", **(data_preprocessor or {})},
             init_cfg=init_cfg,
         )
-        if reuse_head and not any(key.startswith("fc.") for key in self.head.state_dict()):
+        linear_layers = [f"head.{name}" for name, _ in self.head.named_modules() if LINEAR_LAYER.fullmatch(name)]
+        if reuse_head and not linear_layers:
             raise UserInputError(
                 f"reuse_head=True takes the linear layer fc of stage 1, but {type(self.head).__name__} has none; "
                 "set reuse_head=False or use a head like LinearHead."
@@ -77,7 +82,7 @@ class FrozenBackboneClassifier(ImageClassifier):
         self.norm_eval = norm_eval
         self.reuse_head = reuse_head
         feature_parts = [f"head.{name}" for name in getattr(self.head, "feature_parts", ())]
-        kept = ["backbone", "neck", *feature_parts, *(["head.fc"] if reuse_head else [])]
+        kept = ["backbone", "neck", *feature_parts, *(linear_layers if reuse_head else [])]
         # What CheckpointFitHook demands and leaves of a checkpoint that initialises this model.
         self.initialised_parts = tuple(f"{name}." for name in kept)
         # Before the model is wrapped, so that DistributedDataParallel waits for gradients of the head only.
@@ -113,7 +118,7 @@ class FrozenBackboneClassifier(ImageClassifier):
         """
         if not isinstance(inputs, Tensor):
             raise UserInputError(
-                f"FrozenBackboneClassifier trains on one view of each image and got {len(inputs)}; "
+                f"{type(self).__name__} trains on one view of each image and got {len(inputs)}; "
                 "remove MultiView from the train pipeline."
             )
         if stage == "pre_logits":

@@ -4,6 +4,7 @@ from .adjusted_classifier import AdjustedClassifier
 from .affine_head import AffineHead
 from .bbn_head import BBNHead
 from .cosine_cls_head import CosineClsHead
+from .glmc_head import GLMCHead
 from .isda_head import ISDAHead
 from .label_batch_head import LabelBatchHead
 from .latent_pool import LatentPool
@@ -22,6 +23,7 @@ __all__ = [
     "AffineHead",
     "BBNHead",
     "CosineClsHead",
+    "GLMCHead",
     "ISDAHead",
     "LCRegHead",
     "LPAHead",

@@ -8,6 +8,7 @@ from .label_batch import LabelBatch
 from .labelled_queue import LabelledQueue
 from .mixed_labels import TakesMixtures
 from .network_outputs import NetworkOutputs
+from .step_draws import StepDraws
 from .step_position import FollowsSteps
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "LabelBatch",
     "LabelledQueue",
     "NetworkOutputs",
+    "StepDraws",
     "TakesMixtures",
 ]
