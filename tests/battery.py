@@ -28,7 +28,7 @@ from torch.utils.data import ConcatDataset, DataLoader
 from lt_plugins.datasets.glt.glt_file import GLTFile, GLTImage, write_glt
 from lt_plugins.datasets.samplers import ClassAwareSampler
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
-from lt_plugins.models.losses import CenterLoss, LongTailLoss, MultiExpertLoss
+from lt_plugins.models.losses import CenterLoss, CentroidLoss, LongTailLoss, MultiExpertLoss
 from lt_plugins.models.structures import ClassDistribution, ContrastBatch, LabelBatch, NetworkOutputs
 
 NUM_CLASSES = 4
@@ -134,6 +134,18 @@ def neck_step(module: Any, labels: Tensor) -> Fed:
     return Fed(module((pooled,))[-1].float().pow(2).mean(), (pooled,))
 
 
+def map_neck_step(module: Any, labels: Tensor) -> Fed:
+    """Mean square of what the neck makes of feature maps."""
+    maps = noise(len(labels), CHANNELS, 2, 3).requires_grad_()
+    return Fed(module((maps,))[-1].float().pow(2).mean(), (maps,))
+
+
+def all_losses_step(module: Any, labels: Tensor) -> Fed:
+    """Sum of a head's losses on pooled features."""
+    pooled = noise(len(labels), CHANNELS).requires_grad_()
+    return Fed(torch.stack(list(module.loss((pooled,), samples(labels)).values())).sum(), (pooled,))
+
+
 def two_view_step(module: Any, labels: Tensor) -> Fed:
     """Sum of a classifier's losses on two views."""
     views = [noise(len(labels), 3, 32, 32, seed=seed).requires_grad_() for seed in (0, 1)]
@@ -236,7 +248,7 @@ def aux_loss_step(module: Any, labels: Tensor) -> Fed:
     """An auxiliary loss of features and logits."""
     features, logits = noise(len(labels), CHANNELS).requires_grad_(), noise(len(labels), NUM_CLASSES).requires_grad_()
     value = module(features, logits, LabelBatch.from_samples(samples(labels)), 1)
-    return Fed(value, (features,) if isinstance(module, CenterLoss) else (logits,))
+    return Fed(value, (features,) if isinstance(module, (CenterLoss, CentroidLoss)) else (logits,))
 
 
 def classifier_step(module: Any, labels: Tensor) -> Fed:
@@ -366,6 +378,7 @@ MODULES: dict[str, ModuleEntry] = {
     "LastBlockResNet": ModuleEntry(last_block_step, {"depth": 50}),
     "MultiExpertHead": ModuleEntry(experts_head_step, _HEAD, prepare=set_counts),
     "MultiExpertResNeXt": ModuleEntry(wide_backbone_step, {"depth": 50}, small={**_EXPERTS, "groups": 2}),
+    "ResNet10": ModuleEntry(wide_backbone_step, small={"zero_init_residual": False}),
     "MultiExpertResNet": ModuleEntry(wide_backbone_step, {"depth": 18}, small=_EXPERTS),
     "TwoViewClassifier": ModuleEntry(
         two_view_step, _TWO_VIEW, small={"projection_dim": 8, "queue_size": 16}, prepare=set_counts
@@ -383,6 +396,7 @@ MODULES: dict[str, ModuleEntry] = {
         small={"neck": {"type": "GlobalAveragePooling"}},
     ),
     "CenterLoss": ModuleEntry(aux_loss_step),
+    "CentroidLoss": ModuleEntry(aux_loss_step, _HEAD),
     "IRMPenalty": ModuleEntry(aux_loss_step),
     "FrozenBackboneClassifier": ModuleEntry(
         frozen_step,
@@ -397,6 +411,16 @@ MODULES: dict[str, ModuleEntry] = {
     "MLPProjector": ModuleEntry(
         neck_step, {"in_channels": CHANNELS, "hidden_channels": 16, "out_channels": 8}, small={"num_layers": 2}
     ),
+    "ModulatedAttention": ModuleEntry(map_neck_step, {"in_channels": CHANNELS, "map_size": (2, 3)}),
+    "OLTRClassifier": ModuleEntry(
+        classifier_step,
+        {
+            "backbone": {"type": "CIFARResNet", "depth": 20},
+            "neck": {"type": "ModulatedAttention", "in_channels": CHANNELS, "map_size": 8},
+            "head": {"type": "OLTRHead", **_HEAD},
+        },
+    ),
+    "OLTRHead": ModuleEntry(all_losses_step, _HEAD),
     "PaCoHead": ModuleEntry(contrast_head_step, _HEAD, prepare=set_counts),
     "LPAHead": ModuleEntry(contrast_head_step, _HEAD, small={"num_attributes": 16}, prepare=set_attributes),
     "CosineClsHead": ModuleEntry(
@@ -567,6 +591,7 @@ SAMPLERS: dict[str, Entry] = {
 HOOKS: dict[str, Entry] = {
     "AccumulationHook": Entry(),
     "AveragedModelHook": Entry(),
+    "CentroidHook": Entry(),
     "CheckpointFitHook": Entry(),
     "ClassDistributionHook": Entry(),
     "CompileHook": Entry(),

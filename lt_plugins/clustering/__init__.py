@@ -2,6 +2,7 @@
 
 from .attribute_clusters import AttributeClusters, ClusterSettings, Stability, attribute_clusters, cluster_stability
 from .balanced_assignment import balanced_assignment
+from .class_sums import class_means, class_sums
 from .class_temperatures import class_temperatures
 from .environments import check_environment_options, environment_weights
 from .kmeans import KMeansResult, check_backend, kmeans
@@ -25,6 +26,8 @@ __all__ = [
     "check_environment_options",
     "check_subclass_options",
     "class_balanced_sample",
+    "class_means",
+    "class_sums",
     "class_temperatures",
     "cluster_stability",
     "environment_weights",

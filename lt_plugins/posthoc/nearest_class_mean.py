@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lt_plugins.clustering import class_means, class_sums
 from lt_plugins.errors import UserInputError
 from lt_plugins.posthoc.affine_classifier import AffineClassifier
 
@@ -37,9 +38,6 @@ def nearest_class_mean(features: Tensor, labels: Tensor, num_classes: int) -> Af
         )
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
         raise UserInputError(f"labels {int(labels.min())}..{int(labels.max())} must be in 0..{num_classes - 1}.")
-    sums = torch.zeros(num_classes, features.shape[1], dtype=torch.float64, device=features.device)
-    sums.index_add_(0, labels, features.double())
-    counts = torch.bincount(labels, minlength=num_classes)[:, None]
-    means = sums / counts.clamp(min=1)
-    bias = torch.where(counts[:, 0] > 0, -means.square().sum(dim=1) / 2, NEVER)
+    means, counts = class_means(class_sums(features.double(), labels, num_classes))
+    bias = torch.where(counts > 0, -means.square().sum(dim=1) / 2, NEVER)
     return AffineClassifier(means.to(features), bias.to(features))

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from tests import battery
 
+HAS_CENTRES = ("CenterLoss", "CentroidLoss")
 # The draw of positives decides nothing but which they are.
 DRAWS = {"KCLLoss": ("aten.rand.", "aten.masked_fill_.", "aten.topk.")}
 
@@ -47,7 +48,7 @@ def test_nothing_is_rounded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = battery.MODULES[name]
     module = MODELS.build({"type": name, **copy.deepcopy({**entry.required, **entry.small})})
     entry.prepare(module)
-    module = module.double() if name.endswith("Head") or name == "CenterLoss" else module
+    module = module.double() if name.endswith("Head") or name in HAS_CENTRES else module
     noise = battery.noise
     monkeypatch.setattr(battery, "noise", lambda *shape, seed=0: noise(*shape, seed=seed).double())
     labels = torch.tensor([0, 1, 3, 3, 0, 1])

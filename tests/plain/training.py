@@ -140,6 +140,7 @@ def recorder() -> nn.Module:
 
 CASES = {
     "CenterLoss": Case(aux_step),
+    "CentroidLoss": Case(aux_step, lambda: losses.CentroidLoss(len(COUNTS), CHANNELS)),
     "EnvironmentRecorder": Case(aux_step, recorder),
     "IRMPenalty": Case(aux_step, lambda: losses.IRMPenalty(weights=0.01)),
     "ISDALoss": Case(

@@ -2,6 +2,7 @@
 
 from .accumulation_hook import AccumulationHook
 from .averaged_model_hook import AveragedModelHook
+from .centroid_hook import CentroidHook
 from .checkpoint_fit_hook import CheckpointFitHook
 from .class_distribution_hook import ClassDistributionHook
 from .covariance_hook import CovarianceHook
@@ -22,6 +23,7 @@ from .temperature_hook import TemperatureHook
 __all__ = [
     "AccumulationHook",
     "AveragedModelHook",
+    "CentroidHook",
     "CheckpointFitHook",
     "ClassDistributionHook",
     "CovarianceHook",

@@ -5,6 +5,7 @@ from .efficientnet_lite0 import EfficientNetLite0
 from .expert_stage import ExpertStage
 from .last_block_resnet import LastBlockResNet
 from .multi_expert_resnet import MultiExpertResNet, MultiExpertResNeXt
+from .resnet10 import ResNet10
 from .shike_resnet import SHIKEResNet
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "LastBlockResNet",
     "MultiExpertResNeXt",
     "MultiExpertResNet",
+    "ResNet10",
     "SHIKEResNet",
 ]

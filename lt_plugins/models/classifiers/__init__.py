@@ -10,6 +10,7 @@ from .h2t_classifier import H2TClassifier
 from .image_batch_preprocessor import ImageBatchPreprocessor
 from .lff_classifier import LFFClassifier
 from .momentum_classifier import MomentumClassifier
+from .oltr_classifier import OLTRClassifier
 from .routed_classifier import RoutedClassifier
 from .taught_classifier import TaughtClassifier, classifier_outputs
 from .two_view_classifier import TwoViewClassifier
@@ -25,6 +26,7 @@ __all__ = [
     "ImageBatchPreprocessor",
     "LFFClassifier",
     "MomentumClassifier",
+    "OLTRClassifier",
     "RoutedClassifier",
     "TaughtClassifier",
     "TwoViewClassifier",

@@ -14,6 +14,7 @@ from .lpa_head import LPAHead
 from .lws_cls_head import LWSClsHead
 from .max_norm_head import MaxNormHead
 from .multi_expert_head import MultiExpertHead
+from .oltr_head import OLTRHead
 from .paco_head import PaCoHead
 from .supcon_head import SupConHead
 from .tde_head import TDEHead
@@ -34,6 +35,7 @@ __all__ = [
     "LinearHead",
     "MaxNormHead",
     "MultiExpertHead",
+    "OLTRHead",
     "PaCoHead",
     "SupConHead",
     "TDEHead",

@@ -4,6 +4,7 @@ from .aux_loss import AuxLoss
 from .balanced_softmax_loss import BalancedSoftmaxLoss
 from .balpoe_loss import BalPoELoss
 from .center_loss import CenterLoss
+from .centroid_loss import CentroidLoss
 from .environment_recorder import EnvironmentRecorder
 from .focal_loss import SigmoidFocalLoss, SoftmaxFocalLoss
 from .gce_loss import GeneralizedCrossEntropyLoss
@@ -33,6 +34,7 @@ __all__ = [
     "BalPoELoss",
     "BalancedSoftmaxLoss",
     "CenterLoss",
+    "CentroidLoss",
     "EnvironmentRecorder",
     "GCLLoss",
     "GeneralizedCrossEntropyLoss",

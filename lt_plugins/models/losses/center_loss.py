@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lt_plugins.clustering import class_sums
 from lt_plugins.distributed import sum_over_processes
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses.aux_loss import AuxLoss
@@ -161,9 +162,8 @@ class CenterLoss(FollowsSteps, TakesMixtures, AuxLoss, DataSizedModule):
         if self.starts_step or self._sums is None:
             self._sums = self.centres.new_zeros(len(self.centres), self.centres.shape[1] + 1)
         rows = F.normalize(features, dim=1) if self.distance == "cosine" else features
-        rows = torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1).to(self._sums)
         for labels, share in parts:
-            self._sums.index_add_(0, labels, rows if share is None else share.to(rows)[:, None] * rows)
+            self._sums += class_sums(rows.to(self._sums), labels, len(self.centres), share)
 
     @torch.no_grad()
     def _move(self) -> None:
