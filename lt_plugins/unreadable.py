@@ -90,7 +90,9 @@ def read_yaml(path: str | Path, advice: str) -> dict[str, Any]:
     """
     import yaml
 
-    return _read(path, yaml.safe_load, "a YAML mapping", advice)
+    # The same in C, where PyYAML has it: metafiles in a tenth of the time.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return _read(path, lambda text: yaml.load(text, loader), "a YAML mapping", advice)
 
 
 def _read(path: str | Path, parse: Callable[[str], Any], what: str, advice: str) -> dict[str, Any]:

@@ -63,6 +63,17 @@ def miniature_cfg(spec: str | Path, root: Path, stage: int = -1) -> Config:
         The config, ready for ``Runner.from_cfg`` apart from ``work_dir`` and the length of training.
     """
     cfg = read_stages(str(spec))[stage]
+    point_at_miniatures(cfg, root)
+    return cfg
+
+
+def point_at_miniatures(cfg: Config, root: Path) -> None:
+    """Change a config as :func:`miniature_cfg` does.
+
+    Args:
+        cfg: The config of a stage.
+        root: Where the miniatures are written.
+    """
     for dataset in config_nodes(list(cfg.values())):
         if dataset.get("type") == "LongTailDataset":
             dataset.update(imbalance_factor=2, max_count=2)
@@ -81,7 +92,6 @@ def miniature_cfg(spec: str | Path, root: Path, stage: int = -1) -> Config:
         cfg.auto_scale_lr.enable = False  # keep the learning rate at the small batch
     if cfg.get("custom_imports"):
         cfg.custom_imports.imports = [*cfg.custom_imports.imports, "tests.miniatures"]
-    return cfg
 
 
 def make_miniature(data_root: str, folder: Path) -> None:

@@ -12,19 +12,11 @@ from mmengine.config import Config
 from lt_plugins.checks.global_batch import check_global_batch
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.launch import launch_size
-from tests.configs.test_all_configs import CONFIGS, name_of, stages_of
 from tests.engine.test_distributed import free_port
 from tests.small_runs import MakeRunner
 from tests.tool_process import expect_errors, run_ranks, run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
-RECIPES = [
-    (name_of(path), number)
-    for path in CONFIGS
-    for number, cfg in enumerate(stages_of(path))
-    if cfg.get("num_processes")
-]
-"""Each stage of each config that states its processes."""
 PACO = str(ROOT / "configs/paco/paco_r50_imagenet-lt.py")
 CE = str(ROOT / "configs/ce/ce_r32_cifar100-lt.py")
 MISLAS = str(ROOT / "configs/mislas/mislas_r32_cifar100-lt.py")
@@ -34,15 +26,6 @@ def changed(path: str, **values: Any) -> Config:
     cfg = Config.fromfile(path)
     cfg.merge_from_dict(values)
     return cfg
-
-
-@pytest.mark.parametrize(("name", "number"), RECIPES)
-def test_recipes_state_batch_and_processes_that_agree(name: str, number: int) -> None:
-    cfg = stages_of(ROOT / "configs" / name)[number]
-    check_global_batch(cfg, cfg.num_processes)
-    assert cfg.num_processes * cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size
-    with pytest.raises(UserInputError, match="is meant for"):
-        check_global_batch(cfg, cfg.num_processes + 1)
 
 
 @pytest.mark.parametrize(

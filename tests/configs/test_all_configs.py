@@ -3,7 +3,7 @@ says; every variant of it is a config too."""
 
 from __future__ import annotations
 
-import functools
+import copy
 import hashlib
 import json
 import math
@@ -12,22 +12,20 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
+from lt_plugins.checks.global_batch import check_global_batch
 from lt_plugins.datasets.batched_forms import pipeline_form
-from lt_plugins.runs.config import load_stages, read_config, read_stages
+from lt_plugins.errors import UserInputError
+from lt_plugins.runs.config import load_stages
 from lt_plugins.runs.teachers import list_teachers
-from tests.miniatures import config_nodes, miniature_cfg
+from tests.configs.catalogue import CONFIGS, ROOT, file_of, models_of, name_of, stages_of
+from tests.miniatures import config_nodes, point_at_miniatures
 from tools.dev import readme_tables
 
-ROOT = Path(__file__).resolve().parents[2]
-# Those of detectors are mmdet's kind and have tests of their own, tests/detection/test_configs.py.
-ELSEWHERE = {"_base_", "detection"}
-CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.py") if not ELSEWHERE & {*path.parts})
 DATASETS = {
     "cifar10": ("cifar10", 10),
     "cifar100": ("cifar100", 100),
@@ -43,37 +41,28 @@ DATASETS = {
 }
 NAME = re.compile(r"(?P<method>[a-z0-9]+(-[a-z0-9]+)*)_(?P<backbone>[rx]\d+)_(?P<dataset>[a-z0-9-]+?)(-lt)?")
 FACTOR = re.compile(r"lt(\d+)")
-
-
-def name_of(path: Path) -> str:
-    return str(path.relative_to(ROOT / "configs"))
+LARGER_MINIATURES = {"DigitsDataset", "MiniatureCIFAR10", "MiniatureCIFAR100"}
 
 
 def specs() -> list[str]:
     """Each variant of each config, and the combinations that a metafile names."""
-    single = {f"{name_of(path)}:{variant}" for path in CONFIGS for variant in read_config(path).get("variants", {})}
+    single = {f"{name_of(path)}:{variant}" for path in CONFIGS for variant in file_of(str(path)).get("variants", {})}
+    folders = {path.parent for path in CONFIGS}
     named = {
-        model["Config"].removeprefix("configs/")
-        for path in CONFIGS
-        for model in yaml.safe_load(path.with_name("metafile.yml").read_text())["Models"]
+        model["Config"].removeprefix("configs/") for folder in folders for model in models_of(folder / "metafile.yml")
     }
     return sorted(single | named | set(map(name_of, CONFIGS)))
 
 
-@functools.cache
-def stages_of(path: Path) -> list[Config]:
-    """The stages of a config, not to be changed."""
-    return read_stages(str(path))
-
-
 def _tiny_cfg(path: Path, stage: int, root: Path, work_dir: Path) -> Config:
     """The config with one step of four miniature images, at a size that a CPU can take, and without downloads."""
-    cfg = miniature_cfg(path, root, stage)
+    cfg = copy.deepcopy(stages_of(path)[stage])
+    point_at_miniatures(cfg, root)
     for node in config_nodes([cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]):
         for key in ("scale", "crop_size"):
             if node.get(key) in (224, 256):
                 node[key] = {224: 64, 256: 72}[node[key]]
-        if node.get("type") == "DigitsDataset" and node["split"] == "test":
+        if node.get("type") in LARGER_MINIATURES and node["split"] == "test":
             node["indices"] = 20
     train = cfg.train_dataloader
     train.dataset = {"type": "IndexedDataset", "dataset": train.dataset, "indices": [0, 1, 2, 3]}
@@ -197,6 +186,18 @@ def test_small_images_are_in_memory(path: Path) -> None:
                 assert bool(form.views) is (loader is cfg.train_dataloader)
 
 
+@pytest.mark.parametrize("path", CONFIGS, ids=name_of)
+def test_batch_and_processes_agree(path: Path) -> None:
+    """In each stage that states its processes."""
+    for cfg in stages_of(path):
+        if not cfg.get("num_processes"):
+            continue
+        check_global_batch(cfg, cfg.num_processes)
+        assert cfg.num_processes * cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size
+        with pytest.raises(UserInputError, match="is meant for"):
+            check_global_batch(cfg, cfg.num_processes + 1)
+
+
 @pytest.mark.parametrize("folder", sorted({p.parent for p in CONFIGS if p.parent.name != "demo"}), ids=lambda p: p.name)
 def test_folder_is_described(folder: Path) -> None:
     assert (folder / "metafile.yml").is_file(), "each method states its configs and published numbers"
@@ -211,7 +212,7 @@ def test_tables_are_those_of_metafiles_and_results() -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=name_of)
 def test_the_metafile_states_epochs_and_network(path: Path) -> None:
     """Those of the file, and of a variant that stands for a method in docs/methods.md."""
-    models = yaml.safe_load(path.with_name("metafile.yml").read_text())["Models"]
+    models = models_of(path.with_name("metafile.yml"))
     specs = {model["Config"]: model["Metadata"] for model in models if "Metadata" in model}
     own = {spec: stated for spec, stated in specs.items() if spec.partition(":")[0] == f"configs/{name_of(path)}"}
     assert f"configs/{name_of(path)}" in own

@@ -5,12 +5,10 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
@@ -19,10 +17,9 @@ from mmpretrain.registry import DATA_SAMPLERS, HOOKS, MODELS, TRANSFORMS
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lt_plugins.runs.config import read_stages
+from tests.configs.catalogue import ROOT, models_of, stages_of
 from tests.configs.recipes import RECIPES, Recipe
 
-ROOT = Path(__file__).resolve().parents[2]
 STEPS = 4
 """Steps an epoch: schedules by the step are the same curve at any number."""
 STAGES = [(name, number) for name, stages in RECIPES.items() for number in range(len(stages))]
@@ -31,7 +28,7 @@ STAGES = [(name, number) for name, stages in RECIPES.items() for number in range
 def published() -> Iterator[str]:
     """Configs of classifiers with a published number; detectors have tests/detection/test_configs.py."""
     for metafile in (ROOT / "configs").rglob("metafile.yml"):
-        for model in yaml.safe_load(metafile.read_text())["Models"]:
+        for model in models_of(metafile):
             if any("Published" in result for result in model["Results"]) and metafile.parent.name != "detection":
                 yield model["Config"].removeprefix("configs/")
 
@@ -42,15 +39,9 @@ def test_every_published_config_has_a_recipe() -> None:
     assert all((ROOT / "configs" / name.partition(":")[0]).is_file() for name in RECIPES)
 
 
-@functools.cache
-def stages(name: str) -> list[Config]:
-    """The configs of all stages, not to be changed."""
-    return read_stages(str(ROOT / "configs" / name))
-
-
 def case(name: str, number: int) -> tuple[Config, Recipe]:
     init_default_scope("mmpretrain")
-    return stages(name)[number], RECIPES[name][number]
+    return stages_of(name)[number], RECIPES[name][number]
 
 
 @functools.cache
@@ -230,7 +221,7 @@ def test_initial_weights(name: str, number: int) -> None:
 def test_an_epoch_of_class_balanced_sampling_on_cifar_is_that_of_the_released_code(method: str) -> None:
     """50,000 images, 391 steps of 128."""
     init_default_scope("mmpretrain")
-    cfg = stages(f"{method}/{method}_r32_cifar100-lt.py:crt")[-1]
+    cfg = stages_of(f"{method}/{method}_r32_cifar100-lt.py:crt")[-1]
     counts = [int(500 * 0.01 ** (label / 99)) for label in range(100)]
     labels = [label for label, count in enumerate(counts) for _ in range(count)]
     sampler = DATA_SAMPLERS.build({**cfg.train_dataloader.sampler, "dataset": _Labels(labels), "seed": 0})

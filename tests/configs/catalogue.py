@@ -1,0 +1,51 @@
+"""The configs of classifiers as the tests of this folder look at them: each file is read once in a process.
+
+A run reads its config once. The tests resolve a thousand variants of a few hundred files, and reading a file with its
+eight or nine bases takes ten times as long as all else.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from lt_plugins.runs import config
+from lt_plugins.unreadable import read_yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+# Those of detectors are mmdet's kind and have tests of their own, tests/detection/test_configs.py.
+ELSEWHERE = {"_base_", "detection"}
+CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.py") if not ELSEWHERE & {*path.parts})
+
+_read_config = config.read_config
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT / "configs"))
+
+
+@functools.cache
+def file_of(path: str) -> Config:
+    """The config of a file with its variants and stages, not to be changed."""
+    return _read_config(path)
+
+
+def read_once(path: str | Path) -> Config:
+    """Stands in for ``read_config``: of the repository's files it returns a copy of what it read before."""
+    return copy.deepcopy(file_of(str(path))) if ROOT / "configs" in Path(path).parents else _read_config(path)
+
+
+@functools.cache
+def stages_of(spec: str | Path) -> list[Config]:
+    """The stages of a config, by its path or ``METHOD/CONFIG.py[:VARIANT]``; not to be changed."""
+    return config.read_stages(str(ROOT / "configs" / spec))
+
+
+@functools.cache
+def models_of(metafile: Path) -> list[dict[str, Any]]:
+    """What a metafile says of its configs."""
+    return read_yaml(metafile, "")["Models"]
