@@ -28,7 +28,7 @@ from torch.utils.data import ConcatDataset, DataLoader
 from lt_plugins.datasets.glt.glt_file import GLTFile, GLTImage, write_glt
 from lt_plugins.datasets.samplers import ClassAwareSampler
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
-from lt_plugins.models.losses import CenterLoss, CentroidLoss, LongTailLoss, MultiExpertLoss
+from lt_plugins.models.losses import CenterLoss, CentroidLoss, LongTailLoss, MultiExpertLoss, RangeLoss
 from lt_plugins.models.structures import ClassDistribution, ContrastBatch, LabelBatch, NetworkOutputs
 
 NUM_CLASSES = 4
@@ -186,6 +186,13 @@ def cls_head_step(module: Any, labels: Tensor) -> Fed:
     return Fed(module.loss((pooled,), samples(labels))["loss"], (pooled,))
 
 
+def episode_step(module: Any, labels: Tensor) -> Fed:
+    """Loss of a head on an episode with two exemplars, of the class of the first query."""
+    pooled = noise(2 + len(labels), CHANNELS).requires_grad_()
+    module.set_episodes(range(NUM_CLASSES), 2, len(labels))
+    return Fed(module.loss((pooled,), samples(torch.cat([labels[:1], labels[:1], labels])))["loss"], (pooled,))
+
+
 def logits_loss_step(module: Any, labels: Tensor) -> Fed:
     """A loss of logits, or of those of three experts, and labels, called as mmpretrain's heads do."""
     shape = (len(labels), 3, NUM_CLASSES) if isinstance(module, MultiExpertLoss) else (len(labels), NUM_CLASSES)
@@ -248,7 +255,7 @@ def aux_loss_step(module: Any, labels: Tensor) -> Fed:
     """An auxiliary loss of features and logits."""
     features, logits = noise(len(labels), CHANNELS).requires_grad_(), noise(len(labels), NUM_CLASSES).requires_grad_()
     value = module(features, logits, LabelBatch.from_samples(samples(labels)), 1)
-    return Fed(value, (features,) if isinstance(module, (CenterLoss, CentroidLoss)) else (logits,))
+    return Fed(value, (features,) if isinstance(module, (CenterLoss, CentroidLoss, RangeLoss)) else (logits,))
 
 
 def classifier_step(module: Any, labels: Tensor) -> Fed:
@@ -337,6 +344,12 @@ def set_full_counts(module: Any) -> None:
     module.class_distribution.set_counts([30, 7, 2, 1])
 
 
+def set_novel_weight(module: Any) -> None:
+    """Weights that were generated for two classes, one of which has no image."""
+    module.set_episodes([0, 1], 2, 6)
+    module.set_novel_weight(noise(3, CHANNELS), torch.full((3,), 2))
+
+
 def set_attributes(module: Any) -> None:
     """Class counts and the attributes that a clustering finds."""
     set_counts(module)
@@ -398,6 +411,7 @@ MODULES: dict[str, ModuleEntry] = {
     "CenterLoss": ModuleEntry(aux_loss_step),
     "CentroidLoss": ModuleEntry(aux_loss_step, _HEAD),
     "IRMPenalty": ModuleEntry(aux_loss_step),
+    "RangeLoss": ModuleEntry(aux_loss_step),
     "FrozenBackboneClassifier": ModuleEntry(
         frozen_step,
         {"backbone": {"type": "CIFARResNet", "depth": 20}, "head": {"type": "CosineClsHead", **_HEAD}},
@@ -429,6 +443,7 @@ MODULES: dict[str, ModuleEntry] = {
         small={"loss": {"type": "LDAMLoss"}},
         prepare=set_counts,
     ),
+    "FSLwFHead": ModuleEntry(episode_step, _HEAD, prepare=set_novel_weight),
     "LWSClsHead": ModuleEntry(
         cls_head_step,
         _HEAD,
@@ -580,6 +595,9 @@ SAMPLERS: dict[str, Entry] = {
     "EnvironmentSampler": Entry(
         lambda folder: {"dataset": mmpretrain.registry.DATASETS.build(_DIGITS)}, lambda folder: {"seed": 3}
     ),
+    "EpisodicSampler": Entry(
+        lambda folder: {"dataset": mmpretrain.registry.DATASETS.build(_DIGITS)}, lambda folder: {"seed": 3}
+    ),
     "PartSampler": Entry(
         lambda folder: {
             "dataset": ConcatDataset([mmpretrain.registry.DATASETS.build(_DIGITS)] * 2),
@@ -600,6 +618,7 @@ HOOKS: dict[str, Entry] = {
     "EnvironmentHook": Entry(),
     "EpochHook": Entry(),
     "EpochSeedHook": Entry(),
+    "FewShotWeightHook": Entry(),
     "FiniteTrainingHook": Entry(),
     "ImageBuffersHook": Entry(),
     "MaxNormHook": Entry(),

@@ -67,6 +67,10 @@ def _tiny_cfg(path: Path, stage: int, root: Path, work_dir: Path) -> Config:
     train = cfg.train_dataloader
     train.dataset = {"type": "IndexedDataset", "dataset": train.dataset, "indices": [0, 1, 2, 3]}
     train.sampler.pop("full_length", None)  # an epoch is one step
+    if train.sampler.type == "EpisodicSampler":
+        train.dataset["indices"] = [0, 1, 2, 3] * 2
+        train.sampler.update(num_novel=1, num_exemplars=1, novel_queries=1, base_queries=2, few_threshold=2)
+        train.batch_size = 8  # two episodes
     if cfg.model.backbone.get("init_cfg"):
         cfg.model.backbone.init_cfg = None
     for key in ("num_attributes", "num_latents"):

@@ -157,6 +157,7 @@ CASES = {
         lambda net, loss, progress: loss.set_progress(progress),
     ),
     "PaCoLoss": Case(centre_step),
+    "RangeLoss": Case(aux_step),
     "ReconstructionLoss": Case(map_step),
     "SBCLLoss": Case(contrast_step, every_epoch=find_subclasses),
     "SHIKELoss": Case(experts_step, lambda: losses.SHIKELoss(loss_weight=0.1)),

@@ -5,6 +5,7 @@ from .class_balanced_sampler import ClassBalancedSampler
 from .companion_batch_sampler import CompanionBatchSampler
 from .deferred_sampler import DeferredSampler
 from .environment_sampler import EnvironmentSampler
+from .episodic_sampler import EpisodicSampler
 from .epoch_sampler import EpochSampler
 from .part_sampler import PartSampler
 
@@ -14,6 +15,7 @@ __all__ = [
     "CompanionBatchSampler",
     "DeferredSampler",
     "EnvironmentSampler",
+    "EpisodicSampler",
     "EpochSampler",
     "PartSampler",
 ]

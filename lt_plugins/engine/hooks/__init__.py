@@ -10,6 +10,7 @@ from .deferred_info_hook import DeferredInfoHook
 from .environment_hook import EnvironmentHook
 from .epoch_hook import EpochHook
 from .epoch_seed_hook import EpochSeedHook
+from .few_shot_weight_hook import FewShotWeightHook
 from .finite_training_hook import FiniteTrainingHook
 from .image_buffers_hook import ImageBuffersHook
 from .max_norm_hook import MaxNormHook
@@ -31,6 +32,7 @@ __all__ = [
     "EnvironmentHook",
     "EpochHook",
     "EpochSeedHook",
+    "FewShotWeightHook",
     "FiniteTrainingHook",
     "ImageBuffersHook",
     "MaxNormHook",

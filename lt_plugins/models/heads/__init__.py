@@ -4,6 +4,8 @@ from .adjusted_classifier import AdjustedClassifier
 from .affine_head import AffineHead
 from .bbn_head import BBNHead
 from .cosine_cls_head import CosineClsHead
+from .few_shot_weights import FewShotWeightGenerator
+from .fslwf_head import FSLwFHead
 from .glmc_head import GLMCHead
 from .isda_head import ISDAHead
 from .label_batch_head import LabelBatchHead
@@ -24,6 +26,8 @@ __all__ = [
     "AffineHead",
     "BBNHead",
     "CosineClsHead",
+    "FSLwFHead",
+    "FewShotWeightGenerator",
     "GLMCHead",
     "ISDAHead",
     "LCRegHead",

@@ -20,6 +20,7 @@ from .logit_adjustment_loss import LogitAdjustmentLoss
 from .long_tail_loss import LongTailLoss
 from .multi_expert_loss import MultiExpertLoss
 from .paco_loss import PaCoLoss
+from .range_loss import RangeLoss
 from .reconstruction_loss import ReconstructionLoss
 from .ride_loss import RIDELoss
 from .sbcl_loss import SBCLLoss
@@ -50,6 +51,7 @@ __all__ = [
     "MultiExpertLoss",
     "PaCoLoss",
     "RIDELoss",
+    "RangeLoss",
     "ReconstructionLoss",
     "SBCLLoss",
     "SHIKELoss",
