@@ -81,7 +81,10 @@ def slow_loss(head: FSLwFHead, features: Tensor, labels: Tensor) -> float:
         weights[c] = slow_weight(head, images, [b for b in BASE if b not in novel])
     losses = []
     for row, label in zip(features[count:], labels[count:].tolist(), strict=True):
-        scores = {c: head.fc.scale.item() * dot(unit(row.tolist()), unit(weight)) for c, weight in weights.items()}
+        scores = {
+            c: head.fc.get_parameter("scale").item() * dot(unit(row.tolist()), unit(weight))
+            for c, weight in weights.items()
+        }
         losses.append(math.log(sum(math.exp(score) for score in scores.values())) - scores[label])
     return sum(losses) / len(losses)
 
@@ -133,7 +136,7 @@ def test_a_new_generator_gives_the_mean_direction_and_what_it_attends_to() -> No
     head.set_episodes([4], 1, 1)  # a single class gets all attention
     head.set_novel_weight(rows, torch.tensor([2]))
     torch.testing.assert_close(head.novel_weight[2], F.normalize(rows)[0] + F.normalize(head.fc.weight)[4])
-    assert head.fc.scale.item() == 10.0
+    assert head.fc.get_parameter("scale").item() == 10.0
 
 
 def test_predictions_read_learned_and_generated_weights() -> None:
@@ -143,7 +146,7 @@ def test_predictions_read_learned_and_generated_weights() -> None:
     head.set_novel_weight(images, labels)
     weight = head.fc.weight.detach().clone()
     weight[2] = weight.new_tensor(slow_weight(head, images.tolist(), BASE))  # class 5 has no image and keeps its own
-    expected = head.fc.scale * F.normalize(feats[0]) @ F.normalize(weight).T
+    expected = head.fc.get_parameter("scale") * F.normalize(feats[0]) @ F.normalize(weight).T
     torch.testing.assert_close(head.eval()(feats), expected)
     torch.testing.assert_close(F.linear(F.normalize(feats[0]), *head.affine()), expected)
     other = FSLwFHead(CLASSES, CHANNELS).double()

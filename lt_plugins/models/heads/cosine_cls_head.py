@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -96,7 +96,7 @@ class CosineClsHead(LinearHead):
     @property
     def logit_scale(self) -> float | Tensor:
         """Scale of the cosines, learned or not."""
-        return self.fc.scale if self.learn_scale else self.scale
+        return cast(Tensor, self.fc.scale) if self.learn_scale else self.scale
 
     def classify(self, features: Tensor) -> Tensor:
         """Compute the scaled cosines.

@@ -17,7 +17,7 @@ from tests.gloo import run_gloo
 
 CHANNELS = 7
 LABELS = torch.tensor([0, 3, 3, 1, 0, 3, 4, 3, 0, 1])  # class 2 is absent, class 4 is one image
-SETTINGS: dict[str, float] = {"alpha": 0.3, "beta": 0.7, "margin": 9.0}
+SETTINGS: dict[str, Any] = {"alpha": 0.3, "beta": 0.7, "margin": 9.0}
 
 
 def features(seed: int = 0, images: int = len(LABELS)) -> Tensor:
