@@ -24,6 +24,24 @@ def sum_over_processes(values: Tensor) -> None:
         dist.all_reduce(values)
 
 
+def mean_over_processes(values: list[Tensor]) -> list[Tensor]:
+    """Mean over the processes of each of several tensors, in one transfer; gradients do not pass.
+
+    Args:
+        values (list[Tensor]): Values of this process, of the same shapes and one type on each.
+
+    Returns:
+        list[Tensor]: The means; of a single process the values themselves.
+    """
+    world_size = rank_and_world_size()[1]
+    if world_size == 1:
+        return values
+    flat = torch.cat([value.flatten() for value in values]) / world_size
+    sum_over_processes(flat)
+    parts = flat.split([value.numel() for value in values])
+    return [part.view_as(value) for part, value in zip(parts, values, strict=True)]
+
+
 def max_over_processes(values: Tensor) -> None:
     """Take the highest of the values of all processes, in place.
 

@@ -109,17 +109,20 @@ def smallest_batch(loader: DataLoader[Any]) -> int:
 
 def _check_parts(model: Any, parts: int) -> None:
     """The model reads a batch in the parts that it comes in."""
+    of_head = getattr(getattr(model, "head", None), "num_parts", None)
     known = getattr(model, "num_environments", None)
-    reads = known or 1
+    reads = of_head or known or 1
     if reads == parts:
         return
     fix = "leave train_dataloader.batch_sampler out (None), or give it as many companions less one"
-    if parts > 1:
+    if of_head:
+        fix = f"give train_dataloader.batch_sampler {of_head - 1}, of the meta set"
+    elif parts > 1:
         own = "" if known else "model.type='AuxLossClassifier' and "
         fix = f"set {own}model.num_environments={parts}, or leave train_dataloader.batch_sampler out (None)"
     raise UserInputError(
-        f"{type(model).__name__} reads a batch in {reads} part{'s' * (reads > 1)}, but it comes in {parts}, 1 and the "
-        f"number of companions; {fix}."
+        f"{type(model.head if of_head else model).__name__} reads a batch in {reads} part{'s' * (reads > 1)}, but it "
+        f"comes in {parts}, 1 and the number of companions; {fix}."
     )
 
 

@@ -30,16 +30,31 @@ class LeafTable:
         Returns:
             Pairs of a leaf and the ascending indices ``(M,)`` int64 of its images that occur.
         """
-        merged: list[tuple[Any, np.ndarray]] = []
+        twins = self._twins()
+        images = []
+        for position in np.unique(twins).tolist():
+            occurs = np.zeros(len(self.leaves[position]), dtype=bool)
+            occurs[self.index_in_leaf[twins[self.leaf_of] == position]] = True
+            images.append((self.leaves[position], np.flatnonzero(occurs)))
+        return images
+
+    def image_numbers(self) -> np.ndarray:
+        """A number for the image of each sample, the same for those that have the same image.
+
+        Returns:
+            ``(N,)`` int64; as in :meth:`distinct_images` of datasets with the same annotations.
+        """
+        begins = np.cumsum([0, *map(len, self.leaves)])[:-1]
+        numbers: np.ndarray = begins[self._twins()[self.leaf_of]] + self.index_in_leaf
+        return numbers
+
+    def _twins(self) -> np.ndarray:
+        """The first leaf with the images of each leaf, ``(L,)``."""
+        twins: list[int] = []
         for position, leaf in enumerate(self.leaves):
-            occurs = np.zeros(len(leaf), dtype=bool)
-            occurs[self.index_in_leaf[self.leaf_of == position]] = True
-            twin = next((seen for other, seen in merged if _same_images(other, leaf)), None)
-            if twin is None:
-                merged.append((leaf, occurs))
-            else:
-                twin |= occurs
-        return [(leaf, np.flatnonzero(occurs)) for leaf, occurs in merged]
+            first = (other for other in sorted(set(twins)) if _same_images(self.leaves[other], leaf))
+            twins.append(next(first, position))
+        return np.array(twins, dtype=np.int64)
 
 
 def _same_images(one: Any, other: Any) -> bool:

@@ -7,6 +7,7 @@ from .deferred_sampler import DeferredSampler
 from .environment_sampler import EnvironmentSampler
 from .episodic_sampler import EpisodicSampler
 from .epoch_sampler import EpochSampler
+from .meta_sampler import MetaSampler
 from .part_sampler import PartSampler
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "EnvironmentSampler",
     "EpisodicSampler",
     "EpochSampler",
+    "MetaSampler",
     "PartSampler",
 ]

@@ -15,6 +15,7 @@ from .finite_training_hook import FiniteTrainingHook
 from .image_buffers_hook import ImageBuffersHook
 from .max_norm_hook import MaxNormHook
 from .memory_format_hook import MemoryFormatHook
+from .meta_step_hook import MetaStepHook
 from .peak_memory_hook import PeakMemoryHook
 from .preflight_hook import PreflightHook
 from .recluster_hook import ReclusterHook
@@ -37,6 +38,7 @@ __all__ = [
     "ImageBuffersHook",
     "MaxNormHook",
     "MemoryFormatHook",
+    "MetaStepHook",
     "PeakMemoryHook",
     "PreflightHook",
     "ReclusterHook",

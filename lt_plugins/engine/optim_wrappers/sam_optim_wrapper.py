@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from lt_plugins.distributed import rank_and_world_size, sum_over_processes
+from lt_plugins.distributed import mean_over_processes, rank_and_world_size
 from lt_plugins.engine.optim_wrappers.two_passes import TwoPasses
 from lt_plugins.errors import UserInputError
 from lt_plugins.registry import OPTIM_WRAPPERS
@@ -216,13 +216,9 @@ class SAMOptimWrapper(OptimWrapper):
         gradients: list[Tensor | None] = list(
             torch.autograd.grad(loss, parameters, retain_graph=again, allow_unused=True)
         )
-        world_size = rank_and_world_size()[1]
-        if shared and world_size > 1:
+        if shared and rank_and_world_size()[1] > 1:
             whole = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, parameters, strict=True)]
-            flat = torch.cat([gradient.flatten() for gradient in whole]) / world_size
-            sum_over_processes(flat)
-            parts = flat.split([gradient.numel() for gradient in whole])
-            gradients = [part.view_as(gradient) for part, gradient in zip(parts, whole, strict=True)]
+            gradients = [*mean_over_processes(whole)]
         return gradients
 
     @contextmanager

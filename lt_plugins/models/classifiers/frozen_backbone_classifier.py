@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from mmpretrain.models import ImageClassifier
+from mmpretrain.structures import DataSample
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -23,7 +25,8 @@ class FrozenBackboneClassifier(ImageClassifier):
     Initialised from the checkpoint of stage 1 (as ``stage2`` of a config, or by ``load_from``), of which it takes
     backbone and neck only: the head starts anew, even where stage 1 has one of the same shape, unless ``reuse_head``
     asks for its linear layer. Parts of the head that make features (named in its ``feature_parts``, such as the latent
-    pool of an ``LCRegHead``) count as backbone. Resuming and testing read all of a checkpoint, as ever.
+    pool of an ``LCRegHead``) count as backbone. Resuming and testing read all of a checkpoint, as ever. Of a head that
+    reads a batch in several parts (its ``num_parts``), batch norms in training mode see each part alone.
 
     Source: Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition" (ICLR 2020). The
     published numbers of cRT, MiSLAS, TSC and of SBCL on ImageNet-LT come from codes whose batch norms go on in training
@@ -125,3 +128,19 @@ class FrozenBackboneClassifier(ImageClassifier):
             return self.head.pre_logits(self.extract_feat(inputs))
         with torch.no_grad():
             return super().extract_feat(inputs, stage)
+
+    def loss(self, inputs: Tensor, data_samples: Sequence[DataSample]) -> dict[str, Tensor]:
+        """Compute the losses of the head.
+
+        Args:
+            inputs (Tensor): Preprocessed images, shape ``(B, 3, H, W)``.
+            data_samples (Sequence[DataSample]): Annotations of the ``B`` images.
+
+        Returns:
+            dict[str, Tensor]: Those of the head.
+        """
+        num_parts = 1 if self.norm_eval else getattr(self.head, "num_parts", 1)
+        if num_parts == 1:
+            return super().loss(inputs, data_samples)
+        parts = [self.extract_feat(part) for part in inputs.chunk(num_parts)]
+        return self.head.loss(tuple(torch.cat(maps) for maps in zip(*parts, strict=True)), data_samples)

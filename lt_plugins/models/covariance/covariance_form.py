@@ -122,7 +122,7 @@ class DiagonalCovariance(CovarianceForm):
 
 
 class _FullQuadratic(torch.autograd.Function):
-    """Quadratic forms in whole covariances, a few rows at a time.
+    """Quadratic forms in whole covariances, a few rows at a time, for autograd and the transforms of ``torch.func``.
 
     The gradient of a quadratic form is twice the product that the form itself needs; the backward pass computes it
     again instead of keeping the ``(R, G, D)`` tensor of all of them.
@@ -138,13 +138,33 @@ class _FullQuadratic(torch.autograd.Function):
             yield rows, difference, difference @ covariance[rows]
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, covariance: Tensor, own: Tensor) -> Tensor:
+    def forward(weight: Tensor, covariance: Tensor, own: Tensor) -> Tensor:  # type: ignore[override] # of torch.func
         """Compute the ``(R, G)`` table."""
-        ctx.save_for_backward(weight, covariance, own)
         table = weight.new_empty(len(own), len(weight))
         for rows, difference, product in _FullQuadratic.parts(weight, covariance, own):
             torch.sum(product.mul_(difference), dim=2, out=table[rows])
         return table
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
+        """Keep what both derivatives need."""
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def jvp(ctx: Any, to_weight: Tensor | None, to_covariance: Tensor | None, to_own: Tensor | None) -> Tensor:
+        """Derivative of the table along a direction of its inputs, which keeps nothing for later."""
+        weight, covariance, own = ctx.saved_tensors
+        symmetric = (covariance + covariance.mT) / 2
+        table = []
+        for rows, difference, product in _FullQuadratic.parts(weight, symmetric, own):
+            moved = torch.zeros_like(difference) if to_weight is None else to_weight.expand_as(difference)
+            moved = moved if to_own is None else moved - to_own[rows, None]
+            along = 2 * (product * moved).sum(dim=2)
+            if to_covariance is not None:
+                along = along + (difference @ to_covariance[rows] * difference).sum(dim=2)
+            table.append(along)
+        return torch.cat(table)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:

@@ -2,6 +2,7 @@
 
 from .adjusted_classifier import AdjustedClassifier
 from .affine_head import AffineHead
+from .balms_head import BALMSHead
 from .bbn_head import BBNHead
 from .cosine_cls_head import CosineClsHead
 from .few_shot_weights import FewShotWeightGenerator
@@ -15,6 +16,7 @@ from .linear_head import LinearHead
 from .lpa_head import LPAHead
 from .lws_cls_head import LWSClsHead
 from .max_norm_head import MaxNormHead
+from .metasaug_head import MetaSAugHead
 from .multi_expert_head import MultiExpertHead
 from .oltr_head import OLTRHead
 from .paco_head import PaCoHead
@@ -24,6 +26,7 @@ from .tde_head import TDEHead
 __all__ = [
     "AdjustedClassifier",
     "AffineHead",
+    "BALMSHead",
     "BBNHead",
     "CosineClsHead",
     "FSLwFHead",
@@ -38,6 +41,7 @@ __all__ = [
     "LatentView",
     "LinearHead",
     "MaxNormHead",
+    "MetaSAugHead",
     "MultiExpertHead",
     "OLTRHead",
     "PaCoHead",

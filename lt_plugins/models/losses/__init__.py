@@ -18,6 +18,7 @@ from .latent_isda_loss import LatentISDALoss
 from .ldam_loss import LDAMLoss
 from .logit_adjustment_loss import LogitAdjustmentLoss
 from .long_tail_loss import LongTailLoss
+from .metasaug_loss import MetaSAugLoss
 from .multi_expert_loss import MultiExpertLoss
 from .paco_loss import PaCoLoss
 from .range_loss import RangeLoss
@@ -48,6 +49,7 @@ __all__ = [
     "LatentISDALoss",
     "LogitAdjustmentLoss",
     "LongTailLoss",
+    "MetaSAugLoss",
     "MultiExpertLoss",
     "PaCoLoss",
     "RIDELoss",

@@ -6,6 +6,7 @@ from .contrast_batch import ContrastBatch
 from .data_sized_module import DataSizedModule
 from .label_batch import LabelBatch
 from .labelled_queue import LabelledQueue
+from .look_ahead import LooksAhead
 from .mixed_labels import TakesMixtures
 from .network_outputs import NetworkOutputs
 from .step_draws import StepDraws
@@ -19,6 +20,7 @@ __all__ = [
     "FollowsSteps",
     "LabelBatch",
     "LabelledQueue",
+    "LooksAhead",
     "NetworkOutputs",
     "StepDraws",
     "TakesMixtures",

@@ -102,6 +102,15 @@ class ClassDistribution(DataSizedModule):
         """Whether the counts are known."""
         return bool((self.counts > 0).any())
 
+    def known_counts(self) -> Tensor:
+        """Images of each class, int64 ``(C,)``.
+
+        Raises:
+            UserInputError: If they are unknown.
+        """
+        self._require_counts()
+        return self.counts
+
     @property
     def num_samples(self) -> int:
         """Number of training images ``N``."""
