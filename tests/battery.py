@@ -251,6 +251,20 @@ def bbn_step(module: Any, labels: Tensor) -> Fed:
     return Fed(module.loss(images, samples(labels.repeat(2)))["loss"], (images,))
 
 
+def ahead_head_step(module: Any, labels: Tensor) -> Fed:
+    """Loss of a head on pooled features of training and meta images, which looks a step of SGD ahead."""
+    module.set_optimizer(torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9))
+    pooled = noise(2 * len(labels), CHANNELS).requires_grad_()
+    return Fed(module.loss((pooled,), samples(labels.repeat(2)))["loss"], (pooled,))
+
+
+def ahead_step(module: Any, labels: Tensor) -> Fed:
+    """Loss of a classifier on training and meta images, which looks a step of SGD ahead."""
+    module.head.set_optimizer(torch.optim.SGD(module.parameters(), lr=0.1))
+    images = noise(2 * len(labels), 3, 32, 32).requires_grad_()
+    return Fed(module.loss(images, samples(labels.repeat(2)))["loss"], (images,))
+
+
 def aux_loss_step(module: Any, labels: Tensor) -> Fed:
     """An auxiliary loss of features and logits."""
     features, logits = noise(len(labels), CHANNELS).requires_grad_(), noise(len(labels), NUM_CLASSES).requires_grad_()
@@ -348,6 +362,13 @@ def set_novel_weight(module: Any) -> None:
     """Weights that were generated for two classes, one of which has no image."""
     module.set_episodes([0, 1], 2, 6)
     module.set_novel_weight(noise(3, CHANNELS), torch.full((3,), 2))
+
+
+def set_sampling(module: Any) -> None:
+    """Class counts without an empty class, and the sampling weights of an epoch."""
+    set_full_counts(module.loss_module)
+    module.sampling.logits.copy_(torch.linspace(-1, 1, NUM_CLASSES))
+    module.set_epoch(1, 10)
 
 
 def set_attributes(module: Any) -> None:
@@ -456,6 +477,19 @@ MODULES: dict[str, ModuleEntry] = {
     ),
     "ISDAHead": ModuleEntry(cls_head_step, _HEAD, prepare=set_covariances),
     "ISDALoss": ModuleEntry(
+        classifier_loss_step,
+        {"num_classes": NUM_CLASSES, "channels": CHANNELS},
+        small={"covariance": "diagonal"},
+        prepare=set_covariances,
+    ),
+    "BALMSHead": ModuleEntry(ahead_head_step, _HEAD, prepare=set_sampling),
+    "MetaSAugClassifier": ModuleEntry(
+        ahead_step,
+        {"backbone": {"type": "CIFARResNet", "depth": 20}, "head": {"type": "MetaSAugHead", **_HEAD}},
+        prepare=set_covariances,
+    ),
+    "MetaSAugHead": ModuleEntry(ahead_head_step, _HEAD, prepare=set_covariances),
+    "MetaSAugLoss": ModuleEntry(
         classifier_loss_step,
         {"num_classes": NUM_CLASSES, "channels": CHANNELS},
         small={"covariance": "diagonal"},
@@ -598,6 +632,9 @@ SAMPLERS: dict[str, Entry] = {
     "EpisodicSampler": Entry(
         lambda folder: {"dataset": mmpretrain.registry.DATASETS.build(_DIGITS)}, lambda folder: {"seed": 3}
     ),
+    "MetaSampler": Entry(
+        lambda folder: {"dataset": mmpretrain.registry.DATASETS.build(_DIGITS)}, lambda folder: {"seed": 3}
+    ),
     "PartSampler": Entry(
         lambda folder: {
             "dataset": ConcatDataset([mmpretrain.registry.DATASETS.build(_DIGITS)] * 2),
@@ -622,6 +659,7 @@ HOOKS: dict[str, Entry] = {
     "FiniteTrainingHook": Entry(),
     "ImageBuffersHook": Entry(),
     "MaxNormHook": Entry(),
+    "MetaStepHook": Entry(),
     "MemoryFormatHook": Entry(),
     "PeakMemoryHook": Entry(),
     "PreflightHook": Entry(),

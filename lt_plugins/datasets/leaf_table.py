@@ -96,8 +96,11 @@ def find_parts(dataset: Any) -> list[Any]:
     """The datasets that a dataset joins one after the other; itself if it joins none.
 
     Args:
-        dataset: A ``ConcatDataset``, also inside wrappers that keep the order.
+        dataset: A ``ConcatDataset``, or one with ``parts`` of its own, also inside wrappers that keep the order.
     """
+    if hasattr(dataset, "parts"):
+        own: list[Any] = dataset.parts
+        return own
     children, positions = _unwrap(dataset)
     if not children or (positions is not None and not np.array_equal(positions, np.arange(sum(map(len, children))))):
         return [dataset]

@@ -40,6 +40,9 @@ class LongTailDataset(IndexedDataset):
         draw (Draw): Which images of a class are kept: ``'shuffled'``, drawn by ``seed``, or ``'first'``, the first ones
             in the order of the dataset, as the released codes of SHIKE, LOS, ImbSAM and weight balancing have it; as
             many, but others. Defaults to ``'shuffled'``.
+        meta_per_class (int): Images of each class that are taken out for a balanced meta set before, those at the end
+            of the order of ``draw``. They come after the others as part 1 (:class:`.PartSampler`); the
+            largest class has as many fewer, unless ``max_count`` says otherwise. Defaults to 0: no meta set.
 
     Raises:
         UserInputError: If a class has no images, or fewer than the profile asks for, or an argument is out of range.
@@ -61,34 +64,53 @@ class LongTailDataset(IndexedDataset):
         pipeline: Sequence[dict] | None = None,
         reverse: bool = False,
         draw: Draw = "shuffled",
+        meta_per_class: int = 0,
     ) -> None:
         if draw not in get_args(Draw):
             raise UserInputError(f"unknown draw {draw!r}; choose one of {', '.join(get_args(Draw))}")
+        if meta_per_class < 0:
+            raise UserInputError(f"meta_per_class={meta_per_class} must be 0 (no meta set) or more, like 10")
         super().__init__(dataset)
         labels, names = get_labels(self.dataset), get_class_names(self.dataset)
-        available = np.bincount(labels, minlength=len(names))
+        available = np.bincount(labels, minlength=len(names)) - meta_per_class
         names += tuple(str(label) for label in range(len(names), len(available)))
         largest = int(available.max(initial=0)) if max_count is None else max_count
         wanted = class_profile(len(available), largest, imbalance_factor, profile, pareto_alpha, reverse)
         _check_enough(names, available, wanted, largest)
-        super().__init__(self.dataset, _draw(labels, wanted, seed, draw), pipeline)
+        chosen, meta = _draw(labels, wanted, seed, draw, meta_per_class)
+        super().__init__(self.dataset, np.concatenate([chosen, meta]), pipeline)
+        self._num_meta = len(meta)
+
+    @property
+    def parts(self) -> list[IndexedDataset]:
+        """The long-tailed images and, if there is one, the meta set."""
+        if not self._num_meta:
+            return [self]
+        ends = np.split(self.indices, [len(self.indices) - self._num_meta])
+        return [IndexedDataset(self.dataset, indices) for indices in ends]
 
     @property
     def class_counts(self) -> torch.Tensor:
-        """Number of images of each class that were kept, ``(C,)`` int64."""
-        return get_class_counts(self, len(get_class_names(self.dataset)))
+        """Number of images of each class that were kept, without a meta set, ``(C,)`` int64."""
+        return get_class_counts(self.parts[0], len(get_class_names(self.dataset)))
 
 
-def _draw(labels: np.ndarray, counts: np.ndarray, seed: int, draw: Draw) -> np.ndarray:
-    """The released generator's selection: shuffle each class in label order, unless asked not to, keep the first."""
+def _draw(
+    labels: np.ndarray, counts: np.ndarray, seed: int, draw: Draw, meta_per_class: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The released generator's selection: shuffle each class in label order, unless asked not to, keep the first.
+
+    The last ones are the meta set: with the same seed the first ones are the same, with or without it.
+    """
     generator = np.random.RandomState(seed)  # the legacy generator, whose stream numpy guarantees never to change
-    selected = []
+    selected, meta = [], []
     for label, count in enumerate(counts):
         members = np.flatnonzero(labels == label)
         if draw == "shuffled":
             generator.shuffle(members)
         selected.append(members[:count])
-    return np.concatenate(selected)
+        meta.append(members[len(members) - meta_per_class :])
+    return np.concatenate(selected), np.concatenate(meta)
 
 
 def _check_enough(names: tuple[str, ...], available: np.ndarray, wanted: np.ndarray, max_count: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lt_plugins.datasets.labels import get_class_counts, get_labels
+from lt_plugins.datasets.leaf_table import find_parts
 from lt_plugins.datasets.long_tail_dataset import LongTailDataset
 from lt_plugins.errors import UserInputError
 from tests.conftest import REAL_DATA
@@ -95,6 +96,25 @@ def test_the_first_images_of_each_class_whatever_the_seed() -> None:
     assert set(expected) != set(shuffled.indices.tolist())
     with pytest.raises(UserInputError, match="unknown draw 'last'; choose one of shuffled, first"):
         LongTailDataset(base, 10, draw="last")  # type: ignore[arg-type]
+
+
+def test_a_balanced_meta_set_is_taken_out_before() -> None:
+    """10 of 500 images a class, so that the largest one has 490 (MetaSAug)."""
+    base = LabelsOnly(_shuffled(10, 500).tolist(), num_classes=10)
+    dataset, plain, everything = (
+        LongTailDataset(base, factor, **meta) for factor, meta in ((10, {"meta_per_class": 10}), (10, {}), (1, {}))
+    )
+    kept, rest = find_parts(dataset)
+    assert dataset.class_counts.tolist() == [int(490 * 0.1 ** (c / 9)) for c in range(10)]
+    assert kept.indices.tolist() + rest.indices.tolist() == dataset.indices.tolist()
+    assert rest.indices.reshape(10, 10).tolist() == everything.indices.reshape(10, 500)[:, 490:].tolist()
+    assert not set(rest.indices.tolist()) & set(kept.indices.tolist())
+    assert set(kept.indices.tolist()) < set(plain.indices.tolist()), "images of the field's draw"
+    assert find_parts(plain) == [plain]
+    with pytest.raises(UserInputError, match=r"has 490 images, the profile needs 500; lower max_count=500"):
+        LongTailDataset(base, 10, max_count=500, meta_per_class=10)
+    with pytest.raises(UserInputError, match="meta_per_class=-1 must be 0"):
+        LongTailDataset(base, 10, meta_per_class=-1)
 
 
 def test_does_not_read_the_global_random_state() -> None:

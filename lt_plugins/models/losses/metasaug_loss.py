@@ -128,6 +128,9 @@ class MetaSAugLoss(ISDALoss):
             with torch.autocast(features.device.type, enabled=False):
                 logits = F.linear(features.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype))
             return self.mean_loss(lambda of_class: F.cross_entropy(logits, of_class, reduction="none"), labels)
+        # A copy: update() moves the running ones before the backward pass reads them.
+        wide = torch.promote_types(features.dtype, self.class_covariance.dtype)
+        running = self.class_covariance.to(wide, copy=True) if covariance is None else None
         return super().forward(
             features,
             labels,
@@ -135,8 +138,7 @@ class MetaSAugLoss(ISDALoss):
             bias,
             strength=strength,
             class_weight=class_weight,
-            # A copy: update() moves the running ones before the backward pass reads them.
-            covariance=self.class_covariance.clone() if covariance is None else covariance,
+            covariance=running if covariance is None else covariance,
         )
 
     def learn_covariance(
@@ -163,13 +165,14 @@ class MetaSAugLoss(ISDALoss):
         running = self.class_covariance.detach().clone()
         if self.gamma == 0:
             return running
+        training, meta = (given[0].detach() for given in (images, meta_images))
 
         def inner(values: Parameters, covariance: Tensor) -> Tensor:
-            features, weight, bias = network(values, images[0])
+            features, weight, bias = network(values, training)
             return self(features, images[1], weight, bias, covariance=covariance)
 
         def outer(values: Parameters) -> Tensor:
-            return F.cross_entropy(F.linear(*network(values, meta_images[0])), meta_images[1])
+            return F.cross_entropy(F.linear(*network(values, meta)), meta_images[1])
 
         return running - self.gamma * meta_gradient(inner, outer, parameters, running, step)
 

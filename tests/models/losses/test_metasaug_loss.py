@@ -165,5 +165,5 @@ def test_plain_until_the_switch() -> None:
 
 @pytest.mark.parametrize("settings", [{"gamma": -1.0}, {"switch_from": -1}])
 def test_wrong_settings(settings: dict[str, Any]) -> None:
-    with pytest.raises(UserInputError, match="must be 0 or more, like 0.1 and 160"):
+    with pytest.raises(UserInputError, match=r"must be 0 or more, like 0\.1 and 160"):
         MetaSAugLoss(CLASSES, CHANNELS, **settings)

@@ -126,7 +126,9 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
 def test_copies_leave_the_optimiser_behind() -> None:
     module, _ = layer({})
     for other in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
-        with pytest.raises(UserInputError, match=r"Ahead does not know the optimiser .* add dict\(type='MetaStepHook'\)"):
+        with pytest.raises(
+            UserInputError, match=r"Ahead does not know the optimiser .* add dict\(type='MetaStepHook'\)"
+        ):
             other.sgd_step(trained_parameters(other))
 
 
