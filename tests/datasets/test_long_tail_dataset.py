@@ -101,9 +101,7 @@ def test_the_first_images_of_each_class_whatever_the_seed() -> None:
 def test_a_balanced_meta_set_is_taken_out_before() -> None:
     """10 of 500 images a class, so that the largest one has 490 (MetaSAug)."""
     base = LabelsOnly(_shuffled(10, 500).tolist(), num_classes=10)
-    dataset, plain, everything = (
-        LongTailDataset(base, factor, **meta) for factor, meta in ((10, {"meta_per_class": 10}), (10, {}), (1, {}))
-    )
+    dataset, plain, everything = (LongTailDataset(base, f, meta_per_class=k) for f, k in ((10, 10), (10, 0), (1, 0)))
     kept, rest = find_parts(dataset)
     assert dataset.class_counts.tolist() == [int(490 * 0.1 ** (c / 9)) for c in range(10)]
     assert kept.indices.tolist() + rest.indices.tolist() == dataset.indices.tolist()

@@ -101,7 +101,7 @@ def gradient_of_rank() -> Tensor:
     rank = torch.distributed.get_rank()
     own = slice(rank * 2, rank * 2 + 2)
     head, _ = make()
-    LearnedSampling.draw_noise = lambda self, labels: given_noise(own)  # type: ignore[assignment,method-assign]
+    LearnedSampling.draw_noise = lambda self, labels: given_noise(own)  # type: ignore[method-assign]
     rows = torch.arange(8).view(2, 2, 2)[:, rank].flatten()
     return head.sampling_gradient(FEATURES[rows], LABELS[rows])
 

@@ -138,7 +138,7 @@ class _FullQuadratic(torch.autograd.Function):
             yield rows, difference, difference @ covariance[rows]
 
     @staticmethod
-    def forward(weight: Tensor, covariance: Tensor, own: Tensor) -> Tensor:  # type: ignore[override] # of torch.func
+    def forward(weight: Tensor, covariance: Tensor, own: Tensor) -> Tensor:
         """Compute the ``(R, G)`` table."""
         table = weight.new_empty(len(own), len(weight))
         for rows, difference, product in _FullQuadratic.parts(weight, covariance, own):

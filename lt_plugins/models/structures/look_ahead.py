@@ -46,9 +46,9 @@ def meta_gradient(
         Tensor: Of the shape of ``learned``, the same on every process.
     """
     gradients = _shared(grad(inner)(parameters, learned))
-    ahead, pull_back = vjp(step, gradients)
+    ahead, pull_back = vjp(step, gradients)[:2]
     (direction,) = pull_back(_shared(grad(outer)(ahead)))
-    _, result = jvp(lambda values: grad(inner, argnums=1)(values, learned), (parameters,), (direction,))
+    result: Tensor = jvp(lambda values: grad(inner, argnums=1)(values, learned), (parameters,), (direction,))[1]
     return mean_over_processes([result])[0]
 
 

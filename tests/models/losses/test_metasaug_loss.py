@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -66,7 +67,7 @@ class Net(nn.Module):
         for place, parameter in enumerate(self.parameters()):
             parameter.data.copy_(numbers(*parameter.shape, seed=10 + place))
 
-    def __call__(self, values: Parameters, images: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def __call__(self, values: Mapping[str, Tensor], images: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         features = torch.tanh(images @ values["layer.weight"].T + values["layer.bias"])
         return features, values["fc.weight"], values["fc.bias"]
 
