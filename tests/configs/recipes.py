@@ -946,6 +946,74 @@ RECIPES |= {
     ],
 }
 
+# A quarter of the channels of balanced images from natural ones; the weight decay is that of the released configs.
+H2T = Recipe(
+    1,
+    128,
+    10,
+    {0: 0.02, 5: 0.01, 9: 0.01 * (1 + math.cos(0.9 * math.pi))},
+    2e-4,
+    CIFAR,
+    constants={"rho": 0.25, "reuse_head": True, "norm_eval": False, "num_environments": 2},
+    sampler={"type": "ClassBalancedSampler", "power": 0, "rule": "power", "progressive": False},
+)
+for factor, stage in (("", replace(H2T, weight_decay=5e-4)), (":lt50", H2T), (":lt200", H2T)):
+    RECIPES[f"h2t/h2t_r32_cifar100-lt.py{factor}"] = [MIXUP_CIFAR, stage]
+    RECIPES[combined(f"h2t/h2t_r32_cifar100-lt.py{factor}", "stage1")] = [MIXUP_CIFAR]
+
+
+def glmc(power: float, weight: float, **changes: Any) -> list[Recipe]:
+    """GLMC: the power of the class weights, the weight of the consistency."""
+    recipe = Recipe(
+        1,
+        64,
+        200,
+        {0: 0.01, 100: 0.005},
+        5e-3,
+        2 * CIFAR,
+        constants={
+            "head.loss_module.class_weight": "inverse_power",
+            "head.loss_module.weight_power": power,
+            "head.loss_module.normalize_by": "batch",
+            "head.plain_loss_module.class_weight": None,
+            "consistency_weight": weight,
+            "mixup_alpha": 1,
+            "corrected_share": False,
+            "backbone.conv1.out_channels": 64,
+            "predictor.layers.0.out_features": 128,
+        },
+        deviations={
+            "head.fc.weight": (2 / 256) ** 0.5,
+            "head.plain.weight": (2 / 256) ** 0.5,
+            "projector.layers.0.weight": (2 / 256) ** 0.5,
+            "predictor.layers.0.weight": (2 / 128) ** 0.5,
+        },
+    )
+    return [replace(recipe, **changes)]
+
+
+GLMC_NUMBERS = {10: ((1.2, 1.0), (1.2, 1.0), (1.0, 2.0)), 100: ((1.2, 4.0), (1.2, 6.0), (1.2, 4.0))}
+for classes, settings_of_factors in GLMC_NUMBERS.items():
+    for variant, powers in zip(FACTORS.values(), settings_of_factors, strict=True):
+        RECIPES[f"glmc/glmc_r32_cifar{classes}-lt.py{variant}"] = glmc(*powers)
+[_glmc] = glmc(1.0, 10)
+RECIPES["glmc/glmc_x50_imagenet-lt.py"] = [
+    replace(
+        also(_glmc, constants={"predictor.layers.0.out_features": 256}),
+        processes=4,
+        batch=30,
+        epochs=135,
+        lr={0: 0.01, 4: 0.05, 9: 0.1, 10: 0.05 * (1 + math.cos(math.pi / 126)), 72: 0.05},
+        weight_decay=2e-4,
+        views=2 * (SIM,),
+        deviations={
+            "head.fc.weight": 1 / 2048**0.5 / 3**0.5,
+            "projector.layers.0.weight": 1 / 2048**0.5 / 3**0.5,
+            "predictor.layers.0.weight": 1 / 16 / 3**0.5,
+        },
+    )
+]
+
 # Generalized long-tailed benchmarks: SGD without momentum, a classifier without biases, PyTorch's initial weights.
 CE_GLT = Recipe(
     1,

@@ -104,6 +104,7 @@ def test_what_waits_is_noted() -> None:
     [
         "bbn/bbn",
         "ce/ce",
+        "glmc/glmc",
         "ifl/ifl",
         "isda/isda",
         "lff/lff",

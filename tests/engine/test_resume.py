@@ -59,6 +59,8 @@ CASES = {
     ],
     # A reversed companion of each batch, and a share of the branches that falls in each epoch.
     "bbn/bbn_r32_digits.py": [*NO_VALIDATION],
+    # Shares and boxes of the mixtures, and a share of the re-balanced classifier that rises in each epoch.
+    "glmc/glmc_r32_digits.py": [*NO_VALIDATION],
     # Subclasses and temperatures of the first epoch serve in the second; new ones come before the third.
     "sbcl/sbcl_r32_digits.py:stage1": [
         *NO_VALIDATION,

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from lt_plugins.checkpoints.checkpoint import load_checkpoint
 from lt_plugins.engine.optim_wrappers.two_passes import TwoPasses
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.structures import LabelBatch
 from lt_plugins.registry import MODELS
 from tests.battery import noise
 from tests.gloo import run_gloo
+from tests.small_runs import MakeRunner, make_runner  # noqa: F401 (a fixture)
 
 IMAGES = noise(8, 3, 32, 32).double()
 LABELS = LabelBatch(torch.tensor([0, 2, 1, 1, 3, 3, 0, 3]), sample_idx=torch.arange(8))
@@ -214,6 +216,35 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     for process in two:
         for found, expected in zip(process, one, strict=True):
             torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_a_resumed_run_repeats_the_one_left_alone(make_runner: MakeRunner, tmp_path: Path) -> None:  # noqa: F811
+    """Bit for bit, from the checkpoint of an earlier stage."""
+    head = {"type": "LinearHead", "num_classes": 10, "in_channels": 64}
+    torch.save({"state_dict": network("FrozenBackboneClassifier", head=head).float().state_dict()}, tmp_path / "1.pth")
+    overrides: dict[str, Any] = {
+        "model.type": "H2TClassifier",
+        "model.rho": 0.25,
+        "train_cfg.max_epochs": 2,
+        "train_dataloader.batch_size": 6,
+        "train_dataloader.sampler": {"_delete_": True, "type": "ClassBalancedSampler"},
+        "train_dataloader.batch_sampler": {
+            "type": "CompanionBatchSampler",
+            "companions": [{"type": "DefaultSampler", "shuffle": True}],
+        },
+    }
+    alone = make_runner(work_dir=str(tmp_path / "alone"), load_from=str(tmp_path / "1.pth"), **overrides)
+    alone.train()
+    first, expected = (load_checkpoint(tmp_path / f"alone/epoch_{epoch}.pth")["state_dict"] for epoch in (1, 2))
+    resumed = make_runner(
+        work_dir=str(tmp_path / "resumed"), load_from=str(tmp_path / "alone/epoch_1.pth"), resume=True, **overrides
+    )
+    resumed.train()
+    found = resumed.model.state_dict()
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
+    moved = {key for key, value in expected.items() if not torch.equal(first[key], value)}
+    assert {"head.fc.weight", "backbone.bn1.running_mean"} <= moved
+    assert not any(key.endswith("conv1.weight") for key in moved)
 
 
 def test_settings_are_checked() -> None:
