@@ -1014,6 +1014,80 @@ RECIPES["glmc/glmc_x50_imagenet-lt.py"] = [
     )
 ]
 
+# OLTR: all but the classifiers learns ten times slower in stage 2; a 512-d feature, which on Places-LT a layer makes.
+ATTENTION = [f"{layer}.{name}" for layer in ("theta", "phi", "g", "fc") for name in ("weight", "bias")] + [
+    "mask.weight"
+]
+
+
+def oltr(first: Recipe, channels: int, feature: int, attention: str = "neck.", **changes: Any) -> list[Recipe]:
+    """A first stage and the released second one; ``attention`` is its place in the model."""
+    uniform = dict.fromkeys(("head.fc.weight", "head.selector.weight", "head.cosine.weight"), 1 / feature**0.5 / 3**0.5)
+    second = Recipe(
+        first.processes,
+        128 // first.processes,
+        60,
+        {0: 0.1, 19: 0.1, 20: 0.01, 39: 0.01, 40: 1e-3},
+        5e-4,
+        first.views,
+        constants={
+            "head.scale": 16,
+            "head.reach": 10,
+            "head.centroid_loss.margin": 10,
+            "head.centroid_loss.repel_weight": 0.01,
+            "head.centroid_loss.hinge": "batch",
+            "head.centroid_loss.weight": 0.01,
+            "head.centroid_loss.centroids.shape": (first.constants["head.num_classes"], feature),
+            "backbone.conv1.weight.requires_grad": True,
+        },
+        groups=dict.fromkeys([*(attention + name for name in ATTENTION), "head.centroid_loss.centroids"], (0.1, 5e-4)),
+        deviations={
+            **uniform,
+            **dict.fromkeys((f"{attention}{name}.weight" for name in ("theta", "phi", "g")), (2 / channels) ** 0.5),
+            f"{attention}mask.weight": 0,
+        },
+        hooks={"CentroidHook": {}},
+        sampler=CLASS_AWARE,
+    )
+    return [first, also(second, **changes)]
+
+
+def torch_linear(feature: int) -> dict[str, float]:
+    """PyTorch's initial weights of a classifier."""
+    return dict.fromkeys(("head.fc.weight", "head.fc.bias"), 1 / feature**0.5 / 3**0.5)
+
+
+OLTR_RATES = {0: 0.1, 9: 0.1, 10: 0.01, 19: 0.01, 20: 1e-3}
+OLTR_R10 = Recipe(
+    1, 128, 30, OLTR_RATES, 5e-4, KANG, constants={"head.num_classes": 1000}, deviations=torch_linear(512)
+)
+OLTR_PLACES = Recipe(
+    4,
+    32,
+    30,
+    OLTR_RATES,
+    5e-4,
+    KANG,
+    constants={"head.num_classes": 365, "backbone.depth": 152},
+    groups=dict.fromkeys(("neck.1.fc.weight", "neck.1.fc.bias"), (0.01, 5e-4)),
+    deviations=torch_linear(512),
+)
+PLACES_SLOW = [*(f"neck.0.{name}" for name in ATTENTION), "neck.1.fc.weight", "neck.1.fc.bias"]
+RECIPES |= {
+    "oltr/oltr_r10_imagenet-lt.py": oltr(OLTR_R10, 512, 512),
+    "oltr/oltr_x50_imagenet-lt.py": oltr(also(CE_LARGE, constants={"head.num_classes": 1000}), 2048, 2048),
+    "oltr/oltr_r50_inat.py": oltr(also(CE_INAT, constants={"head.num_classes": 8142}), 2048, 2048),
+    "oltr/oltr_r152_places-lt.py": [
+        OLTR_PLACES,
+        replace(
+            oltr(OLTR_PLACES, 2048, 512, "neck.0.", constants={"backbone.conv1.weight.requires_grad": False})[1],
+            epochs=30,
+            lr={epoch: rate / 10 for epoch, rate in OLTR_RATES.items()},
+            groups={**dict.fromkeys(PLACES_SLOW, (0.01, 5e-4)), "head.centroid_loss.centroids": (1, 5e-4)},
+        ),
+    ],
+}
+
 # Generalized long-tailed benchmarks: SGD without momentum, a classifier without biases, PyTorch's initial weights.
 CE_GLT = Recipe(
     1,

@@ -24,10 +24,11 @@ STEPS = 2
 
 def write_config(base: str, folder: Path, world_size: int) -> Path:
     """A config that takes two steps in float64 on fixed views, with synchronised batch statistics."""
-    cfg = read_stages(str(ROOT / "configs" / base))[0]
+    stages = read_stages(str(ROOT / "configs" / base))
+    cfg = stages["oltr" in base]  # its second stage, from random weights
     train = cfg.train_dataloader
     views: list[dict[str, Any]] = [{"type": "LoadImage"}, {"type": "PackInputs"}]
-    if cfg.model.type not in ("AuxLossClassifier", "ImageClassifier", "LFFClassifier"):
+    if cfg.model.type not in ("AuxLossClassifier", "ImageClassifier", "LFFClassifier", "OLTRClassifier"):
         views.insert(1, {"type": "MultiView", "num_views": 2, "transforms": [[{"type": "Resize", "scale": 32}]]})
         cfg.resident = False  # Resize has no batched form
     if cfg.model.type == "MomentumClassifier":
@@ -45,6 +46,9 @@ def write_config(base: str, folder: Path, world_size: int) -> Path:
     cfg.train_cfg.max_epochs = 1
     cfg.merge_from_dict(dict.fromkeys(["val_cfg", "val_dataloader", "val_evaluator"]))
     cfg.default_hooks.preflight.allow_empty_classes = True
+    if cfg.model.type == "OLTRClassifier":
+        cfg.param_scheduler = None
+        cfg.custom_hooks[0].num_workers = 0
     if cfg.model.head.loss.type == "SBCLLoss":
         cfg.custom_hooks[0].update(start=0, num_workers=0)
         cfg.custom_hooks[0].task.min_size = 4
@@ -103,6 +107,7 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         "isda/isda_r32_digits.py",
         "lcreg/lcreg_r32_digits.py:stage1",
         "lff/lff_r32_digits.py",
+        "oltr/oltr_r32_digits.py",
         "sam/sam_r32_digits.py",
         "sam/focal-sam_r32_digits.py",
         "sbcl/sbcl_r32_digits.py:stage1",

@@ -13,6 +13,7 @@ ROOMS = (
     "evaluation/class_table.py",
     "evaluation/functional.py",
     "evaluation/glt_counts.py",
+    "evaluation/open_set.py",
     "evaluation/predictions.py",
     "models/covariance/",
     "models/losses/",

@@ -738,13 +738,18 @@ def measure(config: str) -> dict[str, int | str]:
     import torch
 
     import lt_plugins.plugins  # noqa: F401
+    from lt_plugins.datasets.pipelines import find_test_pipeline
     from lt_plugins.models.build import build_model
     from lt_plugins.models.network_size import count_predicting_parameters
     from lt_plugins.runs.config import read_stages
 
     stages = read_stages(str(ROOT / config))
     epochs = [stage.train_cfg.get("max_epochs", 0) for stage in stages]
-    size = count_predicting_parameters(build_model(stages[-1]), torch.zeros(1, 3, 32, 32))
+    model, side = build_model(stages[-1]), 32
+    if any(hasattr(module, "map_size") for module in model.modules()):  # it takes images of one size
+        pipeline = find_test_pipeline(stages[-1]) or []
+        side = next((step["crop_size"] for step in pipeline if step["type"] == "CenterCrop"), side)
+    size = count_predicting_parameters(model, torch.zeros(1, 3, side, side))
     total = " + ".join(str(number) for number in epochs if number)
     return {"Epochs": int(total) if total.isdecimal() else total, "Parameters": size}
 
