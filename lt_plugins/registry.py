@@ -66,6 +66,7 @@ class LazyRegistry:
         return registry
 
 
+BATCH_AUGMENTS = LazyRegistry("BATCH_AUGMENTS")
 DATASETS = LazyRegistry("DATASETS")
 DATA_SAMPLERS = LazyRegistry("DATA_SAMPLERS")
 HOOKS = LazyRegistry("HOOKS")
@@ -79,5 +80,8 @@ TRANSFORMS = LazyRegistry("TRANSFORMS")
 
 def register_all() -> None:
     """Register everything that has been noted so far with mmpretrain."""
-    for registry in (DATASETS, DATA_SAMPLERS, HOOKS, LOOPS, METRICS, MODELS, OPTIM_WRAPPERS, TASK_UTILS, TRANSFORMS):
+    for registry in (
+        *(BATCH_AUGMENTS, DATASETS, DATA_SAMPLERS, HOOKS, LOOPS, METRICS, MODELS, OPTIM_WRAPPERS, TASK_UTILS),
+        TRANSFORMS,
+    ):
         registry.target()

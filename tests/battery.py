@@ -704,6 +704,10 @@ LOOPS: dict[str, Entry] = {"PosthocLoop": Entry(lambda folder: untrained_loop())
 OPTIM_WRAPPERS: dict[str, Entry] = dict.fromkeys(
     ("FocalSAMOptimWrapper", "ImbSAMOptimWrapper", "SAMOptimWrapper"), Entry(lambda folder: {"optimizer": sgd()})
 )
+BATCH_AUGMENTS: dict[str, Entry] = {
+    "CMO": Entry(small=lambda folder: {"prob": 1.0}),
+    "Remix": Entry(small=lambda folder: {"kappa": 2.0}),
+}
 FUNCTIONS: dict[str, Entry] = {"epoch_worker_init": Entry()}
 
 VISBACKENDS = {"LocalVisBackend": Entry(lambda folder: {"save_dir": str(folder)})}
@@ -714,6 +718,7 @@ INITIALIZERS = {
 }
 
 TABLES: dict[str, dict[str, Any]] = {
+    "BATCH_AUGMENTS": BATCH_AUGMENTS,
     "MODELS": MODULES,
     "DATASETS": DATASETS,
     "DATA_SAMPLERS": SAMPLERS,

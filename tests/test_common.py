@@ -269,6 +269,30 @@ def test_transform(name: str, tmp_path: Path) -> None:
         assert np.array_equal(given, image), "a transform must not write into the dataset's image"
 
 
+@pytest.mark.parametrize("name", _names("BATCH_AUGMENTS"))
+def test_batch_augment(name: str, tmp_path: Path) -> None:
+    """Images of at most two classes come out, in copies the same by the same seed; nothing is overwritten."""
+    augment = _other(name, tmp_path, "BATCH_AUGMENTS")
+    battery.set_counts(augment)
+    images, scores = battery.noise(6, 3, 8, 10), torch.nn.functional.one_hot(FULL, battery.NUM_CLASSES)
+    given, results = images.clone(), []
+    for twin in (augment, copy.deepcopy(augment), pickle.loads(pickle.dumps(augment))):
+        twin.set_seed(1)
+        torch.manual_seed(1)
+        mixed, shares = twin(images, scores)
+        assert len(mixed) == len(shares) == 6 // getattr(augment, "num_parts", 1)
+        assert not torch.equal(mixed, images[: len(mixed)])
+        assert shares.dtype == torch.float32
+        torch.testing.assert_close(shares.sum(dim=1), torch.ones(len(shares)))
+        assert (shares >= 0).all()
+        assert int((shares > 0).sum(dim=1).max()) <= 2
+        assert torch.equal(images, given)
+        results.append((mixed, shares))
+    for mixed, shares in results[1:]:
+        assert torch.equal(mixed, results[0][0])
+        assert torch.equal(shares, results[0][1])
+
+
 @pytest.mark.parametrize("labels", [[2], [0, 0, 0], [0, 1, 2, 3, 3]], ids=["one sample", "one class", "all classes"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("name", _names("METRICS"))

@@ -79,7 +79,7 @@ def check_part_sizes(model: Any, loader: DataLoader[Any], sample: Any, world_siz
                 raise UserInputError(
                     f"{_named(model, 'head')} gives {logits.shape[-1]} scores for num_classes={num_classes}."
                 )
-    batch_size = math.prod(batch_parts(loader))
+    batch_size = math.prod(batch_parts(loader)) // _mixed_parts(model)
     _check_parts(model, batch_parts(loader)[1])
     queue_size = getattr(getattr(model, "queue", None), "size", 0)
     if 0 < queue_size < batch_size * world_size:
@@ -111,12 +111,15 @@ def _check_parts(model: Any, parts: int) -> None:
     """The model reads a batch in the parts that it comes in."""
     of_head = getattr(getattr(model, "head", None), "num_parts", None)
     known = getattr(model, "num_environments", None)
-    reads = of_head or known or 1
+    mixed = _mixed_parts(model)
+    reads = (of_head or known or 1) * mixed
     if reads == parts:
         return
     fix = "leave train_dataloader.batch_sampler out (None), or give it as many companions less one"
     if of_head:
         fix = f"give train_dataloader.batch_sampler {of_head - 1}, of the meta set"
+    elif mixed > 1:
+        fix = f"give train_dataloader.batch_sampler {reads - 1} companion(s), or remove model.train_cfg.augments"
     elif parts > 1:
         own = "" if known else "model.type='AuxLossClassifier' and "
         fix = f"set {own}model.num_environments={parts}, or leave train_dataloader.batch_sampler out (None)"
@@ -124,6 +127,11 @@ def _check_parts(model: Any, parts: int) -> None:
         f"{type(model.head if of_head else model).__name__} reads a batch in {reads} part{'s' * (reads > 1)}, but it "
         f"comes in {parts}, 1 and the number of companions; {fix}."
     )
+
+
+def _mixed_parts(model: Any) -> int:
+    """Of how many parts of a batch the preprocessor makes one."""
+    return getattr(getattr(model, "data_preprocessor", None), "num_parts", 1)
 
 
 def _views(model: Any, sample: Any) -> list[Tensor]:
@@ -191,7 +199,7 @@ def _check_predicted(model: Any, length: int, expected: int) -> None:
 def _check_single_images(model: Any, loader: DataLoader[Any], rows: dict[nn.Module, int], world_size: int) -> None:
     """Batch norm in training mode needs two values of each channel."""
     views = 2 if isinstance(model, TwoViewClassifier) and not isinstance(model, MomentumClassifier) else 1
-    smallest = smallest_batch(loader)
+    smallest = smallest_batch(loader) // _mixed_parts(model)
     if smallest * views != 1:
         return
     names = {module: name for name, module in model.named_modules()}

@@ -1,10 +1,10 @@
 """Schedules: scales param schedulers and hooks to the length of the training.
 
 A config gives its length twice: in ``train_cfg`` and in what happens when, that is in ``param_scheduler`` and in the
-first epochs of hooks, of deferred class weights and sampling, and of the phases of an optimiser. Whoever changes the
-first, as by ``--cfg-options train_cfg.max_epochs=4``, means a shorter training of the same shape, so the second is
-scaled with it. ``scale_schedule = False`` in the config leaves it alone. ``--shorten N`` is the same for all stages of
-a run at once, and scales how often hooks come, too.
+first epochs of hooks, of deferred class weights, sampling and mixing, and of the phases of an optimiser. Whoever
+changes the first, as by ``--cfg-options train_cfg.max_epochs=4``, means a shorter training of the same shape, so the
+second is scaled with it. ``scale_schedule = False`` in the config leaves it alone. ``--shorten N`` is the same for all
+stages of a run at once, and scales how often hooks come, too.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from lt_plugins.checks.component_check import find_component
 from lt_plugins.errors import UserInputError
 
 SWITCH = "--cfg-options scale_schedule=False"
-# Arguments of hooks, of samplers, and of losses, that name a first epoch, or a first step.
-LOSS_STARTS = ("reweight_from", "switch_from")
-STARTS = ("start", "begin_epoch", "begin_iter", *LOSS_STARTS)
+# Arguments of hooks, of samplers, and of parts of the model, that name a first epoch, or a first step.
+MODEL_STARTS = ("reweight_from", "switch_from", "mix_from", "mix_until")
+STARTS = ("start", "begin_epoch", "begin_iter", *MODEL_STARTS)
 # Arguments that list epochs: of hooks, and of auxiliary losses pairs of an epoch and a weight.
 EPOCH_LISTS = ("milestones", "weights")
 # Arguments of schedulers that count epochs or steps.
@@ -347,7 +347,7 @@ def _is_same(written: Fraction, length: Length) -> bool:
 
 
 def _timed(cfg: Config) -> Iterator[tuple[str, dict]]:
-    """Yield dotted key and config of what begins at some time: hooks, samplers, phases of the optimiser, losses."""
+    """Yield dotted key and config of what begins at some time: hooks, samplers, optimiser phases, model parts."""
     for index, hook in enumerate(cfg.get("custom_hooks") or ()):
         yield f"custom_hooks.{index}", hook
     for name, hook in (cfg.get("default_hooks") or {}).items():
@@ -357,7 +357,7 @@ def _timed(cfg: Config) -> Iterator[tuple[str, dict]]:
         yield from _find_timed(loader.get(key), f"train_dataloader.{key}", STARTS)
     for index, phase in enumerate((cfg.get("optim_wrapper") or {}).get("phases") or ()):
         yield f"optim_wrapper.phases.{index}", phase
-    yield from _find_timed(cfg.get("model"), "model", (*LOSS_STARTS, "weights"))
+    yield from _find_timed(cfg.get("model"), "model", (*MODEL_STARTS, "weights"))
 
 
 def _find_timed(node: Any, path: str, starts: Sequence[str]) -> Iterator[tuple[str, dict]]:

@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, SequentialSampler
 
 from lt_plugins.checks.mixed_labels import check_mixed_labels
 from lt_plugins.checks.part_sizes import check_part_sizes, smallest_batch
@@ -217,6 +217,32 @@ def test_mixed_images() -> None:
     for config in (PACO, GPACO):
         with pytest.raises(UserInputError, match=r"compares images by their one label; remove Mixup and CutMix"):
             build(config, data_preprocessor={"batch_augments": MIXUP, "num_classes": 10})
+
+
+def test_cmo_makes_one_batch_of_two_parts() -> None:
+    cmo: dict[str, Any] = {
+        "data_preprocessor": {"type": "ImageBatchPreprocessor", "num_classes": 10},
+        "train_cfg": {"augments": {"type": "CMO"}},
+    }
+
+    def with_companions(number: int, images: int = 64) -> DataLoader:
+        companions = [ClassBalancedSampler(np.arange(images) % 10, seed=1) for _ in range(number)]
+        batches = CompanionBatchSampler(SequentialSampler(range(images)), 16, companions)
+        return DataLoader(list(range(images)), batch_sampler=batches)  # type: ignore[arg-type]
+
+    sample = {"inputs": IMAGE, "data_samples": DataSample()}
+    check_part_sizes(build(CE, **cmo), with_companions(1), sample, 1)
+    aux = {**CE, "type": "AuxLossClassifier", "aux_losses": {}, "num_environments": 2}
+    check_part_sizes(build(aux, **cmo), with_companions(3), sample, 1)  # two environments, and foregrounds of each
+    with pytest.raises(UserInputError, match=r"reads a batch in 2 parts, but it comes in 1.*batch_sampler 1 companion"):
+        check(build(CE, **cmo))
+    with pytest.raises(UserInputError, match=r"reads a batch in 2 parts, but it comes in 3"):
+        check_part_sizes(build(CE, **cmo), with_companions(2), sample, 1)
+    # The last batch has one background and one foreground: a single image for batch norm.
+    cmo["backbone"] = {"type": "ResNet", "depth": 18, "out_indices": (3,)}
+    cmo["head"] = {"type": "LinearHead", "num_classes": 10, "in_channels": 512}
+    with pytest.raises(UserInputError, match="the last batch of an epoch has one image"):
+        check_part_sizes(build(CE, **cmo), with_companions(1, images=65), sample, 1)
 
 
 def test_no_neck_is_none() -> None:

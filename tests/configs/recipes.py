@@ -31,6 +31,8 @@ class Recipe:
         hooks: Attributes of the hooks of the method, by their type.
         sampler: Type of the sampler and its attributes, dotted for one in it.
         mixup: Parameter of mixup, None without.
+        mixing: Settings of another mixing of images in place of mixup.
+        companions: Configs of the samplers of companions, None for any.
         residual_scale: Initial scale of the last batch norm of residual blocks.
         nesterov: Whether the momentum is Nesterov's.
         momentum: Momentum of SGD.
@@ -51,6 +53,8 @@ class Recipe:
     hooks: dict[str, dict[str, Any]] = field(default_factory=dict)
     sampler: dict[str, Any] = field(default_factory=lambda: {"type": "DefaultSampler"})
     mixup: float | None = None
+    mixing: dict[str, Any] = field(default_factory=dict)
+    companions: tuple[dict[str, Any], ...] | None = None
     residual_scale: float = 1.0
     nesterov: bool = False
     momentum: float = 0.9
@@ -1197,6 +1201,50 @@ for data, recipe in (("imagenet-lt", RIDE_LARGE), ("inat", RIDE_INAT)):
     RECIPES[f"ride/ride_r50_{data}.py:experts2"] = [
         replace(recipe, constants={**recipe.constants, **two}, deviations=single)
     ]
+
+REMIX = {"type": "Remix", "alpha": 1.0, "kappa": 3.0, "tau": 0.5}
+for variant in ("", ":lt10"):
+    for classes in (10, 100):
+        RECIPES[f"remix/remix-drw_r32_cifar{classes}-lt.py{variant}"] = [replace(CE_DRW, mixing=REMIX)]
+RECIPES["remix/remix-drw_r50_inat.py"] = [
+    also(CE_INAT, constants={**WEIGHTED, "head.loss_module.reweight_from": 72}, mixing=REMIX)
+]
+
+
+def cmo(recipe: Recipe, **changes: Any) -> list[Recipe]:
+    """CMO as released: class-uniform foregrounds, but in the first four and last three epochs; ``also`` other facts."""
+    mixing = {"type": "CMO", "alpha": 1.0, "prob": 0.5, "mix_from": 4, "mix_until": recipe.epochs - 3}
+    recipe = also(recipe, **changes)
+    if recipe.constants.get("head.loss_module.class_weight"):
+        recipe = also(recipe, constants={"head.loss_module.normalize_by": "labels"})
+    return [replace(recipe, mixing=mixing, companions=({"type": "ClassBalancedSampler"},))]
+
+
+CMO_STEPS = Recipe(8, 32, 100, {0: 0.02, 4: 0.1, 59: 0.1, 60: 0.01, 79: 0.01, 80: 1e-3}, 2e-4, KANG)
+CMO_LONG = Recipe(
+    4,
+    32,
+    400,
+    {0: 0.002, 10: 0.02, 205: 0.01, 270: 0.005},
+    5e-4,
+    ((f"({', '.join(RANDCLS)}) | ({', '.join(SIM)})",),),
+)
+RECIPES |= {
+    **{f"cmo/cmo-ride_r32_cifar100-lt.py{variant}": cmo(RIDE_CIFAR) for variant in FACTORS.values()},
+    "cmo/cmo-ride_r50_imagenet-lt.py": cmo(RIDE_LARGE),
+    "cmo/cmo-ride_r50_inat.py": cmo(RIDE_INAT),
+    "cmo/cmo_r32_cifar100-lt.py": cmo(CE_DRW),
+    "cmo/cmo_r32_cifar100-lt.py:ldam-drw": cmo(LDAM_DRW),
+    "cmo/cmo_r50_imagenet-lt.py": cmo(CMO_STEPS),
+    "cmo/cmo_r50_inat.py": cmo(
+        CMO_STEPS,
+        lr={0: 0.02, 4: 0.1, 74: 0.1, 75: 0.01, 99: 0.01},
+        views=(CROP,),
+        constants={**WEIGHTED, "head.loss_module.reweight_from": 80},
+    ),
+    "cmo/cmo-long_r50_imagenet-lt.py": cmo(CMO_LONG),
+    "cmo/cmo-long_r50_inat.py": cmo(CMO_LONG, weight_decay=1e-4),
+}
 
 RIDE_GLT = replace(
     RIDE_LARGE,

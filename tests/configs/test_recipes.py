@@ -160,8 +160,10 @@ def test_augmentations(name: str, number: int) -> None:
     pipeline = (dataset.get("dataset") or dataset).pipeline
     assert describe_views(as_key([dict(step) for step in pipeline])) == recipe.views
     augments = (cfg.model.get("train_cfg") or {}).get("augments")
-    assert (augments.alpha if augments else None) == recipe.mixup
-    assert augments is None or augments.type == "Mixup"
+    mixup = {} if recipe.mixup is None else {"type": "Mixup", "alpha": recipe.mixup}
+    assert dict(augments or {}) == (recipe.mixing or mixup)
+    batches = cfg.train_dataloader.get("batch_sampler")
+    assert recipe.companions is None or batches.companions == list(recipe.companions)
     sampler = cfg.train_dataloader.sampler
     assert sampler.type == recipe.sampler["type"]
     if sampler.type != "DefaultSampler":
@@ -288,6 +290,9 @@ def _describe(transform: Any) -> str:
             assert [step.pad_val for step in turns] == [(128, 128, 128)], "gray"
             turned_left = turns[0].angle < 0 and not turns[0].random_negative_prob
             return f"autoaugment of {len(one.policies)}{' turned left' if turned_left else ''}"
+        case "RandomChoice":
+            assert one.prob is None, "all alike"
+            return " | ".join(f"({', '.join(map(_describe, steps.transforms))})" for steps in one.transforms)
         case "ClippedCutout":
             assert (one.pad_val, one.prob) == (0, 1)
             return f"cutout {one.size}"

@@ -104,12 +104,14 @@ def test_what_waits_is_noted() -> None:
     [
         "bbn/bbn",
         "ce/ce",
+        "cmo/cmo",
         "glmc/glmc",
         "ifl/ifl",
         "isda/isda",
         "lff/lff",
         "lpa/lpa",
         "oltr/oltr",
+        "remix/remix-drw",
         "ride/ride",
         "sam/focal-sam",
         "sam/sam",
@@ -134,6 +136,9 @@ def test_steps_wait_for_nothing(config: str, tmp_path: Path) -> None:
             "scale_schedule": False,
         }
     )
+    augments = cfg.model.get("train_cfg", {}).get("augments", {})
+    if "mix_from" in augments:
+        augments.update(mix_from=0, prob=1.0)
     runner = QuietRunner.from_cfg(cfg)
     hook = WaitsHook()
     runner.register_hook(hook, "LOWEST")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers import ImageBatchPreprocessor
-from lt_plugins.models.structures import LabelBatch
+from lt_plugins.models.structures import ClassDistribution, LabelBatch
 from tests.battery import samples
 
 SETTINGS = {"mean": [125.3, 122.9, 113.8], "std": [51.6, 50.8, 51.2], "to_rgb": True, "num_classes": 5}
@@ -134,3 +134,41 @@ def test_several_views_are_not_mixed():
     mixing = ImageBatchPreprocessor(**SETTINGS, batch_augments={"augments": MIXUP})
     with pytest.raises(UserInputError, match="mix one view of each image, and the train pipeline gives 2"):
         mixing({"inputs": [images(), images()], "data_samples": samples(LABELS)}, training=True)
+
+
+def test_cmo_leaves_the_first_half_of_a_batch():
+    """Whatever the labels come as; without training there are no foregrounds."""
+    preprocessor = ImageBatchPreprocessor(**SETTINGS, batch_augments={"augments": {"type": "CMO", "prob": 1.0}})
+    plain = ImageBatchPreprocessor(**SETTINGS)({"inputs": images()})["inputs"]
+    for given in (samples(LABELS), LabelBatch(LABELS, sample_idx=torch.arange(6))):
+        preprocessor.mixing[0].set_seed(1)
+        batch = preprocessor({"inputs": images(), "data_samples": given}, training=True)
+        found, labels = batch["inputs"], batch["data_samples"]
+        is_cut = found != plain[:3]
+        assert found.shape == (3, 3, 8, 10) and is_cut.any()
+        assert torch.equal(found[is_cut], plain[3:][is_cut])
+        assert len(labels) == 3 and labels.labels.tolist() == [3, 0, 4] and labels.sample_idx.tolist() == [0, 1, 2]
+        foreground = is_cut.any(dim=(0, 1)).float().mean()
+        assert torch.allclose(labels.target[0], torch.tensor([0, 0, 0, 1 - foreground, foreground]))
+        evaluated = preprocessor({"inputs": images(), "data_samples": given})
+        assert torch.equal(evaluated["inputs"], plain) and len(evaluated["data_samples"]) == 6
+
+
+def test_cmo_is_no_choice_among_several():
+    for augments in ({"augments": [{"type": "CMO"}, MIXUP]}, {"augments": {"type": "CMO"}, "probs": 0.5}):
+        with pytest.raises(UserInputError, match=r"CMO takes every batch, .* give it alone"):
+            ImageBatchPreprocessor(**SETTINGS, batch_augments=augments)
+
+
+def test_hooks_find_what_mixes():
+    """The class counts of Remix are state of the preprocessor, also in a copy, and of whatever size they come."""
+    mixing = {"augments": [{"type": "Remix"}, MIXUP], "probs": [0.5, 0.5]}
+    preprocessor = ImageBatchPreprocessor(**SETTINGS, batch_augments=mixing)
+    [distribution] = [part for part in preprocessor.modules() if isinstance(part, ClassDistribution)]
+    distribution.set_counts([9, 5, 3, 2, 1])
+    twin = copy.deepcopy(preprocessor)
+    assert twin.mixing[0] is twin.batch_augments.augments[0]
+    other = ImageBatchPreprocessor(**SETTINGS, batch_augments={"augments": {"type": "Remix"}})
+    other.load_state_dict(preprocessor.state_dict())
+    assert other.batch_augments.augments[0].class_distribution.counts.tolist() == [9, 5, 3, 2, 1]
+    assert not ImageBatchPreprocessor(**SETTINGS, batch_augments={"augments": MIXUP}).state_dict()

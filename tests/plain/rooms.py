@@ -15,6 +15,7 @@ ROOMS = (
     "evaluation/glt_counts.py",
     "evaluation/open_set.py",
     "evaluation/predictions.py",
+    "models/batch_augments/",
     "models/covariance/",
     "models/losses/",
     "models/structures/",

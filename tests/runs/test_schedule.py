@@ -13,6 +13,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.batch_augments import CMO
 from lt_plugins.runs.config import load_config, load_stages, read_config
 from lt_plugins.runs.quiet_runner import QuietRunner
 from lt_plugins.runs.schedule import fit_schedule, follow_overrides, is_short, shorten_training, training_length
@@ -202,6 +203,16 @@ def test_class_weights_start_in_proportion(tmp_path: Path) -> None:
     cfg = written(tmp_path, text, {"train_cfg.max_epochs": 10, "model.head.loss.reweight_from": 3})
     assert cfg.model.head.loss.reweight_from == 3
     fitted(written(tmp_path, text, {"train_cfg.max_epochs": 1}))
+
+
+def test_mixing_begins_and_ends_in_proportion(tmp_path: Path) -> None:
+    text = "model = dict(train_cfg=dict(augments=dict(type='CMO', mix_from=4, mix_until=27)))"
+    for epochs, mixed in ((30, (4, 27)), (60, (8, 54)), (10, (1, 9)), (3, (1, 2)), (2, (1, 1)), (1, (1, 1))):
+        augments = written(tmp_path, text, {"train_cfg.max_epochs": epochs}).model.train_cfg.augments
+        assert (augments.mix_from, augments.mix_until) == mixed, epochs
+        CMO(mix_from=augments.mix_from, mix_until=augments.mix_until)  # also where no epoch is left to mix in
+    with pytest.raises(UserInputError, match=r"before model.train_cfg.augments.mix_until=30 \(CMO\)"):
+        fitted(written(tmp_path, text.replace("27", "30"), {}))
 
 
 def test_the_second_phase_of_a_loss_starts_in_proportion(tmp_path: Path) -> None:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from mmpretrain.models import ClsDataPreprocessor
 from mmpretrain.structures import DataSample
-from torch import Tensor
+from torch import Tensor, nn
 
 from lt_plugins.augmentation.resident_images import ResidentBatch
 from lt_plugins.errors import UserInputError
@@ -26,17 +25,35 @@ class ImageBatchPreprocessor(ClsDataPreprocessor):
     Labels become a :class:`~lt_plugins.models.structures.LabelBatch`, in one transfer to the device, which is a
     sequence of samples for heads of other packages. Each view is normalised as ``ClsDataPreprocessor`` does a single
     one, and Mixup and CutMix give the same numbers. Samples of other kinds (several labels an image, several tasks) are
-    left to ``ClsDataPreprocessor``. All arguments are its own.
+    left to ``ClsDataPreprocessor``.
+
+    Batch augmentations that are modules (:class:`.Remix`, :class:`.CMO`) are in ``mixing``, where the hooks for class
+    counts and epochs find them.
 
     Of a :class:`~lt_plugins.augmentation.resident_images.ResidentBatch` it augments the images first, on the device of
     the model, by the seed of the run (:meth:`set_seed`, called by ``EpochSeedHook``) and the epoch (:meth:`set_epoch`,
     called by ``EpochHook``).
 
+    Args:
+        **kwargs: Those of ``ClsDataPreprocessor``.
+
     Raises:
-        UserInputError: If Mixup or CutMix is to mix several views.
+        UserInputError: If Mixup or CutMix is to mix several views, or CMO to be one of several augmentations.
     """
 
     _seed = _epoch = 0
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        augments = [] if self.batch_augments is None else self.batch_augments.augments
+        self.mixing = nn.ModuleList(augment for augment in augments if isinstance(augment, nn.Module))
+        self.num_parts = max((getattr(augment, "num_parts", 1) for augment in augments), default=1)
+        if self.num_parts > 1 and len(augments) > 1:
+            name = next(type(augment).__name__ for augment in augments if getattr(augment, "num_parts", 1) > 1)
+            raise UserInputError(
+                f"{name} takes every batch, of which it leaves one part, and is one of several choices here; give it "
+                "alone as model.train_cfg.augments, with a prob of its own instead of train_cfg.probs."
+            )
 
     def set_seed(self, seed: int) -> None:
         """Set the seed that resident images are augmented by.
@@ -81,7 +98,7 @@ class ImageBatchPreprocessor(ClsDataPreprocessor):
                         "remove MultiView from it, or data_preprocessor.batch_augments."
                     )
                 inputs[0], scores = self.batch_augments(inputs[0], samples.scores)
-                samples = samples.with_scores(scores)
+                samples = samples[: len(scores)].with_scores(scores)
         return {"inputs": inputs if len(inputs) > 1 else inputs[0], "data_samples": samples}
 
     def _read(self, data: dict) -> tuple[list[Images], Any]:
@@ -124,4 +141,6 @@ class ImageBatchPreprocessor(ClsDataPreprocessor):
                 "data_preprocessor.num_classes is not set, and mixed or one-hot labels need it; set it to the number "
                 "of classes of the data."
             )
-        return samples.with_scores(F.one_hot(samples.labels, num_classes))
+        # F.one_hot asks for the smallest label first, which a step must not wait for.
+        scores = samples.labels.new_zeros(len(samples), num_classes)
+        return samples.with_scores(scores.scatter_(1, samples.labels[:, None], 1))

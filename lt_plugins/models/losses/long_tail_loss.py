@@ -13,7 +13,7 @@ from lt_plugins.models.structures import ClassDistribution, ClassPart, TakesMixt
 
 POWERS = {"inverse": 1.0, "inverse_sqrt": 0.5}
 RULES = (*POWERS, "inverse_power", "effective_number")
-DIVISORS = ("weights", "batch")
+DIVISORS = ("weights", "labels", "batch")
 
 
 class LongTailLoss(TakesMixtures, nn.Module):
@@ -48,8 +48,10 @@ class LongTailLoss(TakesMixtures, nn.Module):
         weight_power (float): :math:`\nu` of ``"inverse_power"``, from 0 (equal weights). Defaults to 0.25.
         reweight_from (int): First epoch with class weights, from 0; 160 of 200 for LDAM-DRW on CIFAR. Defaults to 0.
         normalize_by (str): What the sum of the weighted losses is divided by: ``"weights"``, the sum of the weights as
-            in ``torch.nn.CrossEntropyLoss``, or ``"batch"``, the number of images, which leaves rare batches a larger
-            step. Without class weights both are the same. Defaults to ``"weights"``.
+            in ``torch.nn.CrossEntropyLoss``; ``"labels"``, of mixed images the losses of the classes with the larger
+            and with the smaller share each by the sum of their own weights, as where a weighted cross-entropy is
+            called for either label; or ``"batch"``, the number of images, which leaves rare batches a larger step.
+            Without class weights all are the same. Defaults to ``"weights"``.
         loss_weight (float): Factor of the loss :math:`\lambda`. Defaults to 1.0.
 
     Raises:
@@ -78,7 +80,7 @@ class LongTailLoss(TakesMixtures, nn.Module):
         weight_beta: float = 0.9999,
         weight_power: float = 0.25,
         reweight_from: int = 0,
-        normalize_by: Literal["weights", "batch"] = "weights",
+        normalize_by: Literal["weights", "labels", "batch"] = "weights",
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
@@ -197,21 +199,26 @@ class LongTailLoss(TakesMixtures, nn.Module):
             Tensor: Scalar loss.
         """
         class_weight = self.current_weight() if class_weight is None else class_weight
-        terms, masses, others, classes = [], [], [], []
+        terms, masses, others, classes, portions = [], [], [], [], []
         for labels, share in self.split_label(label):
             losses = per_sample(labels)
-            mass = torch.ones_like(losses) if class_weight is None else class_weight.to(losses)[labels]
-            mass = mass if share is None else mass * share.to(losses)
+            portion = torch.ones_like(losses) if share is None else share.to(losses)
+            mass = portion if class_weight is None else class_weight.to(losses)[labels] * portion
             other = None if unweighted is None else unweighted(labels)
             if other is not None:
                 others.append(other if share is None else other * share.to(other))
             terms.append(mass * losses)
             masses.append(mass)
             classes.append(labels)
+            portions.append(portion)
         images = len(terms[0]) if avg_factor is None else avg_factor
         divisor: Tensor | float = images
+        tiny = torch.finfo(terms[0].dtype).tiny
         if class_weight is not None and self.normalize_by == "weights":
-            divisor = sum(masses[1:], masses[0]).sum().clamp(min=torch.finfo(terms[0].dtype).tiny)
+            divisor = sum(masses[1:], masses[0]).sum().clamp(min=tiny)
+        elif class_weight is not None and self.normalize_by == "labels":
+            each = zip(terms, masses, portions, strict=True)
+            terms = [term * (images * share.mean() / mass.sum().clamp(min=tiny)) for term, mass, share in each]
         if others:  # a mean over images, brought to the divisor of the others
             terms = [term + other * (divisor / images) for term, other in zip(terms, others, strict=True)]
 

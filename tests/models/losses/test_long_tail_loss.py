@@ -153,6 +153,24 @@ def test_mixed_labels_are_the_weighted_sum_of_the_two_losses(name: str, class_we
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_each_label_of_mixed_images_by_its_own_weights(name: str) -> None:
+    """``normalize_by="labels"``; an image mixed with its own class is of it alone, and has no smaller share."""
+    logits, share = logits_of(), 0.3
+    partners = (LABELS + 1) % 4
+    partners[2] = LABELS[2]
+    loss = build(name, class_weight=WEIGHTS, normalize_by="labels")
+    expected = others = 0.0
+    for part, labels in ((share, LABELS), (1 - share, partners)):
+        parts = torch.full((6,), part)
+        parts[2] = part > 0.5  # the larger share is the partner's
+        terms = weighable(name, logits, labels)
+        mass = [float(p) * WEIGHTS[label] for p, label in zip(parts, labels.tolist(), strict=True)]
+        expected += float(parts.mean()) * sum(m * term for m, term in zip(mass, terms, strict=True)) / sum(mass)
+        others += part * sum(unweighted(name, logits, labels, class_weight=WEIGHTS)) / len(labels)
+    assert float(loss(logits, mixed(LABELS, partners, share))) == pytest.approx(expected + others, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_one_hot_scores_are_labels(name: str) -> None:
     loss, logits = build(name), logits_of()
     assert float(loss(logits, F.one_hot(LABELS, 4).double())) == pytest.approx(float(loss(logits, LABELS)), rel=1e-12)
@@ -342,6 +360,7 @@ def test_divisors() -> None:
         ({"loss_weight": 0.5}, {}, losses.sum() / 12),
         ({"class_weight": WEIGHTS}, {"avg_factor": 6}, (of_image * losses).sum() / of_image.sum()),
         ({"class_weight": WEIGHTS}, {"weight": weight}, (weight * of_image * losses).sum() / of_image.sum()),
+        ({"class_weight": WEIGHTS, "normalize_by": "labels"}, {}, (of_image * losses).sum() / of_image.sum()),
         ({"class_weight": WEIGHTS, "normalize_by": "batch"}, {}, (of_image * losses).sum() / 6),
         ({"class_weight": WEIGHTS, "normalize_by": "batch"}, {"avg_factor": 4}, (of_image * losses).sum() / 4),
     ]
