@@ -293,6 +293,18 @@ def kd_loss_step(module: Any, labels: Tensor) -> Fed:
     return Fed(module(student, [teacher]), (logits,))
 
 
+def lfme_loss_step(module: Any, labels: Tensor) -> Fed:
+    """The same of an expert that has two of the classes."""
+    classes = torch.tensor([1, 3])
+    module.set_experts([classes])
+    return kd_loss_step(module, labels)
+
+
+def curriculum_step(module: Any, labels: Tensor) -> Fed:
+    """Mean weight of the images, which needs no gradient."""
+    return Fed(module(torch.arange(len(labels))).mean())
+
+
 def frozen_step(module: Any, labels: Tensor) -> Fed:
     """Loss of a classifier through whose backbone no gradient flows."""
     return Fed(module.loss(noise(len(labels), 3, 32, 32), samples(labels))["loss"])
@@ -548,6 +560,19 @@ MODULES: dict[str, ModuleEntry] = {
         },
     ),
     "KDLoss": ModuleEntry(kd_loss_step),
+    "ClassSubsetHead": ModuleEntry(cls_head_step, _HEAD, prepare=set_full_counts),
+    "InstanceCurriculum": ModuleEntry(curriculum_step, prepare=set_num_images),
+    "LFMEClassifier": ModuleEntry(
+        distill_step,
+        {
+            "backbone": {"type": "CIFARResNet", "depth": 20},
+            "head": {"type": "LinearHead", **_HEAD},
+            "teachers": [],
+        },
+        small={"curriculum": {"type": "InstanceCurriculum"}},
+        prepare=set_num_images,
+    ),
+    "LFMELoss": ModuleEntry(lfme_loss_step),
     "PaCoLoss": ModuleEntry(paco_loss_step, prepare=set_counts),
     "SupConLoss": ModuleEntry(contrast_loss_step),
 }
@@ -599,6 +624,7 @@ DATASETS: dict[str, Entry] = {
     "LongTailDataset": Entry(
         lambda folder: {"dataset": _DIGITS, "imbalance_factor": 10}, lambda folder: {"max_count": 100}
     ),
+    "ClassSubset": Entry(lambda folder: {"dataset": _DIGITS, "keep": "many"}, lambda folder: {"many_threshold": 125}),
     "SplitDataset": Entry(lambda folder: {"dataset": _DIGITS, "part": "val"}, lambda folder: {"val_fraction": 0.1}),
 }
 
@@ -658,6 +684,7 @@ HOOKS: dict[str, Entry] = {
     "FewShotWeightHook": Entry(),
     "FiniteTrainingHook": Entry(),
     "ImageBuffersHook": Entry(),
+    "LFMEHook": Entry(),
     "MaxNormHook": Entry(),
     "MetaStepHook": Entry(),
     "MemoryFormatHook": Entry(),

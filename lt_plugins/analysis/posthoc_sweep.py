@@ -19,11 +19,11 @@ from lt_plugins.analysis.page import loader_settings
 from lt_plugins.analysis.trained_model import TrainedModel, build_plain_dataset
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.checkpoints.checkpoint import load_checkpoint
+from lt_plugins.checks.training_settings import has_validation
 from lt_plugins.engine.classifier_features import (
     check_head,
     class_counts,
     gather_classifier_features,
-    has_validation,
     read_classifier,
 )
 from lt_plugins.engine.trained_prior import LAST_EPOCH, sampled_prior, trained_prior

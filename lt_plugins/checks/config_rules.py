@@ -24,10 +24,12 @@ LOADERS = tuple(f"{loop}_dataloader" for loop in LOOPS)
 RUNNER_KEYS = ({*inspect.signature(Runner).parameters} - {"cfg"}) | {
     "accept_changes",
     "activation_checkpointing",
+    "class_subset",
     "compile",
     "custom_imports",
     "find_unused_parameters",
     "from_scratch",
+    "hold_out",
     "model_wrapper_cfg",
     "resident",
     "scale_schedule",
@@ -38,8 +40,10 @@ RUNNER_KEYS = ({*inspect.signature(Runner).parameters} - {"cfg"}) | {
 # Of these, what holds nothing that is built.
 NOT_BUILT = {
     "accept_changes",
+    "class_subset",
     "custom_imports",
     "from_scratch",
+    "hold_out",
     "resident",
     "scale_schedule",
     "split",

@@ -17,6 +17,7 @@ from lt_plugins.checks.metric_check import check_metrics
 from lt_plugins.checks.mixed_labels import check_mixed_labels
 from lt_plugins.checks.part_sizes import check_part_sizes
 from lt_plugins.datasets.class_names import check_same_classes, leaf_classes, named_classes
+from lt_plugins.datasets.class_subset import kept_classes
 from lt_plugins.datasets.labels import get_class_counts
 from lt_plugins.datasets.leaf_table import build_leaf_table
 from lt_plugins.datasets.loader_order import batch_parts
@@ -75,7 +76,7 @@ def check_setup(runner: Runner, allowed: Allowed, trained_classes: Sequence[str]
     """
     model = unwrap_model(runner.model)
     distribution: ClassDistribution = model.class_distribution
-    check_classes(distribution.counts, allowed.empty_classes)
+    check_classes(distribution.counts, allowed.empty_classes, kept_classes(runner.train_dataloader.dataset))
     hook_names = {cls.__name__ for hook in runner.hooks for cls in type(hook).__mro__}
     check_hooks(model, hook_names)
     if accumulating_wrappers(runner.optim_wrapper) and step_followers(model) and "AccumulationHook" not in hook_names:
@@ -201,17 +202,18 @@ def as_source(value: Any) -> str:
     return f"dict({', '.join(f'{key}={as_source(inner)}' for key, inner in value.items())})"
 
 
-def check_classes(counts: Tensor, allow_empty_classes: bool) -> None:
+def check_classes(counts: Tensor, allow_empty_classes: bool, kept: Collection[int] | None = None) -> None:
     """Refuse classes without images.
 
     Args:
         counts (Tensor): Images per class, ``(C,)``.
         allow_empty_classes (bool): Whether they are wanted.
+        kept (Collection[int], optional): Those of a ``ClassSubset``, which leaves others out. Defaults to all.
 
     Raises:
         UserInputError: If a class has no image and this is not allowed.
     """
-    empty = (counts == 0).nonzero().flatten().tolist()
+    empty = [label for label in (counts == 0).nonzero().flatten().tolist() if kept is None or label in kept]
     if empty and not allow_empty_classes:
         shown = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
         raise UserInputError(

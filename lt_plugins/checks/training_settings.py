@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.optim import OptimWrapperDict
-from mmengine.registry import OPTIM_WRAPPERS
+from mmengine.registry import HOOKS, OPTIM_WRAPPERS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from lt_plugins.checks.component_check import find_component
@@ -31,7 +31,8 @@ def check_training_settings(cfg: Config) -> None:
 
     Raises:
         UserInputError: If the length or the learning rate is 0, a number anywhere is NaN, one of the optimiser or the
-            schedule is infinite, or gradients are to be accumulated by an optimiser that cannot.
+            schedule is infinite, or gradients are to be accumulated by an optimiser that cannot, or a hook
+            with ``learns_from_validation`` has no validation images but those of the test set.
     """
     for path, value in _numbers(cfg.to_dict(), ""):
         if math.isnan(value):
@@ -40,13 +41,45 @@ def check_training_settings(cfg: Config) -> None:
             raise UserInputError(f"{path}={value} must be finite.")
         if path in WORK and value <= 0:
             raise UserInputError(f"{path}={value} would train nothing; give a number above 0.")
+    scope = cfg.get("default_scope") or "mmengine"
+    for hook in cfg.get("custom_hooks") or ():
+        if getattr(find_component(hook["type"], HOOKS, scope), "learns_from_validation", False):
+            check_validation(cfg, hook["type"])
     wrapper = cfg.get("optim_wrapper") or {}
     name, counts = wrapper.get("type", "OptimWrapper"), wrapper.get("accumulative_counts", 1)
-    component = find_component(name, OPTIM_WRAPPERS, cfg.get("default_scope") or "mmengine")
+    component = find_component(name, OPTIM_WRAPPERS, scope)
     if counts > 1 and getattr(component, "passes_per_step", 1) > 1:
         raise UserInputError(
             f"optim_wrapper.accumulative_counts={counts}: {name} passes each batch twice in a step of its own and "
             "accumulates no gradients; leave it out, and use a larger batch or more processes."
+        )
+
+
+def has_validation(cfg: Config) -> bool:
+    """Whether a config has validation images that are not its test images.
+
+    Args:
+        cfg (Config): The config.
+    """
+    val, test = ((cfg.get(f"{split}_dataloader") or {}).get("dataset") for split in ("val", "test"))
+    return val is not None and val != test
+
+
+def check_validation(cfg: Config, learner: str) -> None:
+    """Refuse to learn from validation images that are test images.
+
+    Args:
+        cfg (Config): The config of a training.
+        learner (str): Who learns from them, for the message.
+
+    Raises:
+        UserInputError: If there are no others.
+    """
+    if not has_validation(cfg):
+        raise UserInputError(
+            f"{learner} learns from validation images, and val_dataloader is missing or has those of the test set; "
+            "give it others, like a folder val beside test in --data DIR, or a part of the training set: hold_out = "
+            "dict(val_fraction=0.1, seed=0) in the config."
         )
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -18,16 +17,6 @@ from lt_plugins.posthoc import AffineClassifier, LabelledFeatures, TrainedClassi
 
 TOLERANCE = 1e-3
 """Largest error of the affine logits, relative to the largest logit; rounding of half precision on a GPU is below."""
-
-
-def has_validation(cfg: Config) -> bool:
-    """Whether a config has validation images that are not its test images.
-
-    Args:
-        cfg (Config): The config.
-    """
-    val, test = ((cfg.get(f"{split}_dataloader") or {}).get("dataset") for split in ("val", "test"))
-    return val is not None and val != test
 
 
 def read_classifier(model: Any, prior: Tensor) -> TrainedClassifier:

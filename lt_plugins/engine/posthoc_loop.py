@@ -10,6 +10,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lt_plugins.checks.training_settings import has_validation
 from lt_plugins.datasets.labels import get_labels
 from lt_plugins.datasets.loader_order import ordinary_sampler
 from lt_plugins.datasets.pipelines import find_test_pipeline, replace_pipeline
@@ -17,7 +18,6 @@ from lt_plugins.engine.classifier_features import (
     check_head,
     class_counts,
     gather_classifier_features,
-    has_validation,
     read_classifier,
 )
 from lt_plugins.engine.trained_prior import sampled_prior, trained_prior

@@ -21,6 +21,7 @@ from lt_plugins.checks.config_rules import RUNNER_KEYS, Loop
 from lt_plugins.checks.did_you_mean import did_you_mean
 from lt_plugins.compat import check_detection
 from lt_plugins.errors import UserInputError
+from lt_plugins.runs.derived_data import derive_datasets
 from lt_plugins.runs.old_configs import new_spelling
 from lt_plugins.runs.own_data import find_data, use_data
 from lt_plugins.runs.schedule import dotted_keys, follow_overrides, shorten_training, training_length
@@ -61,7 +62,8 @@ def read_stages(
     ``head.num_classes`` and ``head.in_channels`` where it does not say them; a head of the same type takes all
     ``num_...`` of the head before. A ``backbone`` or ``head`` without a ``type`` is merged over that of the stage
     before. With ``from_scratch = True`` a stage does not take the weights of the one before, and its backbone may have
-    an ``init_cfg``; it may learn from the stage before all the same, by ``model.teachers``.
+    an ``init_cfg``; it may learn from the stage before all the same, by ``model.teachers``. ``hold_out`` and
+    ``class_subset`` become datasets last (:func:`~lt_plugins.runs.derived_data.derive_datasets`).
 
     Args:
         spec (str): ``CONFIG.py[:VARIANT[,VARIANT]]``; variants are merged over the file in this order, and ``stage1``
@@ -178,6 +180,7 @@ def _read(
                 use_data(stage.cfg, own_data)
                 if "resident" in stage.cfg and "resident" not in stage.given:
                     stage.cfg.resident = False  # they may be of any size and number
+            derive_datasets(stage.cfg)
             check(stage.cfg)
             follow_overrides(stage.cfg, stage.written, stage.given)
             if shorten != 1:

@@ -20,6 +20,7 @@ from lt_plugins.errors import UserInputError
 
 EVALUATORS = ("val_evaluator", "test_evaluator")
 GLT = "GLTDataset"
+SUBSET = "ClassSubset"
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,13 @@ def use_data(cfg: Config, data: OwnData) -> None:
         inner.update({key: before[key] for key in ("pipeline", "test_mode") if key in before})
         if inner["type"] == before.get("type") == GLT:
             inner["split"] = before.get("split", inner["split"])  # the protocol is the config's
+        if loader["dataset"].get("type") == SUBSET:  # an expert of these classes stays one
+            counted = (
+                {}
+                if "counted_in" not in loader["dataset"]
+                else {"counted_in": data.dataset("train", fraction, seed)[0]}
+            )
+            dataset = {**loader["dataset"], **counted, "dataset": dataset}
         cfg[f"{loop}_dataloader"] = ConfigDict({**loader, "dataset": dataset})
     for part in (cfg.get("model"), cfg.get("data_preprocessor")):
         _set_num_classes(part, data.num_classes)

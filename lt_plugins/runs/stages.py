@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -31,9 +33,11 @@ from lt_plugins.checkpoints.run_checkpoints import (
 )
 from lt_plugins.checks.preflight import check_batches
 from lt_plugins.checks.training_settings import check_training_settings
+from lt_plugins.datasets.class_subset import ClassSubset
 from lt_plugins.engine.hooks.finite_training_hook import explain_failure
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.build import build_model
+from lt_plugins.registry import DATASETS
 from lt_plugins.runs.hooks import SafeCheckpointHook
 from lt_plugins.runs.quiet_runner import QuietRunner
 from lt_plugins.runs.run_changes import ChangedRunError, check_finished_run
@@ -88,10 +92,12 @@ def check_stages(stages: list[Stage]) -> None:
         stages (list[Stage]): The stages in order.
 
     Raises:
-        UserInputError: If the classes or the backbones of two stages in a row differ, or a stage would train nothing.
+        UserInputError: If the classes or the backbones of two stages in a row differ, or a stage would train nothing,
+            or the training set of one is a subset of classes that has no class.
     """
     for stage in stages:
         check_training_settings(stage.cfg)
+        _check_subset(stage.cfg)
     for earlier, later in pairwise(stages):
         if later.cfg.get("from_scratch"):
             continue
@@ -206,6 +212,17 @@ def train_stages(stages: list[Stage], resume: str | None, overwrite: bool = Fals
             for later in stages[index + 1 :]:  # what an older run left there does not belong to these weights
                 remove_results(later.cfg.work_dir)
         barrier()
+
+
+def _check_subset(cfg: Config) -> None:
+    """Build the training set of a stage before the first one trains, if it is a subset of classes: it may be empty."""
+    dataset = cfg.train_dataloader.dataset
+    if dataset.get("type") == ClassSubset.__name__:
+        logging.disable(logging.INFO)  # what a dataset says of itself comes when its stage begins
+        try:
+            DATASETS.build(copy.deepcopy(dataset))
+        finally:
+            logging.disable(logging.NOTSET)
 
 
 def _backbone_shapes(cfg: Config) -> dict[str, tuple[int, ...]]:

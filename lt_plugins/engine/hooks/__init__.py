@@ -13,6 +13,7 @@ from .epoch_seed_hook import EpochSeedHook
 from .few_shot_weight_hook import FewShotWeightHook
 from .finite_training_hook import FiniteTrainingHook
 from .image_buffers_hook import ImageBuffersHook
+from .lfme_hook import LFMEHook
 from .max_norm_hook import MaxNormHook
 from .memory_format_hook import MemoryFormatHook
 from .meta_step_hook import MetaStepHook
@@ -36,6 +37,7 @@ __all__ = [
     "FewShotWeightHook",
     "FiniteTrainingHook",
     "ImageBuffersHook",
+    "LFMEHook",
     "MaxNormHook",
     "MemoryFormatHook",
     "MetaStepHook",

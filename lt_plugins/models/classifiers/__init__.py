@@ -9,6 +9,7 @@ from .glmc_classifier import GLMCClassifier
 from .h2t_classifier import H2TClassifier
 from .image_batch_preprocessor import ImageBatchPreprocessor
 from .lff_classifier import LFFClassifier
+from .lfme_classifier import LFMEClassifier
 from .metasaug_classifier import MetaSAugClassifier
 from .momentum_classifier import MomentumClassifier
 from .oltr_classifier import OLTRClassifier
@@ -26,6 +27,7 @@ __all__ = [
     "H2TClassifier",
     "ImageBatchPreprocessor",
     "LFFClassifier",
+    "LFMEClassifier",
     "MetaSAugClassifier",
     "MomentumClassifier",
     "OLTRClassifier",

@@ -4,6 +4,7 @@ from .adjusted_classifier import AdjustedClassifier
 from .affine_head import AffineHead
 from .balms_head import BALMSHead
 from .bbn_head import BBNHead
+from .class_subset_head import ClassSubsetHead
 from .cosine_cls_head import CosineClsHead
 from .few_shot_weights import FewShotWeightGenerator
 from .fslwf_head import FSLwFHead
@@ -28,6 +29,7 @@ __all__ = [
     "AffineHead",
     "BALMSHead",
     "BBNHead",
+    "ClassSubsetHead",
     "CosineClsHead",
     "FSLwFHead",
     "FewShotWeightGenerator",

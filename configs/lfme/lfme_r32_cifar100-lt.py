@@ -1,0 +1,4 @@
+# No published number: the recipe of LDAM, in each of the four stages, and the curriculum of the paper.
+_base_ = ["../ce/ce_r32_cifar100-lt.py", "../_base_/stages/lfme.py"]
+model = dict(head=dict(type="ClassSubsetHead"))
+stage4 = dict(model=dict(head=dict(init_cfg=_base_.model.head.init_cfg)))

@@ -1,0 +1,86 @@
+"""Datasets that a stage derives from those of its config: held-out validation images, and subsets of the classes.
+
+``hold_out`` and ``class_subset`` are resolved as a config is read, after variants, overrides and ``--data``, so that a
+recipe of stages need not know the datasets, and all that reads a config sees the wrapped ones.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from lt_plugins.checks.config_rules import LOOPS
+from lt_plugins.checks.training_settings import has_validation
+from lt_plugins.datasets.splits import DEFAULT_FRACTION
+from lt_plugins.errors import UserInputError
+
+KEYS = {
+    "hold_out": ({"val_fraction", "seed"}, "hold_out = dict(val_fraction=0.1, seed=0)"),
+    "class_subset": ({"keep", "many_threshold", "few_threshold"}, "class_subset = dict(keep='few')"),
+}
+
+
+def derive_datasets(cfg: Config) -> None:
+    """Resolve ``hold_out`` and ``class_subset`` of a stage into the datasets of its data loaders.
+
+    * ``hold_out = dict(val_fraction=0.1, seed=0)``: where validation would be on the test set, split the validation
+      images off the training set (:class:`~lt_plugins.datasets.split_dataset.SplitDataset`). A config that has
+      validation images keeps them.
+    * ``class_subset = dict(keep='few')``: arguments of :class:`~lt_plugins.datasets.class_subset.ClassSubset`, which
+      all three datasets are reduced to; classes are counted in the training set.
+
+    None for either leaves the datasets alone.
+
+    Args:
+        cfg (Config): The config of a stage; changed in place, both keys are removed.
+
+    Raises:
+        UserInputError: If a value is no dict of these arguments.
+    """
+    hold_out, subset = (_pop(cfg, key) for key in KEYS)
+    if hold_out is not None and not has_validation(cfg):
+        _hold_out(cfg, hold_out)
+    if subset is None:
+        return
+    if "keep" not in subset:
+        raise UserInputError(f"class_subset={subset} names no classes; expected {KEYS['class_subset'][1]}.")
+    counted = copy.deepcopy(_dataset(cfg, "train"))
+    for loop in LOOPS:
+        dataset = _dataset(cfg, loop)
+        if dataset is not None:
+            others = {} if loop == "train" or not isinstance(subset["keep"], str) else {"counted_in": counted}
+            _set_dataset(cfg, loop, {"type": "ClassSubset", **subset, **others, "dataset": dataset})
+
+
+def _hold_out(cfg: Config, hold_out: dict[str, Any]) -> None:
+    """Validate on images of the training set, which it loses."""
+    train, val = (_dataset(cfg, loop) for loop in ("train", "val"))
+    if train is None or val is None:
+        return
+    part = {"type": "SplitDataset", "val_fraction": DEFAULT_FRACTION, **hold_out}
+    while "pipeline" not in val and isinstance(val.get("dataset"), dict):
+        val = val["dataset"]
+    pipeline = {"pipeline": val["pipeline"]} if "pipeline" in val else {}
+    _set_dataset(cfg, "val", {**part, "part": "val", "dataset": copy.deepcopy(train), **pipeline})
+    _set_dataset(cfg, "train", {**part, "part": "train", "dataset": train})
+
+
+def _pop(cfg: Config, key: str) -> dict[str, Any] | None:
+    value = cfg.pop(key, None)
+    known, example = KEYS[key]
+    if value is not None and not (isinstance(value, dict) and {*value} <= known):
+        raise UserInputError(f"{key}={value!r:.100} in the config must be None or like {example}.")
+    return None if value is None else dict(value)
+
+
+def _dataset(cfg: Config, loop: str) -> dict[str, Any] | None:
+    """Config of the dataset of a split, if it has one."""
+    loader = cfg.get(f"{loop}_dataloader")
+    dataset = loader.get("dataset") if isinstance(loader, dict) else None
+    return dataset if isinstance(dataset, dict) else None
+
+
+def _set_dataset(cfg: Config, loop: str, dataset: dict[str, Any]) -> None:
+    cfg[f"{loop}_dataloader"] = ConfigDict({**cfg[f"{loop}_dataloader"], "dataset": dataset})
