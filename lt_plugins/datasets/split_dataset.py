@@ -75,12 +75,21 @@ def _names(dataset: IndexedDataset) -> list[str]:
     names = []
     for index in range(len(dataset)):
         path = dataset.get_data_info(index).get("img_path")
-        root = getattr(dataset._leaf(index), "img_prefix", "")
-        names.append(str(index) if path is None else path.removeprefix(root).lstrip("/"))
+        if path is not None:
+            path = path.removeprefix(_prefix(dataset._leaf(index))).lstrip("/")
+        names.append(str(index) if path is None else path)
     return names
 
 
 def _place(dataset: Any) -> str:
     """Where a dataset reads its images, for messages."""
-    place = getattr(dataset, "ann_file", "") or getattr(dataset, "img_prefix", "")
+    place = getattr(dataset, "ann_file", "") or _prefix(dataset)
     return show_path(place.rstrip("/")) if place else type(dataset).__name__
+
+
+def _prefix(dataset: Any) -> str:
+    """Folder of the images of a dataset, empty if they are no files."""
+    try:
+        return getattr(dataset, "img_prefix", "")
+    except KeyError:  # of mmpretrain's CIFAR
+        return ""

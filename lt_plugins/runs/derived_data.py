@@ -15,6 +15,7 @@ from lt_plugins.checks.config_rules import LOOPS
 from lt_plugins.checks.training_settings import has_validation
 from lt_plugins.datasets.splits import DEFAULT_FRACTION
 from lt_plugins.errors import UserInputError
+from lt_plugins.runs.own_data import innermost
 
 KEYS = {
     "hold_out": ({"val_fraction", "seed"}, "hold_out = dict(val_fraction=0.1, seed=0)"),
@@ -46,7 +47,8 @@ def derive_datasets(cfg: Config) -> None:
         return
     if "keep" not in subset:
         raise UserInputError(f"class_subset={subset} names no classes; expected {KEYS['class_subset'][1]}.")
-    counted = copy.deepcopy(_dataset(cfg, "train"))
+    counted = copy.deepcopy(_dataset(cfg, "train") or {})
+    innermost(counted).pop("pipeline", None)  # it gives labels, no images
     for loop in LOOPS:
         dataset = _dataset(cfg, loop)
         if dataset is not None:
@@ -60,10 +62,10 @@ def _hold_out(cfg: Config, hold_out: dict[str, Any]) -> None:
     if train is None or val is None:
         return
     part = {"type": "SplitDataset", "val_fraction": DEFAULT_FRACTION, **hold_out}
-    while "pipeline" not in val and isinstance(val.get("dataset"), dict):
-        val = val["dataset"]
-    pipeline = {"pipeline": val["pipeline"]} if "pipeline" in val else {}
-    _set_dataset(cfg, "val", {**part, "part": "val", "dataset": copy.deepcopy(train), **pipeline})
+    held_out = copy.deepcopy(train)
+    innermost(held_out).pop("pipeline", None)
+    pipeline = innermost(val).get("pipeline", ())
+    _set_dataset(cfg, "val", {**part, "part": "val", "dataset": held_out, "pipeline": pipeline})
     _set_dataset(cfg, "train", {**part, "part": "train", "dataset": train})
 
 

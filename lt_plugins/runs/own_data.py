@@ -100,7 +100,7 @@ def use_data(cfg: Config, data: OwnData) -> None:
         loader = cfg.get(f"{loop}_dataloader")
         if not isinstance(loader, dict) or not isinstance(loader.get("dataset"), dict):
             continue
-        before = _innermost(loader["dataset"])
+        before = innermost(loader["dataset"])
         dataset, inner = data.dataset(loop, fraction, seed)
         inner.update({key: before[key] for key in ("pipeline", "test_mode") if key in before})
         if inner["type"] == before.get("type") == GLT:
@@ -193,8 +193,15 @@ def _list_config(path: Path, is_absolute: bool, num_classes: int) -> dict[str, A
     return {"type": "ImageListDataset", "data_root": root, "ann_file": name, "num_classes": num_classes}
 
 
-def _innermost(dataset: dict[str, Any]) -> dict[str, Any]:
-    """Find the dataset at the end of a chain of wrappers."""
+def innermost(dataset: dict[str, Any]) -> dict[str, Any]:
+    """Find the dataset at the end of a chain of wrappers, the first one of several.
+
+    Args:
+        dataset (dict): Config of a dataset.
+
+    Returns:
+        dict: That of the one that wraps nothing.
+    """
     while True:
         inner = dataset.get("dataset") or next(iter(dataset.get("datasets") or ()), None)
         if not isinstance(inner, dict):

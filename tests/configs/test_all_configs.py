@@ -114,7 +114,9 @@ def test_resolves(spec: str) -> None:
         assert [stage.to_dict() for stage in stages] != [stage.to_dict() for stage in plain], "it changes something"
     for variant in filter(None, names.split(",")):
         if factor := FACTOR.fullmatch(variant):
-            assert all(stage.train_dataloader.dataset.imbalance_factor == int(factor[1]) for stage in stages)
+            nodes = [node for stage in stages for node in config_nodes(stage.train_dataloader)]
+            found = [node.imbalance_factor for node in nodes if "imbalance_factor" in node]
+            assert found == [int(factor[1])] * len(stages)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name_of)
