@@ -125,3 +125,19 @@ def test_mistakes(tmp_path: Path) -> None:
     write_folders(tmp_path, {"ant": 1, "bee": 1})
     with pytest.raises(UserInputError, match=f"{tmp_path}.*: no class has two images"):
         SplitDataset(ImageListDataset(data_root=str(tmp_path)), "train")
+
+
+def test_images_that_are_no_files() -> None:
+    """Those of CIFAR and digits are split by their number; mmpretrain's CIFAR has no folder of images to ask for."""
+
+    class Arrays(ArrayDataset):
+        @property
+        def img_prefix(self) -> str:
+            raise KeyError("img_path")
+
+    whole = Arrays(LABELS.tolist(), num_classes=6)
+    val = SplitDataset(whole, "val")
+    expected = split_validation(LABELS, [str(index) for index in range(len(LABELS))], 0.2, 0)
+    assert val.indices.tolist() == np.flatnonzero(expected).tolist()
+    with pytest.raises(UserInputError, match="Arrays: no class has two images"):
+        SplitDataset(Arrays([0, 1], num_classes=2), "val")

@@ -144,7 +144,10 @@ def test_the_classes_of_the_experts_are_no_state() -> None:
             r"weighs single images; remove Mixup",
         ),
         (
-            {"curriculum": {"type": "InstanceCurriculum"}, "head": {**HEAD, "type": "ISDAHead"}},
+            {
+                "curriculum": {"type": "InstanceCurriculum"},
+                "head": {"type": "ISDAHead", "num_classes": 5, "in_channels": 64},
+            },
             r"weighs the loss of each image, and ISDAHead computes its own",
         ),
     ],
