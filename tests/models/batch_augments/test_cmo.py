@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lt_plugins.datasets.samplers import ClassBalancedSampler, CompanionBatchSampler
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.batch_augments import CMO
 from lt_plugins.models.losses import LDAMLoss, RIDELoss, WeightedCrossEntropyLoss
+from tests.gloo import run_gloo
 
 COUNTS = [60, 20, 5]
 BACKGROUND, FOREGROUND = torch.tensor([0, 0, 1, 0, 2]), torch.tensor([2, 1, 0, 2, 1])
@@ -112,6 +115,35 @@ def test_epochs() -> None:
     assert cmo.is_active
     assert CMO().is_active
     assert not CMO(mix_from=1).is_active
+
+
+def batches_of_an_epoch() -> list[tuple[Tensor, Tensor]]:
+    """What CMO makes on this rank of six batches, 12 images of all ranks together."""
+    labels = np.arange(72) % 3
+    images = torch.randn(72, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    scores = F.one_hot(torch.from_numpy(labels), 3)
+    ordinary, companion = (ClassBalancedSampler(labels, power=power, seed=1) for power in (1.0, 0.0))
+    size = 12 // (torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1)
+    batches = CompanionBatchSampler(ordinary, size, [companion])
+    batches.set_epoch(2, 5)
+    cmo = CMO()
+    cmo.set_seed(3)
+    cmo.set_epoch(2, 5)
+    return [cmo(images[indices], scores[indices]) for indices in batches]
+
+
+def test_two_processes_mix_as_one(tmp_path: Path) -> None:
+    """The same steps are mixed, by the same boxes; ranks take turns with backgrounds and with their foregrounds."""
+    alone = batches_of_an_epoch()
+    ranks = run_gloo(batches_of_an_epoch, folder=tmp_path)
+    is_mixed = [bool(((shares > 0) & (shares < 1)).any()) for _, shares in alone]
+    assert len(alone) == 6
+    assert True in is_mixed
+    assert False in is_mixed
+    for step, whole in enumerate(alone):
+        for part, expected in enumerate(whole):
+            found = torch.stack([rank[step][part] for rank in ranks], dim=1).flatten(0, 1)
+            assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("name", ["ce-drw", "ldam-drw", "ride"])
