@@ -559,6 +559,16 @@ MODULES: dict[str, ModuleEntry] = {
             "distill": {"type": "KDLoss"},
         },
     ),
+    "M2mClassifier": ModuleEntry(
+        distill_step,
+        {
+            "backbone": {"type": "CIFARResNet", "depth": 20},
+            "head": {"type": "LinearHead", **_HEAD},
+            "teachers": [],
+        },
+        small={"gamma": 0.0, "num_steps": 2},
+        prepare=set_counts,
+    ),
     "KDLoss": ModuleEntry(kd_loss_step),
     "ClassSubsetHead": ModuleEntry(cls_head_step, _HEAD, prepare=set_full_counts),
     "InstanceCurriculum": ModuleEntry(curriculum_step, prepare=set_num_images),

@@ -23,6 +23,7 @@ from lt_plugins.models.classifiers import (
     MomentumClassifier,
     TwoViewClassifier,
 )
+from lt_plugins.models.evaluation_mode import evaluation_mode
 
 ONE_VIEW = (ImageClassifier, AuxLossClassifier, FrozenBackboneClassifier, H2TClassifier)
 
@@ -48,7 +49,7 @@ def check_part_sizes(model: Any, loader: DataLoader[Any], sample: Any, world_siz
         return  # nothing whose parts are known
     views = _views(model, sample)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    with _evaluating(model), torch.no_grad(), _batch_norm_rows(model) as rows:
+    with evaluation_mode(model), torch.no_grad(), _batch_norm_rows(model) as rows:
         image = torch.zeros(1, *views[0].shape, dtype=views[0].dtype, device=device)
         name = type(model.data_preprocessor).__name__
         image = _run(lambda: model.data_preprocessor({"inputs": image})["inputs"], name, image, "the dataset")
@@ -218,19 +219,6 @@ def _check_single_images(model: Any, loader: DataLoader[Any], rows: dict[nn.Modu
                 f"{what} has one image, of which {type(module).__name__} (model.{names[module]}) cannot compute a "
                 f"variance; {fix}."
             )
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch to evaluation and back, each module by itself: a model may keep some of its parts frozen."""
-    flags = [(module, module.training) for module in model.modules()]
-    try:
-        for module, _ in flags:
-            module.training = False
-        yield
-    finally:
-        for module, flag in flags:
-            module.training = flag
 
 
 @contextmanager

@@ -217,6 +217,16 @@ CE_DRS = replace(
         "after.rule": "power",
     },
 )
+# Two networks of one recipe; the second is trained on translated images while its draws are balanced.
+M2M = {
+    "translate_from": 160,
+    "beta": 0.999,
+    "lam": 0.5,
+    "gamma": 0.9,
+    "num_steps": 10,
+    "step_size": 0.1,
+    "noise_norm": 0.5,
+}
 # Kang et al.; on CIFAR, without official code, 10 epochs and the rate of stage 1 are decided here.
 CRT = Recipe(
     1,
@@ -655,6 +665,9 @@ for variant in FACTORS.values():
         RECIPES[combined(f"sbcl/sbcl_{data}", name)] = [recipe, LDAM_LINEAR]
     RECIPES[f"drw/ce-drw_{data}"] = [CE_DRW]
     RECIPES[f"drw/ce-drs_{data}"] = [CE_DRS]
+    for variant, recipe in (("", CE_CIFAR), ("ldam", LDAM)):
+        translated = also(recipe, constants=M2M, sampler=CE_DRS.sampler)
+        RECIPES[combined(f"m2m/m2m_{data}", variant)] = [CE_CIFAR, translated]
     RECIPES[f"crt/crt_{data}"] = [CE_CIFAR, CRT]
     RECIPES[f"lws/lws_{data}"] = [CE_CIFAR, also(CRT, constants=SCALES)]
 for variant, gamma10, tau100, power10, power100 in (("", 0.05, 1.0, 0.15, 0.25), (":lt10", 0.0, 0.5, 0.1, 0.1)):

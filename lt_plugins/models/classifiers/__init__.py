@@ -10,6 +10,7 @@ from .h2t_classifier import H2TClassifier
 from .image_batch_preprocessor import ImageBatchPreprocessor
 from .lff_classifier import LFFClassifier
 from .lfme_classifier import LFMEClassifier
+from .m2m_classifier import M2mClassifier
 from .metasaug_classifier import MetaSAugClassifier
 from .momentum_classifier import MomentumClassifier
 from .oltr_classifier import OLTRClassifier
@@ -28,6 +29,7 @@ __all__ = [
     "ImageBatchPreprocessor",
     "LFFClassifier",
     "LFMEClassifier",
+    "M2mClassifier",
     "MetaSAugClassifier",
     "MomentumClassifier",
     "OLTRClassifier",

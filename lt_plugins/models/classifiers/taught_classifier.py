@@ -102,12 +102,20 @@ class TaughtClassifier(ImageClassifier):
         Raises:
             UserInputError: If there are none.
         """
+        return [classifier_outputs(teacher, images) for teacher in self.present_teachers()]
+
+    def present_teachers(self) -> Teachers:
+        """The networks to learn from.
+
+        Raises:
+            UserInputError: If there are none.
+        """
         if not self.teachers:
             raise UserInputError(
                 f"{type(self).__name__} learns from teachers, and has none; name them in the config, like "
                 "model.teachers=[dict(stage=1)], or give networks to set_teachers()."
             )
-        return [classifier_outputs(teacher, images) for teacher in self.teachers]
+        return self.teachers
 
     def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> TaughtClassifier:
         """Let the teachers follow to another device or type."""
