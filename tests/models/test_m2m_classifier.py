@@ -457,7 +457,7 @@ def test_a_resumed_run_ends_with_the_same_weights(
     head = {"type": "LinearHead", "num_classes": 10, "in_channels": 64}
     teacher = {"type": "ImageClassifier", "neck": {"type": "GlobalAveragePooling"}, "head": head}
     teacher |= {"backbone": {"type": "CIFARResNet", "depth": 20}, "data_preprocessor": pixels}
-    settings = {
+    settings: dict[str, Any] = {
         "scale_schedule": False,
         "val_cfg": None,
         "val_dataloader": None,
