@@ -77,6 +77,11 @@ def point_at_miniatures(cfg: Config, root: Path) -> None:
     for dataset in config_nodes(list(cfg.values())):
         if dataset.get("type") == "LongTailDataset":
             dataset.update(imbalance_factor=2, max_count=2)
+            if dataset.get("meta_per_class"):
+                dataset.update(imbalance_factor=1, max_count=1, meta_per_class=1)
+            if dataset.dataset.get("ann_file"):  # a balanced meta set, of a list that has few of the classes
+                dataset.type = "IndexedDataset"
+                del dataset["imbalance_factor"], dataset["max_count"]
         if dataset.get("data_root"):
             folder = root / Path(dataset.data_root).name
             make_miniature(dataset.data_root, folder)

@@ -1420,3 +1420,81 @@ for variant in ("", ":alt"):
     for data in ("imagenet", "mscoco"):
         [recipe] = RECIPES[f"tade/tade_x50_{data}-glt.py{variant}"]
         RECIPES[f"ifl/ifl-tade_x50_{data}-glt.py{variant}"] = [also(recipe, **IFL_PARTS)]
+
+# MetaSAug's released code with LDAM; its classes count epochs from 1, so that the rate falls as the 160th begins.
+METASAUG_CIFAR = Recipe(
+    1,
+    100,
+    200,
+    {0: 0.1, 158: 0.1, 159: 1e-3, 178: 1e-3, 179: 1e-5},
+    5e-4,
+    CIFAR,
+    constants={
+        "head.loss_module.switch_from": 160,
+        "head.loss_module.gamma": 0.1,
+        "head.loss_module.lambda_0": 0.75,
+        "head.loss_module.class_weight": "effective_number",
+        "head.loss_module.weight_beta": 0.9999,
+        "head.loss_module.normalize_by": "weights",
+    },
+    sampler={"type": "PartSampler", "part": 0, "sampler.shuffle": True},
+    nesterov=True,
+)
+METASAUG_LARGE = Recipe(
+    4,
+    64,
+    20,
+    {0: 3e-4, 19: 3e-4},
+    5e-4,
+    KANG,
+    constants={
+        "norm_eval": True,
+        "reuse_head": True,
+        "head.loss_module.lambda_0": 0.25,
+        "head.loss_module.gamma": 0.1,
+        "head.loss_module.switch_from": 0,
+        "head.loss_module.class_weight": "effective_number",
+    },
+    sampler={"type": "PartSampler", "part": 0, "sampler.shuffle": True},
+    nesterov=True,
+)
+INAT_200 = replace(CE_LARGE, epochs=200, lr={0: 0.2, 100: 0.1}, weight_decay=1e-4, views=(CROP,))
+# BALMS' released code; its epochs are steps of 512 images of imbalance factor 200.
+BALMS = Recipe(
+    1,
+    512,
+    112,
+    {0: 0.1, 56: 0.05},
+    5e-4,
+    (AUTOAUGMENT,),
+    constants={"norm_eval": False, "reuse_head": False, "head.sampling.lr": 0.01, "head.sampling.init_power": 0},
+    sampler={"type": "MetaSampler"},
+)
+BALMS_CIFAR = {
+    100: [Recipe(1, 512, 685, {0: 0.05, 43: 0.1, 364: 0.05}, 5e-4, (AUTOAUGMENT,)), BALMS],
+    10: [
+        Recipe(1, 512, 591, {0: 0.05, 37: 0.1, 314: 0.05}, 5e-4, (AUTOAUGMENT,)),
+        replace(BALMS, epochs=96, lr={0: 0.1, 48: 0.05}),
+    ],
+}
+BALMS_LARGE = also(
+    BALMS,
+    processes=8,
+    batch=64,
+    epochs=20,
+    lr={0: 0.5, 10: 0.25},
+    views=KANG,
+    constants={"head.sampling.lr": 1e-3, "head.sampling.init_power": 0.1, "head.num_parts": 3},
+    sampler={"type": "PartSampler", "part": 0},
+)
+RECIPES |= {
+    **{
+        f"metasaug/metasaug_r32_cifar{n}-lt.py{variant}": [METASAUG_CIFAR]
+        for n in (10, 100)
+        for variant in FACTORS.values()
+    },
+    "metasaug/metasaug_r50_imagenet-lt.py": [CE_LARGE, METASAUG_LARGE],
+    "metasaug/metasaug_r50_inat.py:200e": [INAT_200, replace(METASAUG_LARGE, views=(CROP,))],
+    **{f"balms/balms_r32_cifar{n}-lt.py:lt200": BALMS_CIFAR[n] for n in (10, 100)},
+    "balms/balms_r10_imagenet-lt.py": [CE_LARGE, BALMS_LARGE],
+}

@@ -65,7 +65,9 @@ def _tiny_cfg(path: Path, stage: int, root: Path, work_dir: Path) -> Config:
         if node.get("type") in LARGER_MINIATURES and node["split"] == "test":
             node["indices"] = 20
     train = cfg.train_dataloader
-    train.dataset = {"type": "IndexedDataset", "dataset": train.dataset, "indices": [0, 1, 2, 3]}
+    parts = train.dataset.get("datasets") or [train.dataset] * (2 if train.sampler.type == "PartSampler" else 1)
+    parts = [{"type": "IndexedDataset", "dataset": part, "indices": [0, 1, 2, 3]} for part in parts]
+    train.dataset = parts[0] if len(parts) == 1 else {"type": "ConcatDataset", "datasets": parts}
     train.sampler.pop("full_length", None)  # an epoch is one step
     if train.sampler.type == "EpisodicSampler":
         train.dataset["indices"] = [0, 1, 2, 3] * 2
@@ -192,7 +194,8 @@ def test_small_images_are_in_memory(path: Path) -> None:
     for cfg in stages_of(path):
         assert bool(cfg.get("resident")) is (match["dataset"] in small)
         for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-            (pipeline,) = [node["pipeline"] for node in config_nodes(loader) if "pipeline" in node]
+            pipeline, *others = [node["pipeline"] for node in config_nodes(loader) if "pipeline" in node]
+            assert not others or cfg.train_dataloader.dataset.type == "ConcatDataset", "of a meta set"
             if cfg.get("resident"):
                 with DefaultScope.overwrite_default_scope("mmpretrain"):
                     form = pipeline_form(Compose(pipeline).transforms)
@@ -245,7 +248,7 @@ def test_is_what_its_name_says(path: Path) -> None:
         backbone = cfg.model.backbone
         assert name["backbone"] == f"{kinds[backbone.type]}{backbone.depth}"
         datasets = [node for node in config_nodes(cfg.train_dataloader) if "data_root" in node]
-        assert [Path(node["data_root"]).name for node in datasets] == ([root] if root else [])
+        assert {Path(node["data_root"]).name for node in datasets} == ({root} if root else set())
         assert cfg.model.head.num_classes == cfg.data_preprocessor.num_classes == num_classes
     assert_same_images_and_model(stages_of(path))
 
@@ -253,14 +256,17 @@ def test_is_what_its_name_says(path: Path) -> None:
 def assert_same_images_and_model(stages: list[Config]) -> None:
     """All stages of a method."""
     keys = ("type", "data_root", "ann_file", "data_prefix", "split", "imbalance_factor", "max_count")
-    images = [
-        [
-            {key: node.get(key) for key in keys}
-            for node in config_nodes(cfg.train_dataloader.dataset)
-            if "data_root" in node or "imbalance_factor" in node
-        ]
-        for cfg in stages
-    ]
+    images = []
+    for cfg in stages:
+        dataset = cfg.train_dataloader.dataset  # the first part is that of the training, another one a meta set
+        nodes = config_nodes(dataset.datasets[0] if dataset.type == "ConcatDataset" else dataset)
+        images.append(
+            [
+                {key: node.get(key) for key in keys}
+                for node in nodes
+                if "data_root" in node or "imbalance_factor" in node
+            ]
+        )
     assert all(one == images[0] for one in images)
     # Only the first is initialised, and one that starts from scratch may be another.
     backbones = [{**cfg.model.backbone, "init_cfg": None} for cfg in stages if not cfg.get("from_scratch")]

@@ -157,6 +157,7 @@ def test_optimiser(name: str, number: int) -> None:
 def test_augmentations(name: str, number: int) -> None:
     cfg, recipe = case(name, number)
     dataset = cfg.train_dataloader.dataset
+    dataset = dataset.datasets[0] if dataset.type == "ConcatDataset" else dataset  # beside a meta set
     pipeline = (dataset.get("dataset") or dataset).pipeline
     assert describe_views(as_key([dict(step) for step in pipeline])) == recipe.views
     augments = (cfg.model.get("train_cfg") or {}).get("augments")
