@@ -1105,6 +1105,21 @@ RECIPES |= {
     ],
 }
 
+# LFME before OLTR: three experts and their student, by OLTR's first stage; the curriculum of the released code.
+LFME_CONSTANTS = {
+    "distill.temperature": 2,
+    "distill.decay_from": 0.3,
+    "distill.square_temperature": False,
+    "curriculum.scales": "logits",
+    "curriculum.full_at": 0.5,
+    "curriculum.extrapolate": True,
+}
+RECIPES["lfme/lfme-oltr_r152_places-lt.py"] = [
+    *[OLTR_PLACES] * 3,
+    also(OLTR_PLACES, constants=LFME_CONSTANTS, hooks={"LFMEHook": {}}, sampler=CLASS_AWARE),
+    RECIPES["oltr/oltr_r152_places-lt.py"][1],
+]
+
 # Generalized long-tailed benchmarks: SGD without momentum, a classifier without biases, PyTorch's initial weights.
 CE_GLT = Recipe(
     1,

@@ -185,7 +185,7 @@ def test_constants_and_hooks(name: str, number: int) -> None:
             found = len(found)
         assert found == (pytest.approx(value) if isinstance(value, float) else value), path
     hooks = {hook["type"]: HOOKS.build(dict(hook)) for hook in cfg.custom_hooks}
-    method = {"CentroidHook", "EnvironmentHook", "MaxNormHook", "ReclusterHook", "TemperatureHook"}
+    method = {"CentroidHook", "EnvironmentHook", "LFMEHook", "MaxNormHook", "ReclusterHook", "TemperatureHook"}
     assert method & set(hooks) == {key for key, value in recipe.hooks.items() if value is not None}
     for key, attributes in recipe.hooks.items():
         for attribute, value in (attributes or {}).items():
