@@ -13,7 +13,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -92,7 +92,9 @@ class Steps:
         live = _LiveBytes([self.model, self.optimizer])
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)
-        with FlopCounterMode(display=False) as flops, live:
+        flops = FlopCounterMode(display=False)
+        flops.mod_tracker = _Whole()  # type: ignore[assignment]
+        with flops, live:
             self.step()
         found = {str(op): number for op, number in flops.get_flop_counts()["Global"].items()}
         backward = sum(number for op, number in found.items() if "convolution_backward" in op)
@@ -103,6 +105,18 @@ class Steps:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return Span(time.perf_counter(), time.process_time())
+
+
+class _Whole:
+    """Counts for the step as a whole, not by modules, whose hooks ``torch.func`` does not take."""
+
+    parents: ClassVar[set[str]] = {"Global"}
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to do; the counter gives no arguments."""
 
 
 class PlainSteps(Steps):

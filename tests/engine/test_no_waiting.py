@@ -102,6 +102,7 @@ def test_what_waits_is_noted() -> None:
 @pytest.mark.parametrize(
     "config",
     [
+        "balms/balms",
         "bbn/bbn",
         "ce/ce",
         "cmo/cmo",
@@ -110,6 +111,7 @@ def test_what_waits_is_noted() -> None:
         "isda/isda",
         "lff/lff",
         "lpa/lpa",
+        "metasaug/metasaug",
         "oltr/oltr",
         "remix/remix-drw",
         "ride/ride",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -121,3 +122,15 @@ def test_synchronised_batch_norms_are_refused(make_runner: MakeRunner) -> None:
 
 def test_nothing_to_do(make_runner: MakeRunner) -> None:
     make_runner(**{"custom_hooks": [{"type": "MetaStepHook"}], "train_cfg.max_epochs": 1}).train()
+
+
+def test_resumed_runs_end_with_the_same_bits(make_runner: MakeRunner, tmp_path: Path) -> None:
+    """Weights, learned sampling, and the noise of its gradient."""
+    alone = make_runner(**balms(meta_lr=0.5))
+    alone.train()
+    start = {"load_from": str(tmp_path / "run/epoch_2.pth"), "resume": True, "work_dir": str(tmp_path / "again")}
+    again = make_runner(**balms(meta_lr=0.5), **start)
+    again.train()
+    assert again.epoch == alone.epoch == 3
+    for (key, value), other in zip(again.model.state_dict().items(), alone.model.state_dict().values(), strict=True):
+        assert torch.equal(value, other), key
