@@ -61,7 +61,8 @@ class M2mClassifier(FollowsSteps, TaughtClassifier, AuxLossClassifier):
     were tried (``translated``) and replaced (``accepted``). Random numbers come from torch's generator of the device.
     Both passes of a step of ``SAMOptimWrapper`` have the same translations.
 
-    Source: Kim et al., "M2m: Imbalanced Classification via Major-to-minor Translation" (CVPR 2020), Algorithm 1.
+    Source: Kim et al., "M2m: Imbalanced Classification via Major-to-minor Translation" (CVPR 2020) and its released
+    code.
 
     Args:
         backbone (dict): Config of the backbone.
@@ -72,7 +73,7 @@ class M2mClassifier(FollowsSteps, TaughtClassifier, AuxLossClassifier):
         beta (float): :math:`\beta`, from 0 to below 1. Defaults to 0.999.
         lam (float): :math:`\lambda`, 0 or more. Defaults to 0.5.
         gamma (float): Probability of the teacher from which a translation is accepted; with more than 1 none is. The
-            released code has 0.9 for CIFAR-10-LT and else 0.99. Defaults to 0.9.
+            released code has 0.9 in its command for CIFAR-10-LT and 0.99 as default. Defaults to 0.9.
         num_steps (int): Number of gradient steps, 0 or more. Defaults to 10.
         step_size (float): l2 length of a step on pixels in ``[0, 1]``. Defaults to 0.1.
         noise_norm (float): Largest l2 norm of the noise at the start. Defaults to 0.5.

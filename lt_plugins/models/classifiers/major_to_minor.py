@@ -14,8 +14,8 @@ def draw_seeds(counts: Tensor, beta: float, draws: Tensor) -> tuple[Tensor, Tens
     For an image of a class of :math:`n_k` images, one of a class of :math:`n_{k_0}` is drawn in proportion to
     :math:`1 - \beta^{(n_{k_0} - n_k)^+}`. This is also the probability that its translation is accepted.
 
-    Source: Kim et al., "M2m: Imbalanced Classification via Major-to-minor Translation" (CVPR 2020), sections 3.2 and
-    3.3.
+    Source: Kim et al., "M2m: Imbalanced Classification via Major-to-minor Translation" (CVPR 2020) and its released
+    code.
 
     Args:
         counts (Tensor): Training images of the class of each image, float64 ``(B,)``.
