@@ -27,7 +27,7 @@ from lt_plugins.runs.config import read_stages
 from lt_plugins.runs.quiet_runner import QuietRunner
 from lt_plugins.runs.teachers import list_teachers
 
-NUM_IMAGES = 4000
+NUM_IMAGES = 12_000
 LATE = 0.9
 """The part of the training after which the steps are: what is deferred has begun."""
 
@@ -265,8 +265,8 @@ def _fit(cfg: Config, batch_size: int) -> None:
             kept = {key: node[key] for key in ("pipeline", "test_mode") if key in node}
             node.clear()
             node.update(kept, type="SyntheticImages", num_images=NUM_IMAGES if is_train else 100)
-        elif node.get("type") == "LongTailDataset":
-            node["imbalance_factor"] = 4
+        elif node.get("type") == "LongTailDataset" and "CIFAR" in str(node["dataset"].get("type")):
+            node["imbalance_factor"] = 12  # classes of many, of some and of few images
             node.pop("max_count", None)
     cfg.custom_imports.imports = ["lt_plugins.plugins", "benchmarks.timed_runs"]
     cfg.optim_wrapper.optimizer.lr = 1e-5  # random images teach nothing
@@ -276,7 +276,7 @@ def _fit(cfg: Config, batch_size: int) -> None:
         cfg.auto_scale_lr.enable = False  # the rate above is for any number of images
     cfg.train_cfg.val_interval = 10**6
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
-    if "batch_size" in cfg.train_dataloader:
+    if cfg.train_dataloader.sampler.type != "EpisodicSampler":  # whose episodes are of so many images
         cfg.train_dataloader.batch_size = batch_size
     for loader in (cfg.val_dataloader, cfg.test_dataloader):
         loader.update(num_workers=0, persistent_workers=False)

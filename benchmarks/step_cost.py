@@ -32,7 +32,7 @@ from benchmarks.timed_runs import Span
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = "ce"
-DATASETS = ("cifar100-lt", "cifar10-lt", "digits", "cifar100-glt")
+DATASETS = ("cifar100-lt", "cifar10-lt", "digits")
 """The first one that a method has a config of, ResNet-32, stands for it."""
 BACKBONE = "r32"
 
