@@ -1513,3 +1513,40 @@ RECIPES |= {
     **{f"balms/balms_r32_cifar{n}-lt.py:lt200": BALMS_CIFAR[n] for n in (10, 100)},
     "balms/balms_r10_imagenet-lt.py": [CE_LARGE, BALMS_LARGE],
 }
+
+# Range loss and FSLwF on Places-LT, where OLTR quotes them without a recipe: first stage of Kang et al. from ImageNet
+# weights, whose features learn at 0.01; episodes and optimiser of the second stage as in Gidaris' code.
+PLACES = Recipe(
+    4,
+    64,
+    90,
+    {0: 0.1, 45: 0.05},
+    5e-4,
+    KANG,
+    constants={"head.num_classes": 365, "backbone.depth": 152},
+    groups=dict.fromkeys(("backbone.conv1.weight", "backbone.layer4.2.conv3.weight"), (0.1, 5e-4)),
+)
+RECIPES |= {
+    "range_loss/range-loss_r152_places-lt.py": [also(PLACES, constants={"aux_losses.range.k": 2}, sampler=CLASS_AWARE)],
+    "fslwf/fslwf_r152_places-lt.py": [
+        also(PLACES, constants={"head.scale": 10, "head.fc.scale.requires_grad": True}),
+        Recipe(
+            4,
+            55,
+            10,
+            {0: 0.1, 5: 0.05},
+            5e-4,
+            KANG,
+            constants={"norm_eval": True, "reuse_head": True, "head.scale": 10, "head.fc.scale.requires_grad": True},
+            hooks={"FewShotWeightHook": {}},
+            sampler={
+                "type": "EpisodicSampler",
+                "num_novel": 5,
+                "num_exemplars": 5,
+                "novel_queries": 3,
+                "base_queries": 15,
+            },
+            nesterov=True,
+        ),
+    ],
+}

@@ -168,11 +168,12 @@ def test_augmentations(name: str, number: int) -> None:
     sampler = cfg.train_dataloader.sampler
     assert sampler.type == recipe.sampler["type"]
     if sampler.type != "DefaultSampler":
-        built = DATA_SAMPLERS.build({**sampler, "dataset": _Labels([0] * 50 + [1] * 10), "seed": 0})
+        labels = [0] * 65 + [label for label in range(1, 6) for _ in range(20)]  # three of the episodes of FSLwF
+        built = DATA_SAMPLERS.build({**sampler, "dataset": _Labels(labels), "seed": 0})
         paths = [path for path in recipe.sampler if path != "type"]
         attributes = {path: functools.reduce(getattr, path.split("."), built) for path in paths}
         assert {"type": sampler.type, **attributes} == recipe.sampler
-        assert len(built) == 60, "an epoch of as many images as the dataset has"
+        assert len(built) == len(labels), "an epoch of as many images as the dataset has"
 
 
 @pytest.mark.parametrize(("name", "number"), STAGES)
@@ -185,7 +186,10 @@ def test_constants_and_hooks(name: str, number: int) -> None:
             found = len(found)
         assert found == (pytest.approx(value) if isinstance(value, float) else value), path
     hooks = {hook["type"]: HOOKS.build(dict(hook)) for hook in cfg.custom_hooks}
-    method = {"CentroidHook", "EnvironmentHook", "LFMEHook", "MaxNormHook", "ReclusterHook", "TemperatureHook"}
+    method = {
+        *("CentroidHook", "EnvironmentHook", "FewShotWeightHook", "LFMEHook", "MaxNormHook", "ReclusterHook"),
+        "TemperatureHook",
+    }
     assert method & set(hooks) == {key for key, value in recipe.hooks.items() if value is not None}
     for key, attributes in recipe.hooks.items():
         for attribute, value in (attributes or {}).items():
