@@ -13,6 +13,7 @@ from lt_plugins.clustering import ClassAttributeTable
 from lt_plugins.datasets.labels import get_labels
 from lt_plugins.engine.features import stream_features
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.evaluation_mode import evaluation_mode
 
 
 class Location(NamedTuple):
@@ -167,18 +168,16 @@ class LocationSearch:
             *tensors, grid = view(batch)
             return torch.cat([tensor.float() for tensor in tensors], dim=1).cpu()  # (B, 3 K + S)
 
-        was_training = model.training
-        model.eval()
         sizes = [self.num_items] * 3
-        for samples, found in stream_features(
-            extract, dataset, batch_size=batch_size, num_workers=num_workers, description=description
-        ):
-            usage, scores, cells, scalars = found.split([*sizes, found.shape[1] - sum(sizes)], dim=1)
-            batch = FoundBatch(samples, labels[samples], ViewedImages(usage, scores, cells, scalars, grid))
-            self.table.update(batch.view.usage, batch.labels)
-            self._add(batch)
-            yield batch
-        model.train(was_training)
+        with evaluation_mode(model):
+            for samples, found in stream_features(
+                extract, dataset, batch_size=batch_size, num_workers=num_workers, description=description
+            ):
+                usage, scores, cells, scalars = found.split([*sizes, found.shape[1] - sum(sizes)], dim=1)
+                batch = FoundBatch(samples, labels[samples], ViewedImages(usage, scores, cells, scalars, grid))
+                self.table.update(batch.view.usage, batch.labels)
+                self._add(batch)
+                yield batch
 
     def _add(self, batch: FoundBatch) -> None:
         # Few of the batch can still enter after the first batches, so the loop is short.

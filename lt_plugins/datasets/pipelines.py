@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dataset import Compose
 
+from lt_plugins.errors import UserInputError
 from lt_plugins.registry import TRANSFORMS
 
 Transform = dict | Callable[[dict], dict | None]
@@ -30,6 +31,32 @@ def find_test_pipeline(cfg: Config) -> list[dict] | None:
         if dataset is not None:
             return dataset["pipeline"]
     return None
+
+
+def require_test_pipeline(
+    cfg: Config, needed_by: str, own: list[dict] | None = None, advice: str = "give one a pipeline"
+) -> list[dict]:
+    """The transforms without augmentation that a part of the training passes its images through.
+
+    Args:
+        cfg (Config): The config.
+        needed_by (str): What needs them, for the error.
+        own (list[dict], optional): Its own ones, which come first.
+        advice (str): What to do without any, for the error.
+
+    Returns:
+        list[dict]: Its own, or those of :func:`find_test_pipeline`.
+
+    Raises:
+        UserInputError: If there are none.
+    """
+    pipeline = find_test_pipeline(cfg) if own is None else own
+    if pipeline is None:
+        raise UserInputError(
+            f"{needed_by} needs transforms without augmentation and finds none in test_dataloader.dataset or "
+            f"val_dataloader.dataset; {advice}."
+        )
+    return pipeline
 
 
 def replace_pipeline(dataset: Any, pipeline: Sequence[Transform] | Compose) -> Any:

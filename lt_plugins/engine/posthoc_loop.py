@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from lt_plugins.checks.training_settings import has_validation
 from lt_plugins.datasets.labels import get_labels
 from lt_plugins.datasets.loader_order import ordinary_sampler
-from lt_plugins.datasets.pipelines import find_test_pipeline, replace_pipeline
+from lt_plugins.datasets.pipelines import replace_pipeline, require_test_pipeline
 from lt_plugins.engine.classifier_features import (
     check_head,
     class_counts,
@@ -112,12 +112,7 @@ class PosthocLoop(EpochBasedTrainLoop):
         method = METHODS[self.method]
         trained = read_classifier(model, self._trained_prior(model))
         check_prior_of(self.method, trained)
-        pipeline = find_test_pipeline(self.runner.cfg)
-        if pipeline is None:
-            raise UserInputError(
-                "PosthocLoop needs transforms without augmentation and finds none in test_dataloader.dataset or "
-                "val_dataloader.dataset; give one a pipeline."
-            )
+        pipeline = require_test_pipeline(self.runner.cfg, "PosthocLoop")
         reads_features = "train" in method.needs
         train = self._gather(model, self.dataloader, pipeline, "train", None if reads_features else CHECKED_IMAGES)
         if reads_features:

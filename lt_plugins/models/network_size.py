@@ -8,6 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from lt_plugins.models.evaluation_mode import evaluation_mode
+
 
 class _ParametersRead(TorchFunctionMode):
     """Collects the parameters that torch's functions are called with."""
@@ -36,11 +38,8 @@ def count_predicting_parameters(model: nn.Module, image: Tensor) -> int:
     Returns:
         int: Number of their values. Frozen ones count, what two modules share counts once.
     """
-    was_training = model.training
-    model.eval()
-    with _ParametersRead() as read:
+    with evaluation_mode(model), _ParametersRead() as read:
         model(image, mode="tensor")
-    model.train(was_training)
     return sum(parameter.numel() for parameter in read.found.values())
 
 

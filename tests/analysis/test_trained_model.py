@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from lt_plugins.analysis.trained_model import build_plain_dataset, load_trained_model
 from lt_plugins.checkpoints import run_checkpoints
-from lt_plugins.datasets.pipelines import find_test_pipeline
+from lt_plugins.datasets.pipelines import find_test_pipeline, require_test_pipeline
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.build import build_model
 from lt_plugins.runs.config import load_config
@@ -100,6 +100,9 @@ def test_pipeline_of_a_wrapped_data_set(cfg: Config) -> None:
     assert find_test_pipeline(cfg) == cfg.val_dataloader.dataset.pipeline
     cfg.val_dataloader = None
     assert find_test_pipeline(cfg) is None
+    with pytest.raises(UserInputError, match=r"AHook needs transforms .*; give one a pipeline"):
+        require_test_pipeline(cfg, "AHook")
+    assert require_test_pipeline(cfg, "AHook", pipeline) == pipeline
 
 
 @pytest.mark.parametrize("missing", ["train", "pipeline"])

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from lt_plugins.clustering import class_means, class_sums
 from lt_plugins.datasets.labels import get_labels
-from lt_plugins.datasets.pipelines import find_test_pipeline, replace_pipeline
+from lt_plugins.datasets.pipelines import replace_pipeline, require_test_pipeline
 from lt_plugins.engine.features import stream_features
 from lt_plugins.engine.hooks.method_hook import MethodHook
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.evaluation_mode import evaluation_mode
 from lt_plugins.models.losses import CentroidLoss
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import HOOKS
@@ -59,17 +60,10 @@ class CentroidHook(MethodHook):
             runner.logger.info("CentroidHook has nothing to do: no loss of this model has centroids.")
         if not losses or runner.iter > 0:
             return
-        pipeline = find_test_pipeline(runner.cfg)
-        if pipeline is None:
-            raise UserInputError(
-                "CentroidHook needs transforms without augmentation and finds none in test_dataloader.dataset or "
-                "val_dataloader.dataset; give one a pipeline."
-            )
+        pipeline = require_test_pipeline(runner.cfg, type(self).__name__)
         dataset = replace_pipeline(runner.train_dataloader.dataset, pipeline)
-        was_training = model.training
-        model.eval()
-        means = self._class_means(model, dataset, losses[0].centroids)
-        model.train(was_training)
+        with evaluation_mode(model):
+            means = self._class_means(model, dataset, losses[0].centroids)
         for loss in losses:
             loss.set_centroids(means)
         runner.logger.info(f"The centroids start as the means of {len(means)} classes.")

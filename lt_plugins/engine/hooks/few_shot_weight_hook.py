@@ -11,11 +11,12 @@ from torch import Tensor
 
 from lt_plugins.datasets.labels import get_labels
 from lt_plugins.datasets.loader_order import batch_parts, ordinary_sampler
-from lt_plugins.datasets.pipelines import find_test_pipeline, replace_pipeline
+from lt_plugins.datasets.pipelines import replace_pipeline, require_test_pipeline
 from lt_plugins.datasets.samplers import EpisodicSampler
 from lt_plugins.engine.features import gather_features
 from lt_plugins.engine.hooks.method_hook import MethodHook
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.evaluation_mode import evaluation_mode
 from lt_plugins.models.heads import FSLwFHead
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import HOOKS
@@ -74,7 +75,8 @@ class FewShotWeightHook(MethodHook):
                 "episode of EpisodicSampler."
             )
         head.set_episodes(sampler.base_classes.tolist(), sampler.exemplars_per_episode, sampler.queries_per_episode)
-        number = len(_novel_images(runner, head))
+        if number := len(_novel_images(runner, head)):
+            self._pipeline(runner)  # which an epoch ends with
         runner.logger.info(
             f"FSLwF: {len(sampler.base_classes)} base classes learn their weights, in {size // sampler.episode_size} "
             f"episodes a batch; those of {head.num_classes - len(sampler.base_classes)} novel classes are generated "
@@ -91,34 +93,29 @@ class FewShotWeightHook(MethodHook):
         images = _novel_images(runner, model.head)
         if not len(images):
             return
-        pipeline = find_test_pipeline(runner.cfg)
-        if pipeline is None:
-            raise UserInputError(
-                "FewShotWeightHook needs transforms without augmentation and finds none in test_dataloader.dataset or "
-                "val_dataloader.dataset; give one a pipeline."
-            )
 
         def extract(batch: dict[str, Any]) -> Tensor:
             inputs = model.data_preprocessor(batch, training=False)["inputs"]
             return model.head.pre_logits(model.extract_feat(inputs))
 
         dataset = runner.train_dataloader.dataset
-        was_training = model.training
-        model.eval()
-        features = gather_features(
-            extract,
-            replace_pipeline(dataset, pipeline),
-            batch_size=self.batch_size,
-            num_workers=self.num_workers,
-            indices=images,
-            description="features of novel classes",
-        )
-        model.train(was_training)
+        with evaluation_mode(model):
+            features = gather_features(
+                extract,
+                replace_pipeline(dataset, self._pipeline(runner)),
+                batch_size=self.batch_size,
+                num_workers=self.num_workers,
+                indices=images,
+                description="features of novel classes",
+            )
         weight = model.head.novel_weight
         model.head.set_novel_weight(
             features.to(weight), torch.from_numpy(get_labels(dataset))[images].to(weight.device)
         )
         broadcast(weight)
+
+    def _pipeline(self, runner: Runner) -> list[dict]:
+        return require_test_pipeline(runner.cfg, type(self).__name__)
 
 
 def _novel_images(runner: Runner, head: FSLwFHead) -> Tensor:

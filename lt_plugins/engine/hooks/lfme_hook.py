@@ -12,11 +12,12 @@ from torch.utils.data import Dataset
 
 from lt_plugins.checks.training_settings import check_validation
 from lt_plugins.datasets.labels import get_labels
-from lt_plugins.datasets.pipelines import find_test_pipeline, replace_pipeline
+from lt_plugins.datasets.pipelines import replace_pipeline, require_test_pipeline
 from lt_plugins.engine.features import gather_features
 from lt_plugins.engine.hooks.image_buffers_hook import ImageBuffersHook
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers import LFMEClassifier, classifier_outputs
+from lt_plugins.models.evaluation_mode import evaluation_mode
 from lt_plugins.models.losses import class_floors, instance_weights
 from lt_plugins.models.structures import LabelBatch
 from lt_plugins.models.unwrap import unwrap_model
@@ -102,10 +103,8 @@ class LFMEHook(ImageBuffersHook):
         model = unwrap_model(runner.model)
         if not isinstance(model, LFMEClassifier):
             return
-        was_training = model.training
-        model.eval()
-        predicted = self._predict(model, runner.val_dataloader.dataset, None, "student")
-        model.train(was_training)
+        with evaluation_mode(model):
+            predicted = self._predict(model, runner.val_dataloader.dataset, None, "student")
         labels = torch.from_numpy(get_labels(runner.val_dataloader.dataset))
         reached = torch.stack([class_mean(predicted == labels, labels, classes) for classes in model.distill.classes])
         model.distill.set_accuracies(reached)
@@ -134,8 +133,9 @@ class LFMEHook(ImageBuffersHook):
 
     def _start(self, runner: Runner, model: LFMEClassifier) -> Tensor:
         """Weights of the training images at the start of the curriculum, ``(N,)``."""
-        pipeline = find_test_pipeline(runner.cfg) if self.pipeline is None else self.pipeline
-        assert pipeline is not None  # of the validation set at least
+        pipeline = require_test_pipeline(
+            runner.cfg, type(self).__name__, self.pipeline, advice="set the hook's pipeline"
+        )
         dataset = replace_pipeline(runner.train_dataloader.dataset, pipeline)
         num_classes = model.head.num_classes
         memberships = torch.zeros(len(model.distill.classes), num_classes, dtype=torch.bool)

@@ -7,10 +7,11 @@ from typing import Any
 
 from mmengine.runner import Runner
 
-from lt_plugins.datasets.pipelines import find_test_pipeline, replace_pipeline
+from lt_plugins.datasets.pipelines import replace_pipeline, require_test_pipeline
 from lt_plugins.engine.clusterings.clustering_task import ClusteringTask, FeaturePass
 from lt_plugins.engine.hooks.method_hook import MethodHook
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.evaluation_mode import evaluation_mode
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import HOOKS, TASK_UTILS
 
@@ -107,18 +108,10 @@ class ReclusterHook(MethodHook):
         begin = time.perf_counter()
         model = unwrap_model(runner.model)
         dataset = replace_pipeline(runner.train_dataloader.dataset, self._test_pipeline(runner))
-        was_training = model.training
-        model.eval()
-        found = self.task.run(runner, FeaturePass(dataset, self.batch_size, self.num_workers))
-        model.train(was_training)
+        with evaluation_mode(model):
+            found = self.task.run(runner, FeaturePass(dataset, self.batch_size, self.num_workers))
         seconds = time.perf_counter() - begin
         runner.logger.info(f"Clustering before epoch {runner.epoch + 1}: {found}, {seconds:.1f} s")
 
     def _test_pipeline(self, runner: Runner) -> list[dict]:
-        pipeline = find_test_pipeline(runner.cfg) if self.pipeline is None else self.pipeline
-        if pipeline is None:
-            raise UserInputError(
-                "ReclusterHook needs a pipeline without augmentation and finds none in test_dataloader.dataset or "
-                "val_dataloader.dataset; set the hook's pipeline."
-            )
-        return pipeline
+        return require_test_pipeline(runner.cfg, type(self).__name__, self.pipeline, advice="set the hook's pipeline")

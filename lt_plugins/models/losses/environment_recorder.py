@@ -115,14 +115,7 @@ class EnvironmentRecorder(DataSizedModule, FollowsSteps):
         """
         if self.repeats_batch:
             return
-        index = samples.sample_idx
-        if index is None or not len(self.confidence):
-            what = "samples without an index" if index is None else "no number of training images"
-            raise UserInputError(
-                f"EnvironmentRecorder got {what}; keep 'sample_idx' in the meta_keys of PackInputs, and add "
-                "dict(type='EnvironmentHook') to custom_hooks, or call set_num_images()."
-            )
-        index = index.to(self.confidence.device)
+        index = self.check_index(samples.sample_idx, "confidence", "EnvironmentHook", "set_num_images")
         logits = logits if logits.dim() == 2 else logits.mean(dim=1)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         probability = F.softmax(logits / self.temperature, dim=1)

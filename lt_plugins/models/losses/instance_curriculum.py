@@ -139,13 +139,7 @@ class InstanceCurriculum(DataSizedModule):
         Raises:
             UserInputError: If the number of training images is unknown, or the images have no index.
         """
-        if sample_idx is None or not len(self.start):
-            what = "samples without an index" if sample_idx is None else "no number of training images"
-            raise UserInputError(
-                f"InstanceCurriculum got {what}; keep 'sample_idx' in the meta_keys of PackInputs, and add "
-                "dict(type='LFMEHook') to custom_hooks, or call set_start()."
-            )
-        start = self.start[sample_idx.to(self.start.device)]
+        start = self.start[self.check_index(sample_idx, "start", "LFMEHook", "set_start")]
         return start + (1 - start) * self.progress
 
     def extra_repr(self) -> str:

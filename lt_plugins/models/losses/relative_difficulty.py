@@ -103,13 +103,7 @@ class RelativeDifficulty(DataSizedModule, FollowsSteps):
         Raises:
             UserInputError: If the number of training images is unknown, or the images have no index.
         """
-        if index is None or not len(self.labels):
-            what = "samples without an index" if index is None else "no number of training images"
-            raise UserInputError(
-                f"RelativeDifficulty got {what}; keep 'sample_idx' in the meta_keys of PackInputs, and add "
-                "dict(type='ImageBuffersHook') to custom_hooks, or call set_num_images()."
-            )
-        index = index.to(labels.device)
+        index = self.check_index(index, "labels", "ImageBuffersHook", "set_num_images")
         if not self.repeats_batch:
             self._take_in(biased, debiased, labels, index)
         shares = []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from lt_plugins.errors import UserInputError
+
 
 class DataSizedModule(nn.Module):
     """Base of modules with buffers that have one entry for each class or image of the training set.
@@ -26,6 +28,30 @@ class DataSizedModule(nn.Module):
             values (Tensor): Its values, of as many dimensions as the buffer.
         """
         getattr(self, name).resize_(values.shape).copy_(values)
+
+    def check_index(self, index: Tensor | None, name: str, hook: str, setter: str) -> Tensor:
+        """Indices of a batch's images in a buffer that has one entry an image.
+
+        Args:
+            index (Tensor, optional): Indices of the images in the training set, int64 ``(B,)``.
+            name (str): One of ``sized_by_data``.
+            hook (str): The hook that fills it.
+            setter (str): The method that does so in a loop of one's own.
+
+        Returns:
+            Tensor: They, on the device of the buffer.
+
+        Raises:
+            UserInputError: If the images have no index, or the buffer is empty.
+        """
+        buffer = self.get_buffer(name)
+        if index is None or not len(buffer):
+            what = "samples without an index" if index is None else "no number of training images"
+            raise UserInputError(
+                f"{type(self).__name__} got {what}; keep 'sample_idx' in the meta_keys of PackInputs, and add "
+                f"dict(type='{hook}') to custom_hooks, or call {setter}()."
+            )
+        return index.to(buffer.device)
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
         """Take the lengths of the buffers from the state."""

@@ -117,6 +117,10 @@ def test_what_does_not_fit_is_refused(make_runner: MakeRunner) -> None:  # noqa:
         ({"model.head.type": "CosineClsHead"}, "the head is a CosineClsHead"),
         ({"train_dataloader.sampler": {"_delete_": True, "type": "ClassAwareSampler"}}, "from a ClassAwareSampler"),
         ({"train_dataloader.batch_size": 12}, "batch_size=12 must be a multiple of 8"),
+        (
+            {f"{loop}_{part}": None for loop in ("val", "test") for part in ("dataloader", "evaluator", "cfg")},
+            "FewShotWeightHook needs transforms without augmentation",
+        ),
     ):
         with pytest.raises(UserInputError, match=message):
             make_runner(**{**OPTIONS, **change}).train()
