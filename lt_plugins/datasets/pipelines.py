@@ -34,18 +34,18 @@ def find_test_pipeline(cfg: Config) -> list[dict] | None:
 
 
 def require_test_pipeline(
-    cfg: Config, needed_by: str, own: list[dict] | None = None, advice: str = "give one a pipeline"
-) -> list[dict]:
+    cfg: Config, needed_by: str, own: Sequence[dict] | None = None, advice: str = "give one a pipeline"
+) -> Sequence[dict]:
     """The transforms without augmentation that a part of the training passes its images through.
 
     Args:
         cfg (Config): The config.
         needed_by (str): What needs them, for the error.
-        own (list[dict], optional): Its own ones, which come first.
+        own (Sequence[dict], optional): Its own ones, which come first.
         advice (str): What to do without any, for the error.
 
     Returns:
-        list[dict]: Its own, or those of :func:`find_test_pipeline`.
+        Sequence[dict]: Its own, or those of :func:`find_test_pipeline`.
 
     Raises:
         UserInputError: If there are none.

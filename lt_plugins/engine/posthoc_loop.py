@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -130,7 +131,7 @@ class PosthocLoop(EpochBasedTrainLoop):
 
     @staticmethod
     def _gather(
-        model: Any, loader: DataLoader[Any], pipeline: list[dict], split: str, first: int | None = None
+        model: Any, loader: DataLoader[Any], pipeline: Sequence[dict], split: str, first: int | None = None
     ) -> LabelledFeatures:
         """Features of a data loader's images, without augmentation."""
         return gather_classifier_features(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -114,7 +115,7 @@ class FewShotWeightHook(MethodHook):
         )
         broadcast(weight)
 
-    def _pipeline(self, runner: Runner) -> list[dict]:
+    def _pipeline(self, runner: Runner) -> Sequence[dict]:
         return require_test_pipeline(runner.cfg, type(self).__name__)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.runner import Runner
@@ -113,5 +114,5 @@ class ReclusterHook(MethodHook):
         seconds = time.perf_counter() - begin
         runner.logger.info(f"Clustering before epoch {runner.epoch + 1}: {found}, {seconds:.1f} s")
 
-    def _test_pipeline(self, runner: Runner) -> list[dict]:
+    def _test_pipeline(self, runner: Runner) -> Sequence[dict]:
         return require_test_pipeline(runner.cfg, type(self).__name__, self.pipeline, advice="set the hook's pipeline")
