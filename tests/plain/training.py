@@ -105,6 +105,11 @@ def teacher_step(net: Net, loss: Any, inputs: Tensor, labels: Tensor, indices: T
     return loss(NetworkOutputs(features, net.fc(features)), [teacher])
 
 
+def curriculum_step(net: Net, loss: Any, inputs: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+    """Cross-entropy of images that weigh by themselves."""
+    return (loss(indices) * F.cross_entropy(net.fc(net.body(inputs)), labels, reduction="none")).mean()
+
+
 class Case:
     """How a loss is built and called.
 
@@ -138,6 +143,19 @@ def recorder() -> nn.Module:
     return found
 
 
+def curriculum() -> nn.Module:
+    found = losses.InstanceCurriculum()
+    found.set_start(torch.rand(len(LABELS)))
+    return found
+
+
+def distillation() -> nn.Module:
+    """Of one expert on all classes but the first."""
+    found = losses.LFMELoss()
+    found.set_experts([torch.tensor([1, 2, 3])])
+    return found
+
+
 CASES = {
     "CenterLoss": Case(aux_step),
     "CentroidLoss": Case(aux_step, lambda: losses.CentroidLoss(len(COUNTS), CHANNELS)),
@@ -148,12 +166,21 @@ CASES = {
         lambda: losses.ISDALoss(len(COUNTS), CHANNELS),
         lambda net, loss, progress: loss.set_progress(progress),
     ),
+    "InstanceCurriculum": Case(
+        curriculum_step, curriculum, lambda net, loss, progress: loss.set_epoch(round(progress * EPOCHS), EPOCHS)
+    ),
     "KCLLoss": Case(contrast_step),
     "KDLoss": Case(teacher_step),
     "LDAMLoss": Case(cosine_step),
+    "LFMELoss": Case(teacher_step, distillation),
     "LatentISDALoss": Case(
         latent_step,
         lambda: losses.LatentISDALoss(LATENTS, CHANNELS),
+        lambda net, loss, progress: loss.set_progress(progress),
+    ),
+    "MetaSAugLoss": Case(
+        feature_step,
+        lambda: losses.MetaSAugLoss(len(COUNTS), CHANNELS),
         lambda net, loss, progress: loss.set_progress(progress),
     ),
     "PaCoLoss": Case(centre_step),

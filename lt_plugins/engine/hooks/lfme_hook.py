@@ -18,7 +18,7 @@ from lt_plugins.engine.hooks.image_buffers_hook import ImageBuffersHook
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers import LFMEClassifier, classifier_outputs
 from lt_plugins.models.evaluation_mode import evaluation_mode
-from lt_plugins.models.losses import class_floors, instance_weights
+from lt_plugins.models.losses.instance_curriculum import class_floors, instance_weights
 from lt_plugins.models.structures import LabelBatch
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import HOOKS
@@ -84,7 +84,7 @@ class LFMEHook(ImageBuffersHook):
             for number, (expert, classes) in enumerate(zip(model.teachers, model.distill.classes, strict=True), start=1)
         ]
         model.distill.set_experts(model.distill.classes)  # a checkpoint that is started from may have had others
-        model.distill.expert_accuracy.copy_(torch.tensor(accuracies))
+        model.distill.expert_accuracy.copy_(torch.tensor(accuracies, dtype=torch.float64))
         model.distill.weights.fill_(1.0)
         shown = ", ".join(
             f"{100 * accuracy:.2f} % of {len(classes)} classes"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from lt_plugins.models.heads.linear_head import LinearHead
@@ -70,4 +69,4 @@ class ClassSubsetHead(LinearHead):
     def _lowered(self, like: Tensor) -> Tensor:
         """What is added to the logits, shape ``(C,)``."""
         absent = self.class_distribution.priors == 0
-        return torch.where(absent, ABSENT, 0.0).to(like)
+        return like.new_zeros(len(absent)).masked_fill_(absent, ABSENT)

@@ -9,7 +9,7 @@ from .environment_recorder import EnvironmentRecorder
 from .focal_loss import SigmoidFocalLoss, SoftmaxFocalLoss
 from .gce_loss import GeneralizedCrossEntropyLoss
 from .gcl_loss import GCLLoss
-from .instance_curriculum import InstanceCurriculum, class_floors, instance_weights
+from .instance_curriculum import InstanceCurriculum
 from .irm_penalty import IRMPenalty
 from .isda_loss import ISDALoss
 from .kcl_loss import KCLLoss
@@ -17,7 +17,7 @@ from .kd_loss import KDLoss
 from .label_aware_smooth_loss import LabelAwareSmoothLoss
 from .latent_isda_loss import LatentISDALoss
 from .ldam_loss import LDAMLoss
-from .lfme_loss import LFMELoss, expert_weights
+from .lfme_loss import LFMELoss
 from .logit_adjustment_loss import LogitAdjustmentLoss
 from .long_tail_loss import LongTailLoss
 from .metasaug_loss import MetaSAugLoss
@@ -67,7 +67,4 @@ __all__ = [
     "TADELoss",
     "VectorScalingLoss",
     "WeightedCrossEntropyLoss",
-    "class_floors",
-    "expert_weights",
-    "instance_weights",
 ]

@@ -60,9 +60,9 @@ class LFMELoss(DataSizedModule):
         loss_weight (float): :math:`\lambda`. Defaults to 1.0.
 
     Attributes:
-        expert_accuracy (Tensor): Accuracy of each expert on its classes, float32 ``(E,)``; 0 until
+        expert_accuracy (Tensor): Accuracy of each expert on its classes, float64 ``(E,)``; 0 until
             ``LFMEHook`` has measured it.
-        weights (Tensor): Weights of the experts, float32 ``(E,)``; 1 at first.
+        weights (Tensor): Weights of the experts, float64 ``(E,)``; 1 at first.
 
     Raises:
         UserInputError: If the temperature or ``decay_from`` is out of range.
@@ -94,8 +94,8 @@ class LFMELoss(DataSizedModule):
         self.square_temperature = square_temperature
         self.loss_weight = loss_weight
         self.num_experts = 0
-        self.register_buffer("expert_accuracy", torch.zeros(0))
-        self.register_buffer("weights", torch.zeros(0))
+        self.register_buffer("expert_accuracy", torch.zeros(0, dtype=torch.float64))
+        self.register_buffer("weights", torch.zeros(0, dtype=torch.float64))
 
     def set_experts(self, classes: Sequence[Tensor]) -> None:
         """Take the classes of the experts; weights of as many experts stay, others begin at 1.
@@ -107,8 +107,8 @@ class LFMELoss(DataSizedModule):
         for number, labels in enumerate(classes):
             self.register_buffer(f"classes_{number}", labels.to(self.weights.device), persistent=False)
         if len(self.weights) != len(classes):
-            self.resize_and_copy("expert_accuracy", torch.zeros(len(classes)))
-            self.resize_and_copy("weights", torch.ones(len(classes)))
+            self.resize_and_copy("expert_accuracy", torch.zeros(len(classes), dtype=torch.float64))
+            self.resize_and_copy("weights", torch.ones(len(classes), dtype=torch.float64))
 
     @property
     def classes(self) -> list[Tensor]:

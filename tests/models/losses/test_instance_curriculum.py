@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.losses import InstanceCurriculum, class_floors, instance_weights
+from lt_plugins.models.losses.instance_curriculum import InstanceCurriculum, class_floors, instance_weights
 from tests.battery import noise
 
 LABELS = torch.tensor([0, 2, 0, 1, 2, 2, 0, 3, 1])

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.losses import KDLoss, LFMELoss, expert_weights
+from lt_plugins.models.losses import KDLoss, LFMELoss
+from lt_plugins.models.losses.lfme_loss import expert_weights
 from tests.battery import noise
 from tests.models.losses.test_kd_loss import outputs, slow_distillation
 
