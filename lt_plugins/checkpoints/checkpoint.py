@@ -6,8 +6,10 @@ import os
 import pickle
 import re
 import tarfile
+import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,16 @@ def _safe_globals() -> list[Any]:
     ]
     dtypes = [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefd"]
     return [*names, np.ndarray, np.dtype, *dtypes, HistoryBuffer, (_history_buffer_method, "builtins.getattr")]
+
+
+_allowing = threading.RLock()
+
+
+@contextmanager
+def _allowed_globals() -> Iterator[None]:
+    """Allow :func:`_safe_globals`, in one thread at a time: the first to leave takes torch's list from all others."""
+    with _allowing, torch.serialization.safe_globals(_safe_globals()):
+        yield
 
 
 def load_checkpoint(
@@ -198,7 +210,7 @@ def _load_torch(path: Path, map_location: Any, allow_pickle: bool, mmap: bool) -
                     raise zipfile.BadZipFile(f"the checksum of {damaged} does not match")
         # Of a name that is not UTF-8 torch opens no file, but it reads an open one.
         is_mapped = mmap and is_zip and str(path).encode(errors="replace") == os.fsencode(path)
-        with torch.serialization.safe_globals(_safe_globals()), path.open("rb") as file:
+        with _allowed_globals(), path.open("rb") as file:
             source = path if is_mapped else file
             return torch.load(source, map_location, weights_only=not allow_pickle, mmap=is_mapped)
     except (MemoryError, torch.OutOfMemoryError):
@@ -217,7 +229,7 @@ def _load_remote(address: str, map_location: Any, allow_pickle: bool) -> Any:
     if not allow_pickle:
         os.environ[_FORCE_SAFE] = "1"
     try:
-        with torch.serialization.safe_globals(_safe_globals()):
+        with _allowed_globals():
             return loader(address, map_location)
     except (MemoryError, torch.OutOfMemoryError):
         raise

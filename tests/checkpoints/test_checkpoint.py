@@ -6,6 +6,7 @@ import os
 import pickle
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,14 @@ def test_what_mmengine_saves_is_readable(tmp_path: Path) -> None:
     assert loaded["message_hub"]["runtime_info"]["best"] == 3
     np.testing.assert_array_equal(loaded["meta"]["palette"], np.arange(4))
     assert torch.equal(loaded["state_dict"]["weight"], saved["state_dict"]["weight"])
+
+
+def test_threads_that_read_at_the_same_time(tmp_path: Path) -> None:
+    history = HistoryBuffer([1.0], [1])
+    torch.save({"state_dict": {}, "message_hub": {"log_scalars": {"train/loss": history}}}, tmp_path / "epoch_1.pth")
+    with ThreadPoolExecutor(8) as pool:
+        read = list(pool.map(lambda _: load_checkpoint(tmp_path / "epoch_1.pth", mmap=True), range(200)))
+    assert all(one["message_hub"]["log_scalars"]["train/loss"].current() == 1.0 for one in read)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
