@@ -365,9 +365,11 @@ def set_counts(module: nn.Module) -> None:
             part.set_counts([30, 7, 0, 1])
 
 
-def set_full_counts(module: Any) -> None:
+def set_full_counts(module: nn.Module) -> None:
     """Class counts without an empty class, for a loss that gives an image of one an infinite loss."""
-    module.class_distribution.set_counts([30, 7, 2, 1])
+    for part in module.modules():
+        if isinstance(part, ClassDistribution):
+            part.set_counts([30, 7, 2, 1])
 
 
 def set_novel_weight(module: Any) -> None:
@@ -470,6 +472,15 @@ MODULES: dict[str, ModuleEntry] = {
     "OLTRHead": ModuleEntry(all_losses_step, _HEAD),
     "PaCoHead": ModuleEntry(contrast_head_step, _HEAD, prepare=set_counts),
     "LPAHead": ModuleEntry(contrast_head_step, _HEAD, small={"num_attributes": 16}, prepare=set_attributes),
+    "ContrastHead": ModuleEntry(
+        contrast_head_step,
+        {**_HEAD, "contrast_loss": {"type": "SupConLoss"}},
+        small={"prototype_projector": _PROJECTOR},
+        prepare=set_full_counts,
+    ),
+    "ContrastCosineHead": ModuleEntry(
+        contrast_head_step, {**_HEAD, "contrast_loss": {"type": "SupConLoss"}}, prepare=set_full_counts
+    ),
     "CosineClsHead": ModuleEntry(
         cls_head_step,
         _HEAD,

@@ -149,10 +149,12 @@ def _views(model: Any, sample: Any) -> list[Tensor]:
             f"{type(model).__name__} trains on one view of each image and the train pipeline gives {len(views)}; "
             "remove MultiView from it."
         )
-    if len(views) != 2 and isinstance(model, (GLMCClassifier, TwoViewClassifier)):
+    taken = getattr(model, "num_views", 2)
+    if len(views) != taken and isinstance(model, (GLMCClassifier, TwoViewClassifier)):
+        count = "two" if taken == 2 else "three"
         raise UserInputError(
-            f"{type(model).__name__} trains on two views of each image and the train pipeline gives {len(views)}; "
-            "put a MultiView transform with two views into it."
+            f"{type(model).__name__} trains on {count} views of each image and the train pipeline gives {len(views)}; "
+            f"put a MultiView transform with {count} views into it."
         )
     return views
 
@@ -199,7 +201,8 @@ def _check_predicted(model: Any, length: int, expected: int) -> None:
 
 def _check_single_images(model: Any, loader: DataLoader[Any], rows: dict[nn.Module, int], world_size: int) -> None:
     """Batch norm in training mode needs two values of each channel."""
-    views = 2 if isinstance(model, TwoViewClassifier) and not isinstance(model, MomentumClassifier) else 1
+    together = isinstance(model, TwoViewClassifier) and not isinstance(model, MomentumClassifier)
+    views = model.num_views if together and not model.separate_passes else 1
     smallest = smallest_batch(loader) // _mixed_parts(model)
     if smallest * views != 1:
         return

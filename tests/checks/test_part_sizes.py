@@ -49,6 +49,7 @@ RIDE = {
     "head": {"type": "MultiExpertHead", "num_classes": 10, "in_channels": 48, "num_experts": 3},
 }
 GPACO = {**PACO, "type": "TwoViewClassifier"}
+THREE_VIEWS = {**GPACO, "num_views": 3}
 LINEAR = {"type": "MLPProjector", "in_channels": 8, "hidden_channels": 8, "out_channels": 8, "num_layers": 1}
 GLMC = {
     "type": "GLMCClassifier",
@@ -131,6 +132,8 @@ def test_batch_norm_needs_two_images() -> None:
     linear = {"type": "MLPProjector", "in_channels": 64, "hidden_channels": 8, "out_channels": 32}
     check(build(PACO, projector=linear), images=65)
     check(build(GPACO), images=65)  # two views are two rows
+    with pytest.raises(UserInputError, match="last batch of an epoch has one image"):
+        check(build(GPACO, separate_passes=True), images=65)
     check(build(CE), images=65)  # its batch norms see many places of the image
     frozen = build(PACO)
     frozen.projector.eval()
@@ -174,6 +177,7 @@ def test_images_are_what_the_model_takes() -> None:
         ),
         (PACO, {"inputs": IMAGE}, "MomentumClassifier trains on two views of each image .* gives 1; put a MultiView"),
         (PACO, {"inputs": [IMAGE] * 3}, "gives 3"),
+        (THREE_VIEWS, {"inputs": [IMAGE] * 2}, "TwoViewClassifier trains on three views of .* gives 2; put .* three"),
     ):
         with pytest.raises(UserInputError, match=message):
             check_part_sizes(build(config), loader, sample, 1)

@@ -1,4 +1,4 @@
-"""Classifier that trains on two views of each image, both with gradient."""
+"""Classifier that trains on two or three views of each image, all with gradient."""
 
 from __future__ import annotations
 
@@ -19,11 +19,16 @@ from lt_plugins.registry import MODELS
 
 @MODELS.register_module()
 class TwoViewClassifier(ImageClassifier, FollowsSteps):
-    """An image classifier with a projector, whose head is trained on two views of each image.
+    """An image classifier with a projector, whose head is trained on two views of each image, or on three.
 
     Both views pass through the same encoder with gradient, so a batch of ``B`` images has ``2B`` anchors. They are
     compared with both views of all ranks and, if there is one, with a queue of earlier second views. GPaCo is this
     classifier with ``separate_passes``, a queue and :class:`~lt_plugins.models.heads.PaCoHead`.
+
+    With ``num_views=3`` the first view is there to be classified: the head gets its pooled features alone, and the
+    contrast is that of the second and third views, as BCL and ProCo train a
+    :class:`~lt_plugins.models.heads.ContrastHead`. As in their released code all three pass encoder and projector
+    together.
 
     The contrast is gathered over the ranks *with* gradient: with synchronised batch norm, two processes with batch
     ``B`` take the same step as one with ``2B``.
@@ -41,12 +46,14 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
         queue_size (int): Slots of the queue; 0 for none. Defaults to 0.
         separate_passes (bool): Whether the views pass one after the other, so that batch norm takes the statistics of
             each view by itself, as in the released code of GPaCo. Defaults to False, one pass with the statistics of
-            both views together, as in SupCon's.
+            all views together, as in SupCon's.
+        num_views (int): 2, or 3 with a first view that is classified and not compared. Defaults to 2.
         data_preprocessor (dict, optional): Arguments of :class:`ImageBatchPreprocessor`, without ``batch_augments``.
         init_cfg (dict, optional): Initialisation.
 
     Raises:
-        UserInputError: If the data preprocessor mixes images, whose labels the contrast cannot use.
+        UserInputError: If the data preprocessor mixes images, whose labels the contrast cannot use, or ``num_views`` is
+            neither 2 nor 3.
 
     Examples:
         >>> model = dict(type='TwoViewClassifier', backbone=dict(type='CIFARResNet'),
@@ -66,9 +73,12 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
         projection_dim: int = 128,
         queue_size: int = 0,
         separate_passes: bool = False,
+        num_views: int = 2,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
+        if num_views not in (2, 3):
+            raise UserInputError(f"num_views={num_views} must be 2, or 3 with a view that is classified alone.")
         super().__init__(
             backbone=backbone,
             neck={"type": "GlobalAveragePooling"} if neck is None else neck,
@@ -84,23 +94,26 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
         self.projector = MODELS.build(projector)
         self.queue = LabelledQueue(queue_size, projection_dim)
         self.separate_passes = separate_passes
+        self.num_views = num_views
         self._remembered: list[tuple[Tensor, Tensor, Tensor]] = []  # of the step under way
 
     def loss(self, inputs: Sequence[Tensor], data_samples: Sequence[DataSample]) -> dict[str, Tensor]:
-        """Compute the losses of a batch of image pairs and remember its second views.
+        """Compute the losses of a batch and remember the second of the views that are compared.
 
         Args:
-            inputs (Sequence[Tensor]): The two views, each of shape ``(B, 3, H, W)``.
+            inputs (Sequence[Tensor]): The two or three views, each of shape ``(B, 3, H, W)``.
             data_samples (Sequence[DataSample]): Annotations of the ``B`` images.
 
         Returns:
             dict[str, Tensor]: The head's losses.
 
         Raises:
-            UserInputError: If there are not exactly two views.
+            UserInputError: If there are not exactly ``num_views`` views.
         """
-        first, second = self._split_views(inputs)
-        feats, views = self._encode_views(first, second)
+        feats, projections = self._encode_views(self._split_views(inputs))
+        if self.num_views == 3:
+            feats = tuple(part.chunk(3)[0] for part in feats)
+        views = (projections[-2], projections[-1])
         batch = LabelBatch.from_samples(data_samples)
         labels, samples = batch.one_label_each, batch.sample_idx
         contrast = compare_views(views, labels, samples, self.queue, num_anchor_views=2)
@@ -108,15 +121,14 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
         self._remember(views[1], labels, samples)
         return losses
 
-    def _encode_views(self, first: Tensor, second: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, Tensor]]:
-        """Pooled features of both views together, each ``(2B, C)``, and the projections of each view, ``(B, D)``."""
+    def _encode_views(self, views: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], Sequence[Tensor]]:
+        """Pooled features of all ``V`` views together, each ``(V * B, C)``, and projections ``(B, D)`` of each view."""
         if not self.separate_passes:
-            feats = self.extract_feat(torch.cat([first, second]))
-            view_1, view_2 = self.project(feats).chunk(2)
-            return feats, (view_1, view_2)
-        encoded = self.extract_feat(first), self.extract_feat(second)
+            feats = self.extract_feat(torch.cat(list(views)))
+            return feats, self.project(feats).chunk(len(views))
+        encoded = [self.extract_feat(view) for view in views]
         feats = tuple(map(torch.cat, zip(*encoded, strict=True)))
-        return feats, (self.project(encoded[0]), self.project(encoded[1]))
+        return feats, [self.project(view) for view in encoded]
 
     def project(self, feats: tuple[Tensor, ...]) -> Tensor:
         """Project pooled features to the contrast space: ``(B, C)`` to unit rows ``(B, D)``.
@@ -160,14 +172,15 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
     def _local_map(self, images: Tensor) -> Tensor:
         return self.backbone(images)[-1]
 
-    def _split_views(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        if isinstance(inputs, Tensor) or len(inputs) != 2:
+    def _split_views(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        if isinstance(inputs, Tensor) or len(inputs) != self.num_views:
             found = "a single view" if isinstance(inputs, Tensor) else f"{len(inputs)} views"
+            count = "two" if self.num_views == 2 else "three"
             raise UserInputError(
-                f"{type(self).__name__} trains on two views of each image and got {found}; "
-                "put a MultiView transform with two views into the train pipeline."
+                f"{type(self).__name__} trains on {count} views of each image and got {found}; "
+                f"put a MultiView transform with {count} views into the train pipeline."
             )
-        return inputs[0], inputs[1]
+        return inputs
 
     def _remember(self, features: Tensor, labels: Tensor, samples: Tensor | None) -> None:
         """Enqueue the second views of all ranks, in rank order, once the optimiser step has all its batches."""

@@ -5,6 +5,7 @@ from .affine_head import AffineHead
 from .balms_head import BALMSHead
 from .bbn_head import BBNHead
 from .class_subset_head import ClassSubsetHead
+from .contrast_head import ContrastCosineHead, ContrastHead
 from .cosine_cls_head import CosineClsHead
 from .few_shot_weights import FewShotWeightGenerator
 from .fslwf_head import FSLwFHead
@@ -30,6 +31,8 @@ __all__ = [
     "BALMSHead",
     "BBNHead",
     "ClassSubsetHead",
+    "ContrastCosineHead",
+    "ContrastHead",
     "CosineClsHead",
     "FSLwFHead",
     "FewShotWeightGenerator",

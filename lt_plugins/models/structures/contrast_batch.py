@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -113,6 +113,24 @@ class ContrastBatch:
         if compare_batch:
             return compare_views(views, labels, sample_idx, queue, num_anchor_views=1)
         return compare_with_queue(*views, labels, sample_idx, queue)
+
+    def with_prototypes(self, prototypes: Tensor) -> ContrastBatch:
+        """Compare each anchor with a prototype of each class too, which is a positive of the anchors of its class.
+
+        Args:
+            prototypes (Tensor): Unit rows, the same ones in each process, shape ``(C, D)``.
+
+        Returns:
+            ContrastBatch: The candidates are followed by the ``C`` prototypes, which have no image (index -1).
+        """
+        labels = torch.arange(len(prototypes), device=self.candidate_labels.device)
+        samples = self.candidate_samples
+        return replace(
+            self,
+            candidates=torch.cat([self.candidates, prototypes.to(self.candidates.dtype)]),
+            candidate_labels=torch.cat([self.candidate_labels, labels]),
+            candidate_samples=None if samples is None else torch.cat([samples, torch.full_like(labels, -1)]),
+        )
 
     @cached_property
     def cosine(self) -> Tensor:
