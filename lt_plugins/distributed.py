@@ -73,6 +73,16 @@ def gather_rows(rows: Tensor) -> Tensor:
     return torch.cat(gathered)
 
 
+def take_from_first(values: Tensor) -> None:
+    """Take over the values of rank 0, in place.
+
+    Args:
+        values (Tensor): Of the same shape and type on each process, on a device that the backend handles.
+    """
+    if rank_and_world_size()[1] > 1:
+        dist.broadcast(values, src=0)
+
+
 def shared_seed() -> int:
     """Draw a seed below ``2 ** 31`` from torch's global generator; every process gets that of rank 0."""
     seed = [int(torch.randint(2**31, ()))]

@@ -372,6 +372,13 @@ def set_full_counts(module: nn.Module) -> None:
             part.set_counts([30, 7, 2, 1])
 
 
+def set_targets(module: Any) -> None:
+    """Class means of projections, to which targets are matched, and counts that say how many."""
+    set_full_counts(module)
+    module.resize_and_copy("class_means", noise(NUM_CLASSES, 8))
+    module.set_epoch(1, 2)
+
+
 def set_novel_weight(module: Any) -> None:
     """Weights that were generated for two classes, one of which has no image."""
     module.set_episodes([0, 1], 2, 6)
@@ -531,6 +538,7 @@ MODULES: dict[str, ModuleEntry] = {
     "SupConHead": ModuleEntry(supcon_head_step, {**_HEAD, "loss": {"type": "SupConLoss"}}, prepare=set_full_counts),
     "KCLLoss": ModuleEntry(contrast_loss_step, small={"num_positives": 2}),
     "SBCLLoss": ModuleEntry(contrast_loss_step, prepare=set_subclasses),
+    "TSCLoss": ModuleEntry(contrast_loss_step, small={"num_positives": 2}, prepare=set_targets),
     "BBNClassifier": ModuleEntry(
         bbn_step,
         {

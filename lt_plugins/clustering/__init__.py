@@ -10,6 +10,7 @@ from .local_attributes import ClassAttributeTable, class_balanced_sample, match_
 from .subclass_clusters import SubclassClusters, check_subclass_options, subclass_clusters
 from .subclass_distances import SubclassDistances, subclass_distances, tail_sizes
 from .subclass_sizes import SubclassSizes, subclass_sizes
+from .uniform_targets import uniform_targets
 
 __all__ = [
     "AttributeClusters",
@@ -37,4 +38,5 @@ __all__ = [
     "subclass_distances",
     "subclass_sizes",
     "tail_sizes",
+    "uniform_targets",
 ]

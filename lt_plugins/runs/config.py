@@ -60,9 +60,9 @@ def read_stages(
     A stage is the config of the stage before with the file's ``stage2`` (``stage3``, ...) merged over it, as a child
     config would be. A ``model`` there replaces the one before, of which it takes ``backbone`` (without ``init_cfg``),
     ``head.num_classes`` and ``head.in_channels`` where it does not say them; a head of the same type takes all
-    ``num_...`` of the head before. A ``backbone`` or ``head`` without a ``type`` is merged over that of the stage
-    before. With ``from_scratch = True`` a stage does not take the weights of the one before, and its backbone may have
-    an ``init_cfg``; it may learn from the stage before all the same, by ``model.teachers``. ``hold_out`` and
+    ``num_...`` of the head before. A ``model``, ``backbone`` or ``head`` without a ``type`` is merged over that of the
+    stage before. With ``from_scratch = True`` a stage does not take the weights of the one before, and its backbone may
+    have an ``init_cfg``; it may learn from the stage before all the same, by ``model.teachers``. ``hold_out`` and
     ``class_subset`` become datasets last (:func:`~lt_plugins.runs.derived_data.derive_datasets`).
 
     Args:
@@ -319,7 +319,13 @@ def _next_stage(before: Config, patch: dict[str, Any]) -> Config:
 
 
 def _take_over_model(model: dict[str, Any], before: dict[str, Any], from_scratch: bool) -> dict[str, Any]:
-    """Set parts and sizes of the stage before on the model of a stage that has none of its own."""
+    """Set parts and sizes of the stage before on the model of a stage that has none of its own, or merge the two."""
+    if "type" not in model:
+        merged = Config({"model": copy.deepcopy(before)})
+        merged.merge_from_dict({"model": model})
+        if not from_scratch and isinstance(merged.model.get("backbone"), dict):
+            merged.model.backbone.init_cfg = None
+        return merged.model
     for name in ("backbone", "head"):
         part, earlier = model.get(name), before.get(name)
         if isinstance(part, dict) and isinstance(earlier, dict) and "type" not in part:

@@ -116,3 +116,27 @@ def sbcl(contrast, subclass, tau1, tau2, beta, base=None):
         total -= (tau1 / (base or tau1)) * term(m_tilde, v_tilde, tau1) / len(m_tilde)
         total -= beta * term(p_tilde - m, v_tilde - m, tau2[label]) / (len(p_tilde) - len(m))
     return total / len(contrast.anchors)
+
+
+def tsc(contrast, is_positive, targets, temperature, omega, mean_over="all"):
+    """TSC's loss, METHODS 8.3, one anchor after the other; ``is_positive(i, j)``: whether j was drawn for anchor i."""
+    total = 0.0
+    for i in range(len(contrast.anchors)):
+        other_view = int(contrast.other_view_positions[i])
+        images = [similarity(contrast, i, j, temperature) for j in others(contrast, i)]
+        to_targets = [
+            sum(float(a) * float(b) for a, b in zip(contrast.anchors[i], target, strict=True)) / temperature
+            for target in targets
+        ]
+        denominator = sum(math.exp(value) for value in [*images, *to_targets])
+        terms = [
+            math.log(math.exp(similarity(contrast, i, j, temperature)) / denominator)
+            for j in others(contrast, i)
+            if j == other_view or is_positive(i, j)
+        ]
+        target_term = omega * math.log(math.exp(to_targets[int(contrast.anchor_labels[i])]) / denominator)
+        if mean_over == "all":
+            total -= (sum(terms) + target_term) / (len(terms) + 1)
+        else:
+            total -= sum(terms) / len(terms) + target_term
+    return total / len(contrast.anchors)

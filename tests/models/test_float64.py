@@ -13,9 +13,9 @@ from torch.utils._pytree import tree_leaves
 
 from tests import battery
 
-HAS_CENTRES = ("CenterLoss", "CentroidLoss")
+HAS_CENTRES = ("CenterLoss", "CentroidLoss", "TSCLoss")
 # The draw of positives decides nothing but which they are.
-DRAWS = {"KCLLoss": ("aten.rand.", "aten.masked_fill_.", "aten.topk.")}
+DRAWS = dict.fromkeys(("KCLLoss", "TSCLoss"), ("aten.rand.", "aten.masked_fill_.", "aten.topk."))
 
 
 class RoundedResults(TorchDispatchMode):

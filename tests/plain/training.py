@@ -189,6 +189,10 @@ CASES = {
     "SBCLLoss": Case(contrast_step, every_epoch=find_subclasses),
     "SHIKELoss": Case(experts_step, lambda: losses.SHIKELoss(loss_weight=0.1)),
     "SupConLoss": Case(contrast_step),
+    "TSCLoss": Case(
+        contrast_step,
+        every_epoch=lambda net, loss, progress: loss.set_epoch(round(progress * EPOCHS), EPOCHS),
+    ),
 }
 
 

@@ -208,6 +208,17 @@ def test_a_stage_is_the_stage_before_with_its_own_values_over_it(tmp_path: Path)
         assert stage.filename == staged(tmp_path)
 
 
+def test_a_model_without_a_type_is_merged_over_that_of_the_stage_before(tmp_path: Path) -> None:
+    child = write(tmp_path, child=MODEL + "stage2 = dict(model=dict(head=dict(topk=(1, 5))), custom_hooks=[])\n")
+    first, second = read_stages(str(child), {"model.backbone.depth": 32})
+    backbone = {**first.model.backbone, "init_cfg": None}  # the stage before brings its weights
+    assert second.model == {**first.model, "backbone": backbone, "head": {**first.model.head, "topk": (1, 5)}}
+    assert (first.model.head.topk, first.model.backbone.depth) == ((1,), 32)
+    assert first.model.backbone.init_cfg.type == "Kaiming"
+    _, fresh = read_stages(str(child), {"stage2.from_scratch": True})
+    assert fresh.model.backbone == {**first.model.backbone, "depth": 20}
+
+
 def test_a_head_of_the_same_type_takes_all_its_numbers_over() -> None:
     """So that an override of one reaches all stages."""
     path = str(ROOT / "configs/lcreg/lcreg_r32_digits.py")

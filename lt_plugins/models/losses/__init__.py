@@ -30,6 +30,7 @@ from .sbcl_loss import SBCLLoss
 from .shike_loss import SHIKELoss
 from .supcon_loss import SupConLoss
 from .tade_loss import TADELoss
+from .tsc_loss import TSCLoss
 from .vs_loss import VectorScalingLoss
 from .weighted_cross_entropy_loss import WeightedCrossEntropyLoss
 
@@ -65,6 +66,7 @@ __all__ = [
     "SoftmaxFocalLoss",
     "SupConLoss",
     "TADELoss",
+    "TSCLoss",
     "VectorScalingLoss",
     "WeightedCrossEntropyLoss",
 ]

@@ -94,11 +94,30 @@ class KCLLoss(nn.Module):
         Raises:
             UserInputError: If the positives have another shape or type.
         """
+        positives = self.checked_positives(contrast, positives, generator)
+        return supcon_loss(contrast, contrast.other_view | positives, self.temperature).mean()
+
+    def checked_positives(
+        self, contrast: ContrastBatch, positives: Tensor | None, generator: torch.Generator | None
+    ) -> Tensor:
+        """Check the given positives of each anchor beside its other view, or draw them.
+
+        Args:
+            contrast (ContrastBatch): As in :meth:`forward`.
+            positives (Tensor | None): As in :meth:`forward`.
+            generator (torch.Generator | None): As in :meth:`forward`.
+
+        Returns:
+            Tensor: bool ``(M, A)``.
+
+        Raises:
+            UserInputError: If the given ones have another shape or type.
+        """
         if positives is None:
-            positives = draw_positives(contrast, self.num_positives, generator)
-        elif positives.shape != contrast.valid.shape or positives.dtype != torch.bool:
+            return draw_positives(contrast, self.num_positives, generator)
+        if positives.shape != contrast.valid.shape or positives.dtype != torch.bool:
             raise UserInputError(
                 f"positives are {positives.dtype} of shape {tuple(positives.shape)}, expected bool "
                 f"{tuple(contrast.valid.shape)}: one row an anchor, one column a candidate."
             )
-        return supcon_loss(contrast, contrast.other_view | positives, self.temperature).mean()
+        return positives
