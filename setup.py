@@ -47,6 +47,7 @@ setup(
             "pytest-cov>=5",
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
+            "mpmath>=1.3",
             "ruff>=0.9",
             "mypy>=1.14",
             "types-PyYAML",

@@ -180,6 +180,12 @@ def contrast_loss_step(module: Any, labels: Tensor) -> Fed:
     return Fed(module(contrast_of(labels, features)), (features,))
 
 
+def views_loss_step(module: Any, labels: Tensor) -> Fed:
+    """A loss of a contrast of two views of each image, without a queue."""
+    views = [noise(len(labels), 8, seed=seed).requires_grad_() for seed in (0, 1)]
+    return Fed(module(ContrastBatch.from_views(views[0], views[1], labels)), tuple(views))
+
+
 def cls_head_step(module: Any, labels: Tensor) -> Fed:
     """Loss of a plain classification head on pooled features."""
     pooled = noise(len(labels), CHANNELS).requires_grad_()
@@ -602,6 +608,7 @@ MODULES: dict[str, ModuleEntry] = {
         prepare=set_num_images,
     ),
     "LFMELoss": ModuleEntry(lfme_loss_step),
+    "ProCoLoss": ModuleEntry(views_loss_step, {"dim": 8, "num_classes": NUM_CLASSES}, prepare=set_full_counts),
     "PaCoLoss": ModuleEntry(paco_loss_step, prepare=set_counts),
     "SupConLoss": ModuleEntry(contrast_loss_step),
 }

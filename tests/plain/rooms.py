@@ -19,5 +19,6 @@ ROOMS = (
     "models/covariance/",
     "models/losses/",
     "models/structures/",
+    "models/von_mises_fisher/",
     "posthoc/",
 )

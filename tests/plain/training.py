@@ -184,6 +184,11 @@ CASES = {
         lambda net, loss, progress: loss.set_progress(progress),
     ),
     "PaCoLoss": Case(centre_step),
+    "ProCoLoss": Case(
+        contrast_step,
+        lambda: losses.ProCoLoss(8, len(COUNTS), 0.5),
+        lambda net, loss, progress: loss.directions.set_epoch(round(progress * EPOCHS), EPOCHS),
+    ),
     "RangeLoss": Case(aux_step),
     "ReconstructionLoss": Case(map_step),
     "SBCLLoss": Case(contrast_step, every_epoch=find_subclasses),

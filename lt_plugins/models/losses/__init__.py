@@ -23,6 +23,7 @@ from .long_tail_loss import LongTailLoss
 from .metasaug_loss import MetaSAugLoss
 from .multi_expert_loss import MultiExpertLoss
 from .paco_loss import PaCoLoss
+from .proco_loss import ProCoLoss
 from .range_loss import RangeLoss
 from .reconstruction_loss import ReconstructionLoss
 from .ride_loss import RIDELoss
@@ -57,6 +58,7 @@ __all__ = [
     "MetaSAugLoss",
     "MultiExpertLoss",
     "PaCoLoss",
+    "ProCoLoss",
     "RIDELoss",
     "RangeLoss",
     "ReconstructionLoss",
