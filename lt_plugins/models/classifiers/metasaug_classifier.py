@@ -23,9 +23,10 @@ class MetaSAugClassifier(ImageClassifier):
 
     A batch has two parts of one size, ``[training images | meta set]``, as ``CompanionBatchSampler`` makes them; the
     meta set is a part of a ``ConcatDataset``. Until ``switch_from`` of the loss the second is left out and the loss is
-    cross-entropy. After it a step passes the training images once more in the ordinary way; the passes that look ahead
-    are of :func:`.meta_gradient`: training images forward and backward, meta images forward and backward with the
-    weights after the step, training images forward with tangents.
+    cross-entropy. After it a step passes the training images forward once and backward twice, for the step ahead and
+    for its own loss; between the two it passes the meta images forward and backward with the weights after the step,
+    and the training images forward with tangents, see :func:`.meta_gradient`. Under autocast the step ahead has a
+    forward pass of its own, in float32.
 
     Batch norms normalise by the batch in each of these passes, the meta images by their own. Running statistics follow
     the ordinary pass alone: those that look ahead get copies, as the copy of the network in the released code does. So
@@ -111,8 +112,8 @@ class MetaSAugClassifier(ImageClassifier):
             features = functional_call(self, {**values, **copies}, (images,), {"mode": "pre_logits"})
             return features, values["head.fc.weight"], values.get("head.fc.bias")
 
-        covariance = self.head.learn_covariance(
-            network, trained_parameters(self), (inputs[:size], labels[:size]), (inputs[size:], labels[size:])
-        )
         features = self.head.pre_logits(self.extract_feat(inputs[:size]))
+        covariance = self.head.learn_covariance(
+            network, trained_parameters(self), (inputs[:size], labels[:size]), (inputs[size:], labels[size:]), features
+        )
         return self.head.augmented_loss(features, labels[:size], covariance)

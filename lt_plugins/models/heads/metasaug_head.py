@@ -75,7 +75,12 @@ class MetaSAugHead(LooksAhead, ISDAHead):
         return self.augmented_loss(features[:size], labels[:size], covariance)
 
     def learn_covariance(
-        self, network: Network, parameters: dict[str, nn.Parameter], images: Images, meta_images: Images
+        self,
+        network: Network,
+        parameters: dict[str, nn.Parameter],
+        images: Images,
+        meta_images: Images,
+        features: Tensor | None = None,
     ) -> Tensor | None:
         """Covariances of this step, see :meth:`.MetaSAugLoss.learn_covariance`.
 
@@ -84,6 +89,9 @@ class MetaSAugHead(LooksAhead, ISDAHead):
             parameters (dict[str, nn.Parameter]): Those that the step ahead moves, by name.
             images (tuple[Tensor, Tensor]): Training images and their classes.
             meta_images (tuple[Tensor, Tensor]): Those of the meta set.
+            features (Tensor, optional): Features of the training images ``(B, D)`` with their graph, which then gives
+                the gradients of the step ahead; under autocast it does not, as they would need a loss scale. Defaults
+                to None.
 
         Returns:
             Tensor | None: The covariances; None before ``switch_from``.
@@ -92,10 +100,15 @@ class MetaSAugHead(LooksAhead, ISDAHead):
             return None
         if self.repeats_batch:
             return self._learned
-        with torch.autocast(meta_images[0].device.type, enabled=False):
+        device, gradients = meta_images[0].device.type, None
+        if features is not None and not torch.is_autocast_enabled(device):
+            loss = self.loss_module(features, images[1], self.fc.weight, self.fc.bias)
+            values = torch.autograd.grad(loss, list(parameters.values()), retain_graph=True)
+            gradients = dict(zip(parameters, values, strict=True))
+        with torch.autocast(device, enabled=False):
             step = self.sgd_step(parameters, momentum=False)
             learned: Tensor = self.loss_module.learn_covariance(
-                network, detached(parameters), step, images, meta_images
+                network, detached(parameters), step, images, meta_images, gradients
             )
         self._learned = None if self.ends_step else learned
         return learned

@@ -148,6 +148,7 @@ class MetaSAugLoss(ISDALoss):
         step: Callable[[Parameters], Parameters],
         images: Images,
         meta_images: Images,
+        gradients: Parameters | None = None,
     ) -> Tensor:
         r"""Covariances of this step, learned on the meta set.
 
@@ -158,6 +159,8 @@ class MetaSAugLoss(ISDALoss):
             step (Callable): From gradients to :math:`\theta'`, see :meth:`.LooksAhead.sgd_step`.
             images (tuple[Tensor, Tensor]): Training images, or their features, and their classes ``(B,)``.
             meta_images (tuple[Tensor, Tensor]): Those of the meta set.
+            gradients (dict[str, Tensor], optional): Of the loss of the training images along the running covariances,
+                in the parameters, if they are known. Defaults to None.
 
         Returns:
             Tensor: :math:`\hat\Sigma`, as the covariances are stored; without gradient, the same on every process.
@@ -174,7 +177,7 @@ class MetaSAugLoss(ISDALoss):
         def outer(values: Parameters) -> Tensor:
             return F.cross_entropy(F.linear(*network(values, meta)), meta_images[1])
 
-        return running - self.gamma * meta_gradient(inner, outer, parameters, running, step)
+        return running - self.gamma * meta_gradient(inner, outer, parameters, running, step, gradients)
 
     def extra_repr(self) -> str:
         """Show the settings."""

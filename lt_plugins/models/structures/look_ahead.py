@@ -24,6 +24,7 @@ def meta_gradient(
     parameters: Parameters,
     learned: Tensor,
     step: Callable[[Parameters], Parameters],
+    gradients: Parameters | None = None,
 ) -> Tensor:
     r"""Meta-gradient: the gradient of a loss after a step of the parameters, in what the loss of that step depends on.
 
@@ -41,11 +42,13 @@ def meta_gradient(
         parameters (dict[str, Tensor]): :math:`\theta`, without gradient.
         learned (Tensor): :math:`\psi`, without gradient.
         step (Callable): :math:`s`, from gradients to the parameters after the step, see :meth:`LooksAhead.sgd_step`.
+        gradients (dict[str, Tensor], optional): :math:`\nabla_\theta L(\theta, \psi)` of this process, where a graph at
+            hand gives them without a pass of their own. Defaults to None.
 
     Returns:
         Tensor: Of the shape of ``learned``, the same on every process.
     """
-    gradients = _shared(grad(inner)(parameters, learned))
+    gradients = _shared(grad(inner)(parameters, learned) if gradients is None else gradients)
     ahead, pull_back = vjp(step, gradients)[:2]
     (direction,) = pull_back(_shared(grad(outer)(ahead)))
     result: Tensor = jvp(lambda values: grad(inner, argnums=1)(values, learned), (parameters,), (direction,))[1]
