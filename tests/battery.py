@@ -456,6 +456,7 @@ MODULES: dict[str, ModuleEntry] = {
         },
         small={"neck": {"type": "GlobalAveragePooling"}},
     ),
+    "AttributePositives": ModuleEntry(contrast_loss_step, small={"num_attributes": 16}, prepare=set_attributes),
     "CenterLoss": ModuleEntry(aux_loss_step),
     "CentroidLoss": ModuleEntry(aux_loss_step, _HEAD),
     "IRMPenalty": ModuleEntry(aux_loss_step),

@@ -15,7 +15,7 @@ class AttributeGallery(ImageGallery):
     """Gallery of pseudo-attributes: rows for :func:`lt_plugins.analysis.figures.draw_attribute_grid`.
 
     Args:
-        model (nn.Module): Classifier with an :class:`LPAHead`, whose class counts colour the frames if they are known.
+        model (nn.Module): Classifier with pseudo-attributes, whose class counts colour the frames if they are known.
         dataset (Dataset): The dataset that was searched, with the test pipeline.
         retrieval (AttributeRetrieval): The locations that were found in it.
 
@@ -29,7 +29,7 @@ class AttributeGallery(ImageGallery):
     """
 
     def __init__(self, model: Any, dataset: Any, retrieval: AttributeRetrieval) -> None:
-        self.head = require_attributes(model)
+        self.attributes = require_attributes(model)
         super().__init__(model, dataset, retrieval.grid)
         self.retrieval = retrieval
 
@@ -39,8 +39,8 @@ class AttributeGallery(ImageGallery):
         Args:
             label (int): The class.
         """
-        described = self.head.attribute_labels[label].nonzero().flatten().tolist()
-        return sorted(described, key=lambda k: (-float(self.head.class_attributes[label, k]), k))
+        described = self.attributes.attribute_labels[label].nonzero().flatten().tolist()
+        return sorted(described, key=lambda k: (-float(self.attributes.class_attributes[label, k]), k))
 
     def most_shared_attributes(self, number: int) -> list[int]:
         """Attributes that describe most classes.
@@ -48,7 +48,7 @@ class AttributeGallery(ImageGallery):
         Args:
             number (int): How many at most.
         """
-        num_classes = self.head.attribute_labels.sum(dim=0).tolist()
+        num_classes = self.attributes.attribute_labels.sum(dim=0).tolist()
         return sorted((k for k, shared in enumerate(num_classes) if shared), key=lambda k: (-num_classes[k], k))[
             :number
         ]
@@ -116,5 +116,5 @@ class AttributeGallery(ImageGallery):
         return rows
 
     def _attribute_title(self, attribute: int) -> str:
-        shared = int(self.head.attribute_labels[:, attribute].sum())
+        shared = int(self.attributes.attribute_labels[:, attribute].sum())
         return f"attribute {attribute}\n{shared} class{'' if shared == 1 else 'es'}"

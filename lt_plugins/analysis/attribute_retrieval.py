@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from lt_plugins.analysis.best_locations import BestLocations, Location, LocationSearch, ViewedImages
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.heads import LPAHead
+from lt_plugins.models.losses.pseudo_attributes import PseudoAttributes, require_pseudo_attributes
 
 
 class AttributeRetrieval(NamedTuple):
@@ -49,24 +49,19 @@ class ImageAttributes(NamedTuple):
     grid: tuple[int, int]
 
 
-def require_attributes(model: Any) -> LPAHead:
-    """Head of a model that has pseudo-attributes.
+def require_attributes(model: Any) -> PseudoAttributes:
+    """Module of a model that holds its pseudo-attributes, which a clustering has found.
 
     Args:
         model (nn.Module): The classifier.
 
     Raises:
-        UserInputError: If its head is of another kind, or nothing has been clustered yet.
+        UserInputError: If there is none, or nothing has been clustered yet.
     """
-    head = getattr(model, "head", None)
-    if not isinstance(head, LPAHead):
-        raise UserInputError(
-            f"the model has a {type(head).__name__} as head, which learns no pseudo-attributes; "
-            "use a config with an LPAHead, like those in configs/lpa."
-        )
-    if not head.has_attributes:
+    attributes = require_pseudo_attributes(model)
+    if not attributes.has_attributes:
         raise UserInputError("the model has no pseudo-attributes yet: ReclusterHook has not clustered local features.")
-    return head
+    return attributes
 
 
 @torch.inference_mode()
@@ -74,11 +69,11 @@ def locate_attributes(model: Any, batch: dict[str, Any]) -> ImageAttributes:
     """Locate each pseudo-attribute in the images of a batch: its highest score and where that is.
 
     Args:
-        model (nn.Module): Classifier with an :class:`LPAHead` and ``extract_local_features``, in evaluation mode.
+        model (nn.Module): Classifier with pseudo-attributes and ``extract_local_features``, in evaluation mode.
         batch (dict): As collated by mmengine: ``inputs`` and, for images with labels, ``data_samples``.
     """
     images = model.data_preprocessor(batch, training=False)["inputs"]
-    scores = model.head.attribute_scores(model.extract_local_features(images))
+    scores = require_pseudo_attributes(model).attribute_scores(model.extract_local_features(images))
     best = scores.max(dim=1)
     return ImageAttributes(scores.mean(dim=1), best.values, best.indices, model.local_grid(images))
 
@@ -97,7 +92,7 @@ def retrieve_attributes(
     One pass over the dataset (:class:`~lt_plugins.analysis.best_locations.LocationSearch`).
 
     Args:
-        model (nn.Module): Classifier with an :class:`LPAHead` and ``extract_local_features``. Left in its mode.
+        model (nn.Module): Classifier with pseudo-attributes and ``extract_local_features``. Left in its mode.
         dataset (Dataset): Dataset with the test pipeline (see :func:`lt_plugins.datasets.pipelines.replace_pipeline`).
         top (int): Locations kept for each attribute, at most one an image. Defaults to 8.
         max_per_class (int | None): How many of them may be of one class. Defaults to no limit.
@@ -107,9 +102,9 @@ def retrieve_attributes(
     Raises:
         UserInputError: If the model has no attributes, or ``top`` or ``max_per_class`` is not positive.
     """
-    head = require_attributes(model)
-    search = LocationSearch(head.num_classes, head.num_attributes, top, max_per_class)
-    attributes_of = [row.nonzero().flatten().tolist() for row in head.attribute_labels]
+    tables = require_attributes(model)
+    search = LocationSearch(model.head.num_classes, tables.num_attributes, top, max_per_class)
+    attributes_of = [row.nonzero().flatten().tolist() for row in tables.attribute_labels]
     class_best = {(label, k): BestLocations(1) for label, attributes in enumerate(attributes_of) for k in attributes}
     grid = (0, 0)
 

@@ -21,7 +21,11 @@ from lt_plugins.analysis.page import describe_origin, not_clustered_error
 from lt_plugins.analysis.queries import Queries, QueryPage, find_label
 from lt_plugins.analysis.trained_model import TrainedModel
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.heads import LPAHead
+from lt_plugins.models.losses.pseudo_attributes import (
+    PseudoAttributes,
+    find_pseudo_attributes,
+    require_pseudo_attributes,
+)
 from lt_plugins.visualization import FigurePage
 
 HOW_TO_READ = (
@@ -43,28 +47,29 @@ CLOSEST_CLASSES = 3
 
 
 class AttributePage(QueryPage):
-    """Page of the pseudo-attributes of an :class:`LPAHead`."""
+    """Page of the pseudo-attributes of an :class:`LPAHead`, or of :class:`AttributePositives` beside another loss."""
 
     name = "attributes"
     title = "Pseudo-attributes"
-    needs = "LPAHead (configs/lpa)"
+    needs = "LPAHead (configs/lpa) or AttributePositives"
     numbered = "attributes"
     defaults = {"images": (), "classes": (), "attributes": (), "split": "train", "top": 6, "max_per_class": 2}
 
     @staticmethod
     def fits(model: Any, cfg: Config) -> bool:  # noqa: ARG004 (its parts tell)
-        """Whether a model has an :class:`LPAHead`."""
-        return isinstance(getattr(model, "head", None), LPAHead)
+        """Whether a model has pseudo-attributes."""
+        return find_pseudo_attributes(model) is not None
 
     def count(self, cfg: Config, trained: TrainedModel) -> int:
         """Number of attributes."""
-        if not trained.model.head.has_attributes:
+        attributes = require_pseudo_attributes(trained.model)
+        if not attributes.has_attributes:
             raise not_clustered_error(cfg, trained, "pseudo-attributes")
-        return int(trained.model.head.num_attributes)
+        return attributes.num_attributes
 
     def find_class(self, query: str, names: Sequence[str], trained: TrainedModel, dataset: Any) -> int:  # noqa: ARG002
         """Label of a class that an attribute describes."""
-        return find_class(query, names, trained.model.head)
+        return find_class(query, names, require_pseudo_attributes(trained.model))
 
     def fill(
         self, page: FigurePage, trained: TrainedModel, dataset: Any, queries: Queries, loader: dict[str, Any]
@@ -74,9 +79,10 @@ class AttributePage(QueryPage):
         # One more than shown: a query may be among the retrieved and is left out.
         retrieval = retrieve_attributes(model, dataset, options.top + 1, max_per_class=options.max_per_class, **loader)
         gallery = AttributeGallery(model, dataset, retrieval)
-        used = int(model.head.attribute_labels.any(dim=0).sum())
+        tables = gallery.attributes
+        used = int(tables.attribute_labels.any(dim=0).sum())
         page.add_text(
-            f"{describe_origin(trained)}. {model.head.num_attributes} attributes, {used} of them describe a class. "
+            f"{describe_origin(trained)}. {tables.num_attributes} attributes, {used} of them describe a class. "
             f"Searched: the {len(dataset):,} images of the {options.split} set."
         )
         page.add_text(HOW_TO_READ)
@@ -104,7 +110,7 @@ class AttributeSections:
         self.page = page
         self.gallery = gallery
         self.top = top
-        self.num_attributes = gallery.head.attributes_per_class
+        self.num_attributes = gallery.attributes.attributes_per_class
 
     def add_images(self, queries: Sequence[tuple[Path, torch.Tensor]], model: torch.nn.Module) -> None:
         """Add one section for each query image."""
@@ -164,10 +170,10 @@ class AttributeSections:
             )
 
     def _closest_classes(self, label: int) -> str:
-        head = self.gallery.head
-        device = head.attribute_labels.device
-        everyone = torch.arange(head.num_classes, device=device)
-        affinity = head.affinity(torch.tensor([label], device=device), everyone)[0].cpu()
+        attributes = self.gallery.attributes
+        device = attributes.attribute_labels.device
+        everyone = torch.arange(len(attributes.attribute_labels), device=device)
+        affinity = attributes.affinity(torch.tensor([label], device=device), everyone)[0].cpu()
         affinity[label] = 0
         closest = affinity.argsort(descending=True, stable=True)[:CLOSEST_CLASSES].tolist()
         return ", ".join(
@@ -180,10 +186,10 @@ class AttributeSections:
         self.page.add_png(name, draw_attribute_grid(rows, heading=heading), caption)
 
 
-def find_class(query: str, names: Sequence[str], head: LPAHead) -> int:
+def find_class(query: str, names: Sequence[str], attributes: PseudoAttributes) -> int:
     """Label of a class that is given by name or number, if an attribute describes it."""
     label = find_label(query, names)
-    if not head.attribute_labels[label].any():
+    if not attributes.attribute_labels[label].any():
         raise UserInputError(f"class {names[label]} had no training image, so no attribute describes it.")
     return label
 

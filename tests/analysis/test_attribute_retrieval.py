@@ -164,7 +164,7 @@ def test_best_locations_are_the_greedy_choice_in_any_order(
 @pytest.mark.parametrize(
     ("config", "options", "message"),
     [
-        ("paco/paco_r32_digits.py", {}, "has a PaCoHead as head, which learns no pseudo-attributes"),
+        ("paco/paco_r32_digits.py", {}, "MomentumClassifier with PaCoHead, has no pseudo-attributes"),
         ("lpa/lpa_r32_digits.py", {}, "has no pseudo-attributes yet"),
     ],
 )
@@ -192,7 +192,7 @@ def test_gallery_rows_show_the_retrieved_locations(gallery: AttributeGallery, da
     labels = get_labels(dataset)
     row = gallery.attribute_row(3, num_images=2)
     locations = gallery.retrieval.attribute_locations[3][:2]
-    shared = int(gallery.head.attribute_labels[:, 3].sum())
+    shared = int(gallery.attributes.attribute_labels[:, 3].sum())
     assert row.title == f"attribute 3\n{shared} classes" and row.query is None and len(row.images) == 2
     for marked, location in zip(row.images, locations, strict=True):
         assert (marked.location, marked.score, marked.grid) == ((location.row, location.column), location.score, (8, 8))
@@ -208,8 +208,8 @@ def test_gallery_groups_and_titles(gallery: AttributeGallery) -> None:
 
 def test_gallery_class_rows(gallery: AttributeGallery) -> None:
     strongest = gallery.strongest_attributes(9)
-    scores = gallery.head.class_attributes[9]
-    assert strongest == scores.argsort(descending=True)[: gallery.head.attributes_per_class].tolist()
+    scores = gallery.attributes.class_attributes[9]
+    assert strongest == scores.argsort(descending=True)[: gallery.attributes.attributes_per_class].tolist()
     rows = gallery.class_rows(9, num_attributes=3, num_images=3)
     assert [row.title.splitlines()[0] for row in rows] == [f"attribute {k}" for k in strongest[:3]]
     for attribute, row in zip(strongest, rows, strict=False):
@@ -225,7 +225,7 @@ def test_gallery_class_rows(gallery: AttributeGallery) -> None:
 
 def test_gallery_most_shared_attributes(gallery: AttributeGallery) -> None:
     shared = gallery.most_shared_attributes(K)
-    num_classes = gallery.head.attribute_labels.sum(dim=0)
+    num_classes = gallery.attributes.attribute_labels.sum(dim=0)
     assert sorted(shared) == num_classes.nonzero().flatten().tolist()
     assert [int(num_classes[k]) for k in shared] == sorted((int(num_classes[k]) for k in shared), reverse=True)
     assert gallery.most_shared_attributes(2) == shared[:2]

@@ -39,7 +39,7 @@ class RoundedResults(TorchDispatchMode):
 
 
 def _is_checked(name: str) -> bool:
-    return name.endswith(("Loss", "Head"))
+    return name.endswith(("Loss", "Head", "Positives"))
 
 
 @pytest.mark.parametrize("name", sorted(filter(_is_checked, battery.MODULES)))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, TensorDataset
 
 import lt_plugins
-from lt_plugins.clustering import class_temperatures, kmeans, subclass_clusters
+from lt_plugins.clustering import ClassAttributeTable, class_temperatures, kmeans, subclass_clusters
 from lt_plugins.datasets.labels import get_class_counts
 from lt_plugins.datasets.samplers import ClassAwareSampler
 from lt_plugins.evaluation.functional import class_accuracy, expected_calibration_error, shot_accuracy
@@ -137,6 +137,18 @@ def find_subclasses(net: Net, loss: SBCLLoss, progress: float) -> None:
     loss.set_class_temperatures(class_temperatures(features, LABELS, len(COUNTS), loss.temperature))
 
 
+@torch.no_grad()
+def find_attributes(net: Net, loss: losses.AttributePositives, progress: float) -> None:
+    """Of features with one place an image."""
+    features = net.body(INPUTS)
+    prototypes = kmeans(F.normalize(features, dim=1), loss.num_attributes).centroids
+    loss.resize_and_copy("prototypes", prototypes)
+    table = ClassAttributeTable(len(COUNTS), loss.num_attributes)
+    table.update(loss.attribute_scores(features), LABELS)
+    loss.set_attributes(prototypes, table.class_scores())
+    assert loss.attribute_labels.sum(dim=1).tolist() == [2] * len(COUNTS)
+
+
 def recorder() -> nn.Module:
     found = losses.EnvironmentRecorder()
     found.set_num_images(len(LABELS))
@@ -157,6 +169,9 @@ def distillation() -> nn.Module:
 
 
 CASES = {
+    "AttributePositives": Case(
+        contrast_step, lambda: losses.AttributePositives(8, attributes_per_class=2, weights=1.0), find_attributes
+    ),
     "CenterLoss": Case(aux_step),
     "CentroidLoss": Case(aux_step, lambda: losses.CentroidLoss(len(COUNTS), CHANNELS)),
     "EnvironmentRecorder": Case(aux_step, recorder),
@@ -230,7 +245,8 @@ def train(name: str) -> tuple[Net, list[float]]:
 
 
 def names_of_losses() -> list[str]:
-    return [name for name in losses.__all__ if name not in ("AuxLoss", "LongTailLoss", "MultiExpertLoss")]
+    bases = ("AuxLoss", "ContrastAuxLoss", "LongTailLoss", "MultiExpertLoss")
+    return [name for name in losses.__all__ if name not in bases]
 
 
 def test_nothing_of_openmmlab_is_at_hand() -> None:

@@ -352,7 +352,8 @@ def test_configs_that_cannot_be_shown(lpa: Path, tmp_path: Path) -> None:
         "data_root='/nowhere', data_prefix='train')))\n"
         "model = dict(backbone=dict(depth=20), head=dict(num_attributes=12))\n"
     )
-    nothing = "which learns nothing that can be inspected; use a config with LPAHead (configs/lpa) for attributes, "
+    lpa_or = "LPAHead (configs/lpa) or AttributePositives for attributes, "
+    nothing = f"which learns nothing that can be inspected; use a config with {lpa_or}"
     expect_errors(
         TOOL,
         {

@@ -15,7 +15,7 @@ from lt_plugins.datasets.labels import get_labels
 from lt_plugins.engine.clusterings.clustering_task import ClusteringTask, FeaturePass
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.classifiers import TwoViewClassifier
-from lt_plugins.models.heads import LPAHead
+from lt_plugins.models.losses.pseudo_attributes import require_pseudo_attributes
 from lt_plugins.models.structures import LabelBatch
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import TASK_UTILS
@@ -70,33 +70,28 @@ class AttributeClustering(ClusteringTask):
         self.backend = backend
 
     def check(self, model: Any, dataset: Dataset) -> None:
-        """Check the head, the number of attributes and the backend.
+        """Check that the model reads attributes, their number and the backend.
 
         Args:
             model (nn.Module): The classifier, without wrappers.
             dataset (Dataset): The training set.
         """
-        if not isinstance(model.head, LPAHead):
-            raise UserInputError(
-                "AttributeClustering finds the pseudo-attributes of an LPAHead, but the model has a "
-                f"{type(model.head).__name__}; set model.head.type='LPAHead', or another task of ReclusterHook."
-            )
-        num_attributes = model.head.num_attributes
+        num_attributes = require_pseudo_attributes(model).num_attributes
         num_sampled = len(dataset) * self.features_per_image  # type: ignore[arg-type]
         if num_sampled < num_attributes:
             raise UserInputError(
                 f"num_attributes={num_attributes} needs at least as many local features, and the training set "
-                f"gives {num_sampled} ({self.features_per_image} an image); lower model.head.num_attributes."
+                f"gives {num_sampled} ({self.features_per_image} an image); lower its num_attributes."
             )
         check_backend(self.backend)
 
     def is_done(self, model: Any) -> bool:
-        """Check whether the head has attributes.
+        """Check whether the classes have attributes.
 
         Args:
             model (nn.Module): The classifier, without wrappers.
         """
-        return bool(model.head.has_attributes)
+        return require_pseudo_attributes(model).has_attributes
 
     def run(self, runner: Runner, feature_pass: FeaturePass) -> str:
         """Find prototypes and describe the classes.
@@ -109,23 +104,23 @@ class AttributeClustering(ClusteringTask):
             str: What was found, for the log.
         """
         model = unwrap_model(runner.model)
-        head: LPAHead = model.head
+        attributes = require_pseudo_attributes(model)
         labels = torch.from_numpy(get_labels(feature_pass.dataset))
         seed = runner.seed + runner.epoch
         prototypes, mean_cosine, num_images = self._find_prototypes(model, feature_pass, labels, seed)
-        head.set_attributes(prototypes, self._describe_classes(model, feature_pass, labels, prototypes))
+        attributes.set_attributes(prototypes, self._describe_classes(model, feature_pass, labels, prototypes))
         runner.message_hub.update_scalar("train/attribute_cosine", mean_cosine)
         return (
-            f"{head.num_attributes} pseudo-attributes from {num_images} images, mean cosine {mean_cosine:.3f}, "
-            f"{int(head.attribute_labels.any(dim=0).sum())} of them describe a class"
+            f"{attributes.num_attributes} pseudo-attributes from {num_images} images, mean cosine {mean_cosine:.3f}, "
+            f"{int(attributes.attribute_labels.any(dim=0).sum())} of them describe a class"
         )
 
     def _find_prototypes(
         self, model: TwoViewClassifier, feature_pass: FeaturePass, labels: Tensor, seed: int
     ) -> tuple[Tensor, float, int]:
         """Sample local features, cluster them on the main process, and give every rank the same prototypes."""
-        head: LPAHead = model.head
-        num_images = -(-head.num_attributes * self.samples_per_attribute // self.features_per_image)
+        attributes = require_pseudo_attributes(model)
+        num_images = -(-attributes.num_attributes * self.samples_per_attribute // self.features_per_image)
         chosen = class_balanced_sample(labels, num_images, seed)
 
         def extract(batch: dict[str, Any]) -> Tensor:
@@ -145,13 +140,14 @@ class AttributeClustering(ClusteringTask):
             return local.gather(1, places[:, :, None].expand(-1, -1, local.shape[2]))
 
         sampled = feature_pass.gather(extract, "pseudo-attributes: sampling", chosen).flatten(0, 1)
-        result = torch.zeros_like(head.prototypes)
-        mean_cosine = torch.zeros((), device=result.device)
+        device = attributes.prototypes.device
+        result = torch.zeros(attributes.num_attributes, sampled.shape[1], device=device)
+        mean_cosine = torch.zeros((), device=device)
         if is_main_process():
-            found = kmeans(sampled.to(result.device), head.num_attributes, self.num_iters, seed, self.backend)
+            found = kmeans(sampled.to(device), attributes.num_attributes, self.num_iters, seed, self.backend)
             centroids = found.centroids
-            if head.has_attributes:
-                centroids = centroids[match_prototypes(centroids, head.prototypes)]
+            if attributes.has_attributes:
+                centroids = centroids[match_prototypes(centroids, attributes.prototypes)]
             result.copy_(centroids)
             mean_cosine.fill_(found.mean_cosine)
         broadcast(result)
@@ -162,13 +158,13 @@ class AttributeClustering(ClusteringTask):
         self, model: TwoViewClassifier, feature_pass: FeaturePass, labels: Tensor, prototypes: Tensor
     ) -> Tensor:
         """Stream all images and average their attribute scores for each class, over all ranks."""
-        head: LPAHead = model.head
-        head.prototypes.copy_(prototypes)
-        table = ClassAttributeTable(head.num_classes, head.num_attributes)
+        attributes = require_pseudo_attributes(model)
+        attributes.resize_and_copy("prototypes", prototypes)
+        table = ClassAttributeTable(model.head.num_classes, attributes.num_attributes)
 
         def extract(batch: dict[str, Any]) -> Tensor:
             data = model.data_preprocessor(batch, training=False)
-            scores = head.attribute_scores(model.extract_local_features(data["inputs"]))
+            scores = attributes.attribute_scores(model.extract_local_features(data["inputs"]))
             return scores.mean(dim=1) if self.pool == "mean" else scores.amax(dim=1)
 
         for positions, scores in feature_pass.stream(extract, "pseudo-attributes: classes"):

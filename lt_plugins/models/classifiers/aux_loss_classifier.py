@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
-from torch import Tensor, nn
+from torch import Tensor
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.classifiers.aux_losses import add_aux_losses, build_aux_losses
 from lt_plugins.models.classifiers.environments import check_environments
 from lt_plugins.models.classifiers.taught_classifier import loss_with_outputs
 from lt_plugins.models.structures import LabelBatch, NetworkOutputs
@@ -38,8 +39,8 @@ class AuxLossClassifier(ImageClassifier):
         init_cfg (dict, optional): Initialisation.
 
     Raises:
-        UserInputError: If ``num_environments`` is not positive; in training, if a batch does not split into the
-            environments.
+        UserInputError: If ``num_environments`` is not positive, or an auxiliary loss reads a contrast; in training, if
+            a batch does not split into the environments.
 
     Examples:
         >>> model = dict(type='AuxLossClassifier', aux_losses=dict(center=dict(type='CenterLoss')),
@@ -71,7 +72,7 @@ class AuxLossClassifier(ImageClassifier):
         if num_environments < 1:
             raise UserInputError(f"num_environments={num_environments} must be 1 or more.")
         self.num_environments = num_environments
-        self.aux_losses = nn.ModuleDict({name: MODELS.build(aux) for name, aux in aux_losses.items()})
+        self.aux_losses = build_aux_losses(aux_losses, self, has_contrast=False)
 
     def loss(self, inputs: Tensor, data_samples: Sequence[DataSample]) -> dict[str, Tensor]:
         """Compute the losses of a batch.
@@ -88,10 +89,7 @@ class AuxLossClassifier(ImageClassifier):
         """
         check_environments(data_samples, self.num_environments)
         losses, outputs, samples = self.head_losses(inputs, data_samples)
-        for name, aux in self.aux_losses.items():
-            value = aux(outputs.features, outputs.logits, samples, self.aux_environments)
-            if value is not None:
-                losses[f"loss_{name}"] = value
+        add_aux_losses(losses, self.aux_losses, outputs.features, outputs.logits, samples, self.aux_environments)
         return losses
 
     @property

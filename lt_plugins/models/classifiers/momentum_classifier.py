@@ -42,6 +42,7 @@ class MomentumClassifier(TwoViewClassifier):
         queue_size (int): Slots of the queue. Defaults to 8192.
         momentum (float): Share of the old key weights that stays in each step, ``m``. Defaults to 0.999.
         compare_batch (bool): Whether a query is also compared with the other images of the batch. Defaults to True.
+        aux_losses (dict, optional): As in :class:`TwoViewClassifier`. Defaults to none.
         data_preprocessor (dict, optional): As in :class:`TwoViewClassifier`.
         init_cfg (dict, optional): Initialisation.
 
@@ -67,6 +68,7 @@ class MomentumClassifier(TwoViewClassifier):
         queue_size: int = 8192,
         momentum: float = 0.999,
         compare_batch: bool = True,
+        aux_losses: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -77,6 +79,7 @@ class MomentumClassifier(TwoViewClassifier):
             neck=neck,
             projection_dim=projection_dim,
             queue_size=queue_size,
+            aux_losses=aux_losses,
             data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
         )
@@ -104,7 +107,7 @@ class MomentumClassifier(TwoViewClassifier):
             data_samples (Sequence[DataSample]): Annotations of the ``B`` images.
 
         Returns:
-            dict[str, Tensor]: The head's losses.
+            dict[str, Tensor]: The head's losses, and ``loss_NAME`` of each auxiliary one.
 
         Raises:
             UserInputError: If there are not exactly two views.
@@ -119,7 +122,7 @@ class MomentumClassifier(TwoViewClassifier):
             contrast = compare_views((queries, keys), labels, samples, self.queue, num_anchor_views=1)
         else:
             contrast = compare_with_queue(queries, keys, labels, samples, self.queue)
-        losses = self.head.loss(feats, data_samples, contrast=contrast)
+        losses = self.contrast_losses(feats, data_samples, contrast)
         self._remember(keys, labels, samples)
         return losses
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from lt_plugins.distributed import gather_rows
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.structures import FollowsSteps, LabelBatch, LabelledQueue
+from lt_plugins.models.classifiers.aux_losses import add_aux_losses, build_aux_losses
+from lt_plugins.models.structures import ContrastBatch, FollowsSteps, LabelBatch, LabelledQueue
 from lt_plugins.models.structures.contrast_batch import compare_views
 from lt_plugins.registry import MODELS
 
@@ -48,12 +49,15 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
             each view by itself, as in the released code of GPaCo. Defaults to False, one pass with the statistics of
             all views together, as in SupCon's.
         num_views (int): 2, or 3 with a first view that is classified and not compared. Defaults to 2.
+        aux_losses (dict, optional): Configs of auxiliary losses by name, such as a :class:`.ContrastAuxLoss`: modules
+            that are called with the contrast of the head's own loss, and return a scalar, which is added as
+            ``loss_NAME``, or None. Defaults to none.
         data_preprocessor (dict, optional): Arguments of :class:`ImageBatchPreprocessor`, without ``batch_augments``.
         init_cfg (dict, optional): Initialisation.
 
     Raises:
-        UserInputError: If the data preprocessor mixes images, whose labels the contrast cannot use, or ``num_views`` is
-            neither 2 nor 3.
+        UserInputError: If the data preprocessor mixes images, whose labels the contrast cannot use, ``num_views`` is
+            neither 2 nor 3, or an auxiliary loss reads features and logits.
 
     Examples:
         >>> model = dict(type='TwoViewClassifier', backbone=dict(type='CIFARResNet'),
@@ -74,6 +78,7 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
         queue_size: int = 0,
         separate_passes: bool = False,
         num_views: int = 2,
+        aux_losses: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -95,6 +100,7 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
         self.queue = LabelledQueue(queue_size, projection_dim)
         self.separate_passes = separate_passes
         self.num_views = num_views
+        self.aux_losses = build_aux_losses(aux_losses or {}, self, has_contrast=True)
         self._remembered: list[tuple[Tensor, Tensor, Tensor]] = []  # of the step under way
 
     def loss(self, inputs: Sequence[Tensor], data_samples: Sequence[DataSample]) -> dict[str, Tensor]:
@@ -105,7 +111,7 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
             data_samples (Sequence[DataSample]): Annotations of the ``B`` images.
 
         Returns:
-            dict[str, Tensor]: The head's losses.
+            dict[str, Tensor]: The head's losses, and ``loss_NAME`` of each auxiliary one.
 
         Raises:
             UserInputError: If there are not exactly ``num_views`` views.
@@ -117,8 +123,22 @@ class TwoViewClassifier(ImageClassifier, FollowsSteps):
         batch = LabelBatch.from_samples(data_samples)
         labels, samples = batch.one_label_each, batch.sample_idx
         contrast = compare_views(views, labels, samples, self.queue, num_anchor_views=2)
-        losses = self.head.loss(feats, data_samples, contrast=contrast)
+        losses = self.contrast_losses(feats, data_samples, contrast)
         self._remember(views[1], labels, samples)
+        return losses
+
+    def contrast_losses(
+        self, feats: tuple[Tensor, ...], data_samples: Sequence[DataSample], contrast: ContrastBatch
+    ) -> dict[str, Tensor]:
+        """Compute the losses of the head and the auxiliary ones.
+
+        Args:
+            feats (tuple[Tensor, ...]): Pooled features that the head classifies.
+            data_samples (Sequence[DataSample]): Annotations of the images.
+            contrast (ContrastBatch): Anchors and candidates.
+        """
+        losses = self.head.loss(feats, data_samples, contrast=contrast)
+        add_aux_losses(losses, self.aux_losses, contrast)
         return losses
 
     def _encode_views(self, views: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], Sequence[Tensor]]:

@@ -1,6 +1,7 @@
 """Losses; each is a plain ``nn.Module`` that also works outside OpenMMLab."""
 
-from .aux_loss import AuxLoss
+from .attribute_positives import AttributePositives
+from .aux_loss import AuxLoss, ContrastAuxLoss
 from .balanced_softmax_loss import BalancedSoftmaxLoss
 from .balpoe_loss import BalPoELoss
 from .center_loss import CenterLoss
@@ -36,11 +37,13 @@ from .vs_loss import VectorScalingLoss
 from .weighted_cross_entropy_loss import WeightedCrossEntropyLoss
 
 __all__ = [
+    "AttributePositives",
     "AuxLoss",
     "BalPoELoss",
     "BalancedSoftmaxLoss",
     "CenterLoss",
     "CentroidLoss",
+    "ContrastAuxLoss",
     "EnvironmentRecorder",
     "GCLLoss",
     "GeneralizedCrossEntropyLoss",

@@ -9,14 +9,11 @@ from numbers import Integral
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.structures import LabelBatch
+from lt_plugins.models.structures import ContrastBatch, LabelBatch
 
 
-class AuxLoss(nn.Module):
-    """Base class of auxiliary losses, which :class:`.AuxLossClassifier` adds to that of its head.
-
-    A method is one ``forward(features, logits, samples, num_environments)``. Its value is multiplied by the weight of
-    the epoch, ``self.weight``.
+class EpochWeighted(nn.Module):
+    """Base of losses whose weight follows the epochs: ``self.weight``, by which ``forward`` multiplies its value.
 
     Args:
         weights (float | Sequence[Sequence[float]]): Weight of the loss; or pairs of an epoch, from 0, and the weight
@@ -62,6 +59,20 @@ class AuxLoss(nn.Module):
         self.weight = self.weight_of(epoch)
         return f"weight {self.weight:g}"
 
+
+class AuxLoss(EpochWeighted):
+    """Base class of auxiliary losses, which :class:`.AuxLossClassifier` adds to that of its head.
+
+    A method is one ``forward(features, logits, samples, num_environments)``. Its value is multiplied by the weight of
+    the epoch, ``self.weight``.
+
+    Args:
+        weights (float | Sequence[Sequence[float]]): Weight of the loss, as of :class:`EpochWeighted`. Defaults to 1.0.
+
+    Raises:
+        UserInputError: If a weight is negative, or the epochs are no ascending whole numbers.
+    """
+
     def forward(
         self, features: Tensor, logits: Tensor, samples: LabelBatch, num_environments: int = 1
     ) -> Tensor | None:
@@ -72,6 +83,31 @@ class AuxLoss(nn.Module):
             logits (Tensor): Its logits, shape ``(B, C)``, of ``K`` experts ``(B, K, C)``.
             samples (LabelBatch): Labels of the images.
             num_environments (int): In how many chunks of one size the batch comes. Defaults to 1.
+
+        Returns:
+            Tensor | None: Scalar loss, or None if there is none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define forward().")
+
+
+class ContrastAuxLoss(EpochWeighted):
+    """Base class of auxiliary contrastive losses, which :class:`.TwoViewClassifier` adds to those of its head.
+
+    A method is one ``forward(contrast)`` of the contrast that the head's own loss reads. Its value is multiplied by the
+    weight of the epoch, ``self.weight``.
+
+    Args:
+        weights (float | Sequence[Sequence[float]]): Weight of the loss, as of :class:`EpochWeighted`. Defaults to 1.0.
+
+    Raises:
+        UserInputError: If a weight is negative, or the epochs are no ascending whole numbers.
+    """
+
+    def forward(self, contrast: ContrastBatch) -> Tensor | None:
+        """Compute the loss of a batch; what a method implements.
+
+        Args:
+            contrast (ContrastBatch): Anchors and candidates.
 
         Returns:
             Tensor | None: Scalar loss, or None if there is none.

@@ -364,7 +364,7 @@ def test_a_task_that_is_none_is_refused() -> None:
 @pytest.mark.parametrize(
     ("task", "config", "message"),
     [
-        ("AttributeClustering", CE, "pseudo-attributes of an LPAHead, but the model has a LinearHead; set model"),
+        ("AttributeClustering", CE, "ImageClassifier with LinearHead, has no pseudo-attributes; add model.aux_losses"),
         ("SubclassClustering", CE, "the loss of the model is a CrossEntropyLoss; set model.head.loss.type='SBCLLoss'"),
         ("SubclassClustering", "lpa/lpa_r32_digits.py", "the loss of the model is a PaCoLoss"),
     ],
