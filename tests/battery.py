@@ -186,6 +186,12 @@ def views_loss_step(module: Any, labels: Tensor) -> Fed:
     return Fed(module(ContrastBatch.from_views(views[0], views[1], labels)), tuple(views))
 
 
+def self_distill_head_step(module: Any, labels: Tensor) -> Fed:
+    """Loss of a head on pooled features, and a distillation of the logits that it gives in training."""
+    fed = cls_head_step(module, labels)
+    return Fed(fed.loss + module(fed.leaves).square().mean(), fed.leaves)
+
+
 def cls_head_step(module: Any, labels: Tensor) -> Fed:
     """Loss of a plain classification head on pooled features."""
     pooled = noise(len(labels), CHANNELS).requires_grad_()
@@ -546,6 +552,8 @@ MODULES: dict[str, ModuleEntry] = {
     "KCLLoss": ModuleEntry(contrast_loss_step, small={"num_positives": 2}),
     "SBCLLoss": ModuleEntry(contrast_loss_step, prepare=set_subclasses),
     "TSCLoss": ModuleEntry(contrast_loss_step, small={"num_positives": 2}, prepare=set_targets),
+    "InstanceContrastLoss": ModuleEntry(contrast_loss_step),
+    "SelfDistillHead": ModuleEntry(self_distill_head_step, _HEAD),
     "BBNClassifier": ModuleEntry(
         bbn_step,
         {

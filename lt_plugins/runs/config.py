@@ -62,7 +62,8 @@ def read_stages(
     ``head.num_classes`` and ``head.in_channels`` where it does not say them; a head of the same type takes all
     ``num_...`` of the head before. A ``model``, ``backbone`` or ``head`` without a ``type`` is merged over that of the
     stage before. With ``from_scratch = True`` a stage does not take the weights of the one before, and its backbone may
-    have an ``init_cfg``; it may learn from the stage before all the same, by ``model.teachers``. ``hold_out`` and
+    have an ``init_cfg``, by default that of the last stage that began so; it may learn from the stage before all the
+    same, by ``model.teachers``. ``hold_out`` and
     ``class_subset`` become datasets last (:func:`~lt_plugins.runs.derived_data.derive_datasets`).
 
     Args:
@@ -292,7 +293,7 @@ def _derive_stages(cfg: Config, path: str) -> list[Config]:
     stages = [first]
     for number, patch in enumerate(patches, start=2):
         with _fitting(f"stage{number}", path):
-            stages.append(_next_stage(stages[-1], patch))
+            stages.append(_next_stage(stages, patch))
     for stage in stages:
         _drop_delete_keys(stage._cfg_dict)
     return stages
@@ -302,8 +303,9 @@ def _later_stages(cfg: Config) -> Iterator[int]:
     return itertools.takewhile(lambda number: f"stage{number}" in cfg, itertools.count(2))
 
 
-def _next_stage(before: Config, patch: dict[str, Any]) -> Config:
-    """Derive the config of a stage: that of the stage before with a patch merged over it."""
+def _next_stage(stages: list[Config], patch: dict[str, Any]) -> Config:
+    """Derive the config of a stage: that of the last stage with a patch merged over it."""
+    before = stages[-1]
     after = copy.deepcopy(before)
     # Where the stage before has started.
     for key, nothing in {"load_from": None, "resume": False, "from_scratch": False}.items():
@@ -311,11 +313,23 @@ def _next_stage(before: Config, patch: dict[str, Any]) -> Config:
             after[key] = nothing
     model = patch.pop("model", None)
     if isinstance(model, dict) and isinstance(before.get("model"), dict):
-        after.model = _take_over_model(model, before.model, bool(patch.get("from_scratch")))
+        from_scratch = bool(patch.get("from_scratch"))
+        after.model = _take_over_model(model, _as_begun(stages) if from_scratch else before.model, from_scratch)
     elif model is not None:
         after.model = model
     after.merge_from_dict(patch)
     return after
+
+
+def _as_begun(stages: list[Config]) -> dict[str, Any]:
+    """The model of the last stage, with the initialisation that its backbone had when its weights were begun."""
+    model = copy.deepcopy(stages[-1].model)
+    begun = next(stage for stage in reversed(stages) if stage is stages[0] or stage.get("from_scratch"))
+    backbone, initial = model.get("backbone"), begun.get("model", {}).get("backbone")
+    if isinstance(backbone, dict) and isinstance(initial, dict) and backbone.get("type") == initial.get("type"):
+        backbone.pop("init_cfg", None)
+        backbone.update({key: copy.deepcopy(value) for key, value in initial.items() if key == "init_cfg"})
+    return model
 
 
 def _take_over_model(model: dict[str, Any], before: dict[str, Any], from_scratch: bool) -> dict[str, Any]:

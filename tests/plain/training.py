@@ -181,6 +181,7 @@ CASES = {
         lambda: losses.ISDALoss(len(COUNTS), CHANNELS),
         lambda net, loss, progress: loss.set_progress(progress),
     ),
+    "InstanceContrastLoss": Case(contrast_step),
     "InstanceCurriculum": Case(
         curriculum_step, curriculum, lambda net, loss, progress: loss.set_epoch(round(progress * EPOCHS), EPOCHS)
     ),

@@ -219,6 +219,19 @@ def test_a_model_without_a_type_is_merged_over_that_of_the_stage_before(tmp_path
     assert fresh.model.backbone == {**first.model.backbone, "depth": 20}
 
 
+@pytest.mark.parametrize("backbone", [{}, {"depth": 32}], ids=["inherited", "merged"])
+def test_a_stage_from_scratch_begins_like_the_first(backbone: dict[str, Any], tmp_path: Path) -> None:
+    """Also after a stage that took weights over: without its ``init_cfg=None``, another initialisation."""
+    model = {"type": "ImageClassifier", **({"backbone": backbone} if backbone else {})}
+    more = f"\nstage4 = dict(from_scratch=True, model={model!r})\nstage5 = dict(from_scratch=True, model={model!r})\n"
+    first, *others = read_stages(staged(tmp_path, more))
+    expected = {**first.model.backbone, **backbone}
+    assert [stage.model.backbone.get("init_cfg", "") for stage in others[:2]] == [None, None]
+    assert [stage.model.backbone for stage in others[2:]] == [expected, expected]
+    plain = staged(tmp_path, f"{more}del model['backbone']['init_cfg']\n")
+    assert all("init_cfg" not in stage.model.backbone for stage in read_stages(plain)[3:])
+
+
 def test_a_head_of_the_same_type_takes_all_its_numbers_over() -> None:
     """So that an override of one reaches all stages."""
     path = str(ROOT / "configs/lcreg/lcreg_r32_digits.py")

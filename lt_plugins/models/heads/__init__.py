@@ -22,6 +22,7 @@ from .metasaug_head import MetaSAugHead
 from .multi_expert_head import MultiExpertHead
 from .oltr_head import OLTRHead
 from .paco_head import PaCoHead
+from .self_distill_head import SelfDistillHead
 from .supcon_head import SupConHead
 from .tde_head import TDEHead
 
@@ -50,6 +51,7 @@ __all__ = [
     "MultiExpertHead",
     "OLTRHead",
     "PaCoHead",
+    "SelfDistillHead",
     "SupConHead",
     "TDEHead",
 ]

@@ -10,6 +10,7 @@ from .environment_recorder import EnvironmentRecorder
 from .focal_loss import SigmoidFocalLoss, SoftmaxFocalLoss
 from .gce_loss import GeneralizedCrossEntropyLoss
 from .gcl_loss import GCLLoss
+from .instance_contrast_loss import InstanceContrastLoss
 from .instance_curriculum import InstanceCurriculum
 from .irm_penalty import IRMPenalty
 from .isda_loss import ISDALoss
@@ -49,6 +50,7 @@ __all__ = [
     "GeneralizedCrossEntropyLoss",
     "IRMPenalty",
     "ISDALoss",
+    "InstanceContrastLoss",
     "InstanceCurriculum",
     "KCLLoss",
     "KDLoss",
