@@ -721,6 +721,7 @@ HOOKS: dict[str, Entry] = {
     "CheckpointFitHook": Entry(),
     "ClassDistributionHook": Entry(),
     "CompileHook": Entry(),
+    "ContrastGeometryHook": Entry(),
     "CovarianceHook": Entry(),
     "DeferredInfoHook": Entry(),
     "EnvironmentHook": Entry(),

@@ -1,7 +1,7 @@
 """Show what a trained model has learned, as pictures and as one self-contained HTML page.
 
-Pseudo-attributes of LPA, latent categories of LCReg, subclasses of SBCL, accuracy by attribute and environments of a
-generalized long-tailed run: whichever the model has.
+Pseudo-attributes of LPA, latent categories of LCReg, subclasses of SBCL, geometry of a contrastive run, accuracy by
+attribute and environments of a generalized long-tailed run: whichever the model has.
 """
 
 from __future__ import annotations
@@ -54,7 +54,10 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     group = parser.add_argument_group("subclasses", argument_default=absent)
     group.add_argument("--num-classes", type=int, metavar="N", help="head classes to colour by class (default: 10)")
     group.add_argument("--max-points", type=int, metavar="N", help="images in a t-SNE picture at most (default: 2000)")
-    group.add_argument("--seed", type=int, metavar="N", help="seed of drawn images and of t-SNE (default: 0)")
+    group.add_argument("--seed", type=int, metavar="N", help="seed of drawn images, views and t-SNE (default: 0)")
+    group = parser.add_argument_group("contrastive geometry (and --seed)", argument_default=absent)
+    group.add_argument("--max-images", type=int, metavar="N", help="held-out images, evenly by class (default: 20000)")
+    group.add_argument("--checkpoints", type=int, metavar="N", help="of the run, at most, for curves (default: 10)")
     return parser.parse_args(argv)
 
 

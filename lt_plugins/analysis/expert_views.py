@@ -8,9 +8,9 @@ from mmengine.config import Config
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lt_plugins.datasets.pipelines import replace_pipeline
+from lt_plugins.datasets.pipelines import loader_pipeline, replace_pipeline
 from lt_plugins.engine.features import gather_features
-from lt_plugins.engine.hooks.epoch_seed_hook import seed_generators
+from lt_plugins.engine.seeding import seed_generators
 from lt_plugins.errors import UserInputError
 from lt_plugins.posthoc import ExpertViews
 
@@ -51,9 +51,8 @@ def find_view_pipeline(cfg: Config) -> list[dict]:
         UserInputError: If it has neither, or an image becomes several views by them.
     """
     pipeline = cfg.get("view_pipeline")
-    dataset = (cfg.get("train_dataloader") or {}).get("dataset")
-    while pipeline is None and dataset is not None:  # through wrappers
-        pipeline, dataset = dataset.get("pipeline"), dataset.get("dataset")
+    if pipeline is None:
+        pipeline = loader_pipeline(cfg.get("train_dataloader"))
     if not pipeline or any(step.get("type") == "MultiView" for step in pipeline):
         raise UserInputError(
             "expert-weights needs transforms that make one random view of an image, and the config has no "

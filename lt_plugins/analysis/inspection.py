@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # The pages by name, imported when a model is looked at; a module that adds one takes it in here.
 PAGES = {
     "attributes": "lt_plugins.analysis.attributes:AttributePage",
+    "contrast": "lt_plugins.analysis.contrast_page:ContrastPage",
     "glt": "lt_plugins.analysis.glt_page:GLTPage",
     "latents": "lt_plugins.analysis.latents:LatentPage",
     "subclasses": "lt_plugins.analysis.subclasses:SubclassPage",
@@ -42,7 +43,7 @@ def page_types() -> list[type[AnalysisPage]]:
 
 
 def find_pages(stages: Mapping[int, Config], only: str | None = None) -> Fitting:
-    """Find the last stage of a config whose model some pages fit, and these.
+    """Find the last stage of a config whose model some pages fit, and these; else one that shows what is wanted.
 
     Args:
         stages (Mapping[int, Config]): Configs of the stages that may be looked at, by their positions.
@@ -55,12 +56,18 @@ def find_pages(stages: Mapping[int, Config], only: str | None = None) -> Fitting
 
     types = page_types()
     learned: dict[int, list[str]] = {}
+    shown: list[Fitting] = []
     for index in sorted(stages, reverse=True):
         model = build_model(stages[index])
         pages = [page for page in types if page.fits(model, stages[index])]
         learned[index] = [page.name for page in pages]
         if chosen := [page for page in pages if only in (None, page.name)]:
             return Fitting(index, model, chosen)
+        shown += [
+            Fitting(index, model, [page]) for page in types if page.name == only and page.shows(model, stages[index])
+        ]
+    if shown:
+        return shown[0]
     wanted = "nothing that can be inspected" if only is None else f"no {only}"
     found = dict.fromkeys(name for names in learned.values() for name in names)
     hint = f" but {' and '.join(found)}" if found else ""

@@ -56,6 +56,16 @@ class AnalysisPage(ABC):
             cfg (Config): Its config.
         """
 
+    @classmethod
+    def shows(cls, model: Any, cfg: Config) -> bool:
+        """Whether the page, asked for by name, can show a model of a run where it fits none. Defaults to :meth:`fits`.
+
+        Args:
+            model (nn.Module): A model, trained or not.
+            cfg (Config): Its config.
+        """
+        return cls.fits(model, cfg)
+
     @abstractmethod
     def check_options(self) -> None:
         """Refuse values that ``self.options`` cannot have.
@@ -132,7 +142,7 @@ def loader_settings(cfg: Config, split: str) -> dict[str, Any]:
 
     Args:
         cfg (Config): The config.
-        split (str): ``"train"`` or ``"test"``.
+        split (str): ``"train"``, ``"val"`` or ``"test"``.
     """
     loader = cfg[f"{split}_dataloader"]
     return {"batch_size": loader.get("batch_size", 64), "num_workers": loader.get("num_workers", 0)}

@@ -86,11 +86,11 @@ def load_weights(
 
 
 def build_plain_dataset(cfg: Config, split: str, trained: TrainedModel | None = None) -> Any:
-    """Build the training or test set of a config with the transforms of the test set.
+    """Build the training, validation or test set of a config with the transforms of the test set.
 
     Args:
         cfg (Config): The config.
-        split (str): ``"train"`` or ``"test"``.
+        split (str): ``"train"``, ``"val"`` or ``"test"``.
         trained (TrainedModel, optional): The model that will look at it; its classes must be the same.
 
     Raises:

@@ -7,6 +7,15 @@ from .class_temperatures import class_temperatures
 from .environments import check_environment_options, environment_weights
 from .kmeans import KMeansResult, check_backend, kmeans
 from .local_attributes import ClassAttributeTable, class_balanced_sample, match_prototypes
+from .sphere_geometry import (
+    MeanAngles,
+    class_directions,
+    class_distances,
+    least_uniformity,
+    mean_angles,
+    simplex_angle,
+    uniformity,
+)
 from .subclass_clusters import SubclassClusters, check_subclass_options, subclass_clusters
 from .subclass_distances import SubclassDistances, subclass_distances, tail_sizes
 from .subclass_sizes import SubclassSizes, subclass_sizes
@@ -17,6 +26,7 @@ __all__ = [
     "ClassAttributeTable",
     "ClusterSettings",
     "KMeansResult",
+    "MeanAngles",
     "Stability",
     "SubclassClusters",
     "SubclassDistances",
@@ -27,16 +37,22 @@ __all__ = [
     "check_environment_options",
     "check_subclass_options",
     "class_balanced_sample",
+    "class_directions",
+    "class_distances",
     "class_means",
     "class_sums",
     "class_temperatures",
     "cluster_stability",
     "environment_weights",
     "kmeans",
+    "least_uniformity",
     "match_prototypes",
+    "mean_angles",
+    "simplex_angle",
     "subclass_clusters",
     "subclass_distances",
     "subclass_sizes",
     "tail_sizes",
     "uniform_targets",
+    "uniformity",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -24,13 +24,23 @@ def find_test_pipeline(cfg: Config) -> list[dict] | None:
     Returns:
         list[dict] | None: The transforms; None if the config has neither.
     """
-    for name in ("test_dataloader", "val_dataloader"):
-        dataset = (cfg.get(name) or {}).get("dataset")
-        while dataset is not None and "pipeline" not in dataset:  # through wrappers
-            dataset = dataset.get("dataset")
-        if dataset is not None:
-            return dataset["pipeline"]
-    return None
+    pipelines = (loader_pipeline(cfg.get(name)) for name in ("test_dataloader", "val_dataloader"))
+    return next((pipeline for pipeline in pipelines if pipeline is not None), None)
+
+
+def loader_pipeline(loader: Mapping[str, Any] | None) -> list[dict] | None:
+    """The transforms of the dataset of a data loader, through wrappers.
+
+    Args:
+        loader (Mapping[str, Any] | None): Config of the data loader.
+
+    Returns:
+        list[dict] | None: The transforms; None if there is no such dataset, or it has none.
+    """
+    dataset = (loader or {}).get("dataset")
+    while dataset is not None and dataset.get("pipeline") is None:
+        dataset = dataset.get("dataset")
+    return None if dataset is None else dataset["pipeline"]
 
 
 def require_test_pipeline(

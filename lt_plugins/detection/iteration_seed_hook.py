@@ -9,7 +9,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from lt_plugins.detection.seeded_images import SeededDataset, SeededInfiniteSampler
-from lt_plugins.engine.hooks.epoch_seed_hook import seed_generators, seed_sampler
+from lt_plugins.engine.hooks.epoch_seed_hook import seed_sampler
+from lt_plugins.engine.seeding import seed_generators
 from lt_plugins.errors import UserInputError
 
 

@@ -10,7 +10,7 @@ from mmdet.registry import DATA_SAMPLERS, DATASETS
 from mmengine.dataset import InfiniteSampler
 from torch.utils.data import Dataset
 
-from lt_plugins.engine.hooks.epoch_seed_hook import seed_generators
+from lt_plugins.engine.seeding import seed_generators
 
 
 class Draw(NamedTuple):

@@ -94,15 +94,27 @@ def shade_groups(axes: Axes, groups: NDArray[np.str_]) -> None:
     """
     for group, color in GROUP_COLORS.items():
         members = np.flatnonzero(groups == group)
+        if len(members):
+            axes.axvspan(members[0] - 0.5, members[-1] + 0.5, color=color, alpha=0.08, linewidth=0)
+    name_groups(axes, groups)
+
+
+def name_groups(axes: Axes, groups: NDArray[np.str_]) -> None:
+    """Name the many-, medium- and few-shot ranges of an x axis that is sorted by class size, on top of it.
+
+    Args:
+        axes (Axes): Where.
+        groups (NDArray): Group of each class in the order of the axis, ``(C,)``.
+    """
+    for group in GROUP_COLORS:
+        members = np.flatnonzero(groups == group)
         if not len(members):
             continue
-        left, right = members[0] - 0.5, members[-1] + 0.5
-        axes.axvspan(left, right, color=color, alpha=0.08, linewidth=0)
         # Beside a wide group a narrow one has no room for a horizontal name.
         narrow = len(members) < 0.08 * len(groups)
         axes.annotate(
             group,
-            ((left + right) / 2, 1.01),
+            ((members[0] + members[-1]) / 2, 1.01),
             xycoords=("data", "axes fraction"),
             ha="center",
             va="bottom",

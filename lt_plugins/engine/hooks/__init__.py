@@ -5,6 +5,7 @@ from .averaged_model_hook import AveragedModelHook
 from .centroid_hook import CentroidHook
 from .checkpoint_fit_hook import CheckpointFitHook
 from .class_distribution_hook import ClassDistributionHook
+from .contrast_geometry_hook import ContrastGeometryHook
 from .covariance_hook import CovarianceHook
 from .deferred_info_hook import DeferredInfoHook
 from .environment_hook import EnvironmentHook
@@ -29,6 +30,7 @@ __all__ = [
     "CentroidHook",
     "CheckpointFitHook",
     "ClassDistributionHook",
+    "ContrastGeometryHook",
     "CovarianceHook",
     "DeferredInfoHook",
     "EnvironmentHook",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from functools import partial
 from typing import Any
 
-import numpy as np
-import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from lt_plugins.datasets.loader_order import seeded_sampler
+from lt_plugins.engine.seeding import seed_generators
 from lt_plugins.engine.worker_init import epoch_worker_init
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.unwrap import unwrap_model
@@ -86,19 +84,6 @@ def seed_modules(runner: Runner) -> None:
     for module in unwrap_model(runner.model).modules():
         if hasattr(module, "set_seed"):
             module.set_seed(seed if isinstance(seed, int) else runner.seed)
-
-
-def seed_generators(*numbers: int, cuda: bool = True) -> None:
-    """Seed python, numpy and torch of this process.
-
-    Args:
-        *numbers (int): What the state follows from, like seed of the run, epoch and number of the process.
-        cuda (bool): Whether to seed every CUDA device, too. Defaults to True.
-    """
-    state = np.random.SeedSequence(numbers).generate_state(2, np.uint32)
-    random.seed(int(state[0]))
-    np.random.seed(int(state[0]))  # noqa: NPY002 (what the transforms of mmcv draw from)
-    (torch.manual_seed if cuda else torch.default_generator.manual_seed)(int(state[0]) << 32 | int(state[1]))
 
 
 def check_workers(loader: DataLoader[Any]) -> None:
