@@ -55,6 +55,7 @@ class RunReport:
 
     def results(self) -> None:
         """Best epoch, last epoch and test run in numbers, and over many, medium and few."""
+        from lt_plugins.evaluation.geometry_names import is_percentage
         from lt_plugins.visualization import plot_shot_bars
 
         results: dict[str, Mapping[str, float]] = {}
@@ -74,7 +75,8 @@ class RunReport:
             self._note(str(error))
         if not results:
             return
-        names = list(dict.fromkeys(name for metrics in results.values() for name in metrics))
+        found = dict.fromkeys(name for metrics in results.values() for name in metrics)
+        names = [name for name in found if is_percentage(name)]
         self.page.add_table(
             ["metric (%)", *results], [[name, *(metrics.get(name) for metrics in results.values())] for name in names]
         )
@@ -86,11 +88,13 @@ class RunReport:
 
     def training_curves(self) -> None:
         """Losses, learning rates and metrics."""
+        from lt_plugins.evaluation.geometry_names import is_percentage
         from lt_plugins.visualization import plot_training_curves
 
         log = self.run.log()
         train_names = list(dict.fromkeys(name for row in log.train for name in row))
-        metric_names = list(dict.fromkeys(name for row in log.metrics for name in row if name != "step"))
+        found = dict.fromkeys(name for row in log.metrics for name in row if name != "step")
+        metric_names = [name for name in found if is_percentage(name)]
         figure = plot_training_curves(
             losses={name: curve(log.train, "iter", name) for name in train_names if "loss" in name},
             learning_rates={name: curve(log.train, "iter", name) for name in train_names if name.endswith("lr")},

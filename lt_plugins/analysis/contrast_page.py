@@ -22,15 +22,9 @@ from lt_plugins.analysis.figures import plot_geometry_trend, plot_mean_angles, p
 from lt_plugins.analysis.page import AnalysisPage, all_class_names, describe_origin, loader_settings
 from lt_plugins.analysis.trained_model import TrainedModel, build_plain_dataset, load_weights
 from lt_plugins.clustering import least_uniformity, mean_angles, simplex_angle
-from lt_plugins.engine.contrast_geometry import (
-    GROUPS,
-    QUANTITIES,
-    ContrastGeometry,
-    has_projections,
-    measure_geometry,
-)
-from lt_plugins.engine.hooks.contrast_geometry_hook import scalar_name
+from lt_plugins.engine.contrast_geometry import ContrastGeometry, has_projections, measure_geometry
 from lt_plugins.errors import UserInputError
+from lt_plugins.evaluation.geometry_names import GROUPS, QUANTITIES, scalar_name
 from lt_plugins.runs.run_folder import RunFolder, RunLog
 from lt_plugins.visualization import FigurePage
 from lt_plugins.visualization.confusion import MAX_CELLS

@@ -17,10 +17,8 @@ from lt_plugins.datasets.pipelines import loader_pipeline, replace_pipeline
 from lt_plugins.engine.features import gather_features
 from lt_plugins.engine.seeding import seed_generators
 from lt_plugins.errors import UserInputError
+from lt_plugins.evaluation.geometry_names import GROUPS, QUANTITIES
 from lt_plugins.models.classifiers import TwoViewClassifier
-
-GROUPS = ("all", "many", "medium", "few")
-QUANTITIES = ("alignment", "uniformity", "within", "between")
 
 
 class ContrastGeometry(NamedTuple):

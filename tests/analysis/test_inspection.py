@@ -13,6 +13,7 @@ from torch import nn
 
 from lt_plugins.analysis import attributes, inspection, latents
 from lt_plugins.analysis.attributes import AttributePage
+from lt_plugins.analysis.contrast_page import ContrastPage
 from lt_plugins.analysis.inspection import PAGES, find_pages, page_types, set_up_pages
 from lt_plugins.analysis.latents import LatentPage
 from lt_plugins.analysis.page import AnalysisPage
@@ -32,28 +33,31 @@ def _stages(config: str) -> dict[int, Config]:
 
 
 def test_pages_are_registered_by_their_names() -> None:
-    assert [page.name for page in page_types()] == list(PAGES) == ["attributes", "glt", "latents", "subclasses"]
+    assert [page.name for page in page_types()] == list(PAGES)
+    assert list(PAGES) == ["attributes", "contrast", "glt", "latents", "subclasses"]
     for path in PAGES.values():
         assert issubclass(pkgutil.resolve_name(path), AnalysisPage)
 
 
 @pytest.mark.parametrize(
-    ("config", "index", "page"),
+    ("config", "index", "pages"),
     [
-        ("lpa/lpa_r32_digits.py", 0, AttributePage),
-        ("lcreg/lcreg_r32_digits.py", 1, LatentPage),
-        ("lcreg/lcreg_r32_digits.py:stage1", 0, LatentPage),
-        ("sbcl/sbcl_r32_digits.py", 0, SubclassPage),
+        ("lpa/lpa_r32_digits.py", 0, [AttributePage, ContrastPage]),
+        ("lcreg/lcreg_r32_digits.py", 1, [LatentPage]),
+        ("lcreg/lcreg_r32_digits.py:stage1", 0, [LatentPage]),
+        ("paco/paco_r32_digits.py", 0, [ContrastPage]),
+        ("sbcl/sbcl_r32_digits.py", 0, [ContrastPage, SubclassPage]),
     ],
 )
-def test_last_stage_with_a_page(config: str, index: int, page: type[AnalysisPage]) -> None:
+def test_last_stage_with_a_page(config: str, index: int, pages: list[type[AnalysisPage]]) -> None:
     stages = _stages(config)
     found = find_pages(stages)
-    assert (found.stage, found.pages) == (index, [page]) and page.fits(found.model, stages[index])
-    assert find_pages(stages, page.name).pages == [page]
-    assert not any(other.fits(found.model, stages[index]) for other in page_types() if other is not page)
-    missing = next(name for name in PAGES if name != page.name)
-    with pytest.raises(UserInputError, match=rf"which learns no {missing} but {page.name}; use a config with"):
+    assert (found.stage, found.pages) == (index, pages)
+    assert [page for page in page_types() if page.fits(found.model, stages[index])] == pages
+    assert [find_pages(stages, page.name).pages for page in pages] == [[page] for page in pages]
+    names = [page.name for page in pages]
+    missing = next(name for name in PAGES if name not in ("contrast", *names))
+    with pytest.raises(UserInputError, match=rf"which learns no {missing} but {' and '.join(names)}; use a config"):
         find_pages(stages, missing)
 
 
@@ -96,9 +100,9 @@ def test_a_further_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(inspection.PAGES, "geometry", f"{__name__}:GeometryPage")
     stages = _stages("lpa/lpa_r32_digits.py")
     found = find_pages(stages)
-    assert [page.name for page in found.pages] == ["attributes", "geometry"]
+    assert [page.name for page in found.pages] == ["attributes", "contrast", "geometry"]
     assert [page.name for page in find_pages(stages, "geometry").pages] == ["geometry"]
-    shown, geometry = set_up_pages(found.pages, {"top": 4, "classes": ["7"], "config": "x.py", "seed": 5})
+    shown, _, geometry = set_up_pages(found.pages, {"top": 4, "classes": ["7"], "config": "x.py", "seed": 5})
     assert (shown.options.top, shown.options.classes, shown.options.split) == (4, ["7"], "train")
     assert vars(geometry.options) == {"seed": 5, "classes": ["7"]}
     trained = TrainedModel(found.model, tmp_path / "epoch_3.pth", 3)

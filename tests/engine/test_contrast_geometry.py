@@ -194,7 +194,9 @@ def test_what_cannot_be_measured() -> None:
     model, cfg = make_model("ce/ce_r32_digits.py")
     dataset = build_plain_dataset(cfg, "val")
     without = Config({**cfg.to_dict(), "train_dataloader": None})
-    with pytest.raises(UserInputError, match=r"has no transforms in train_dataloader.dataset, which make the two views"):
+    with pytest.raises(
+        UserInputError, match=r"has no transforms in train_dataloader.dataset, which make the two views"
+    ):
         measure_geometry(model, dataset, without, max_images=10)
     model.class_distribution = ClassDistribution(10)
     with pytest.raises(UserInputError, match=r"has no class counts .* train with ClassDistributionHook"):

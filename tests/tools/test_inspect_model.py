@@ -1,4 +1,7 @@
-"""tools/inspect_model.py on runs of two epochs (LPA, SBCL) and on models with random weights (both stages of LCReg)."""
+"""tools/inspect_model.py on runs of two epochs (LPA, SBCL) and on models with random weights (both stages of LCReg).
+
+What fits several pages is mostly asked for one by name, which saves time.
+"""
 
 from __future__ import annotations
 
@@ -134,7 +137,11 @@ def _assert_own_colours(path: Path) -> None:
 
 
 def test_attributes_of_a_work_dir(lpa: Path, tmp_path: Path) -> None:
-    done = _show(LPA, lpa, logs=tmp_path)
+    done = _show(LPA, lpa, "--max-images", "30", "--checkpoints", "2", logs=tmp_path)
+    contrast = lpa / "contrast_epoch_2"
+    assert f"wrote {contrast / 'index.html'} and beside it trend.png, angles.png, nearest.png" in done.output
+    assert "features and views of epoch_1.pth" in done.output
+    assert len(read(contrast / "index.html").links) == 3
     out = lpa / "attributes_epoch_2"
     assert f"wrote {out / 'index.html'} and beside it class_" in done.output
     reader = read(out / "index.html")
@@ -234,7 +241,10 @@ def test_subclasses_of_a_run(sbcl: Path, tmp_path: Path) -> None:
         [sbcl / "epoch_2.pth", *options, "-o", tmp_path / "a"],
         [sbcl, *options, "-o", tmp_path / "b/c"],
     ]
-    started = [start_tool(TOOL, SBCL, *call, *_small(SBCL), logs=tmp_path / str(i)) for i, call in enumerate(calls)]
+    started = [
+        start_tool(TOOL, SBCL, *call, "--only", "subclasses", *_small(SBCL), logs=tmp_path / str(i))
+        for i, call in enumerate(calls)
+    ]
     for tool in started:
         assert tool.wait().exit_code == 0, tool.output
     out = sbcl / "subclasses_epoch_2"
@@ -262,6 +272,7 @@ def test_subclasses_of_a_run(sbcl: Path, tmp_path: Path) -> None:
     assert "The 4 largest classes, 30 of " in read(tmp_path / "a/index.html").text
 
 
+SUBCLASSES = ("--only", "subclasses")
 MISTAKES: dict[Path, dict[tuple[str | Path, ...], str]] = {
     LPA: {
         ("--classes", "nine"): "--classes 'nine' is no class of the dataset; there are 0, 1, 2, 3, 4, ...",
@@ -270,12 +281,21 @@ MISTAKES: dict[Path, dict[tuple[str | Path, ...], str]] = {
         ("--images", "/nowhere/a.png"): "image /nowhere/a.png does not exist",
         ("--images", str(LPA)): f"cannot read image {LPA}",
         ("--top", "0"): "--top 0 and --max-per-class 2 must be 1 or more",
-        ("-o", str(LPA)): f"folder {LPA} cannot be made (File exists)",
-        ("--seed", "0"): "--seed does not apply to attributes; there are --images, --classes, --attributes, ",
+        ("-o", str(LPA), "--only", "attributes"): f"folder {LPA} cannot be made (File exists)",
+        (
+            "--seed",
+            "0",
+            "--only",
+            "attributes",
+        ): "--seed does not apply to attributes; there are --images, --classes, --attributes, ",
         (
             "--only",
             "latents",
-        ): "which learns no latents but attributes; use a config with LCRegHead (configs/lcreg) for",
+        ): "which learns no latents but attributes and contrast; use a config with LCRegHead (configs/lcreg) for",
+        ("--only", "contrast", "--max-images", "0"): "--max-images 0 and --checkpoints 10 must be 1 or more",
+        ("--only", "contrast", "--seed", "-1"): "--seed -1 must be from 0 to 4294967295",
+        ("--only", "contrast", "-o", str(LPA)): f"folder {LPA} cannot be made (File exists)",
+        ("--only", "contrast", "--top", "3"): "--top does not apply to contrast; there are --max-images, --checkpoints",
     },
     LCREG: {
         ("--classes", "nine"): "--classes 'nine' is no class of the dataset; there are 0, 1, 2, 3, 4, ...",
@@ -287,12 +307,12 @@ MISTAKES: dict[Path, dict[tuple[str | Path, ...], str]] = {
         ("--stage", "3"): "stage 3 is asked for, but",
     },
     SBCL: {
-        ("--classes", "nine"): "--classes 'nine' is no class of the dataset; there are 0, 1, 2, 3, 4, ...",
-        ("--num-classes", "0"): "--num-classes 0 and --max-points 2000 must be 1 or more",
-        ("--max-points", "-1"): "--num-classes 10 and --max-points -1 must be 1 or more",
-        ("--seed", "-1"): "--seed -1 must be from 0 to 4294967295",
-        ("-o", SBCL): f"folder {SBCL} cannot be made (File exists)",
-        ("--split", "test"): "--split does not apply to subclasses; there are --classes, --num-classes, ",
+        (*SUBCLASSES, "--classes", "nine"): "--classes 'nine' is no class of the dataset; there are 0, 1, 2, 3, 4, ...",
+        (*SUBCLASSES, "--num-classes", "0"): "--num-classes 0 and --max-points 2000 must be 1 or more",
+        (*SUBCLASSES, "--max-points", "-1"): "--num-classes 10 and --max-points -1 must be 1 or more",
+        (*SUBCLASSES, "--seed", "-1"): "--seed -1 must be from 0 to 4294967295",
+        (*SUBCLASSES, "-o", SBCL): f"folder {SBCL} cannot be made (File exists)",
+        (*SUBCLASSES, "--split", "test"): "--split does not apply to subclasses; there are --classes, --num-classes, ",
         ("--stage", "2"): "which learns nothing that can be inspected; use a config with LPAHead (con",
     },
 }
@@ -330,14 +350,18 @@ def test_checkpoints_that_cannot_be_shown(lpa: Path, lcreg: Path, sbcl: Path, tm
         (LPA, tmp_path / "empty"): "has no checkpoint yet",
         (LPA, tmp_path / "missing.pth"): "missing.pth does not exist",
         (LCREG_STAGE_1, lcreg / "epoch_10.pth"): "is a checkpoint of another model",
-        (SBCL, sbcl / "epoch_1.pth"): "(epoch 1) has no subclasses yet: ReclusterHook first clusters before",
+        (
+            SBCL,
+            sbcl / "epoch_1.pth",
+            *SUBCLASSES,
+        ): "(epoch 1) has no subclasses yet: ReclusterHook first clusters before",
     }
     other_data = "train_dataloader.dataset.max_count=59"
     expect_errors(
         TOOL,
         {
             **{(*call, *_small(Path(call[0]))): message for call, message in messages.items()},
-            (SBCL, sbcl, *_small(SBCL), other_data): "there are subclasses for 184 images, but",
+            (SBCL, sbcl, *SUBCLASSES, *_small(SBCL), other_data): "there are subclasses for 184 images, but",
         },
         tmp_path / "logs",
     )
@@ -360,13 +384,14 @@ def test_configs_that_cannot_be_shown(lpa: Path, tmp_path: Path) -> None:
             (
                 CE,
                 lpa,
-            ): f"model.head is LinearHead with the loss CrossEntropyLoss, {nothing}GLTMetric in "
-            "test_evaluator (configs/*/*-glt.py) for glt, LCRegHead (configs/lcreg) for latents, "
+            ): f"model.head is LinearHead with the loss CrossEntropyLoss, {nothing}a projector "
+            "(configs/scl, configs/paco, ...) for contrast, GLTMetric in test_evaluator (configs/*/*-glt.py) for glt, "
+            "LCRegHead (configs/lcreg) for latents, "
             "SBCLLoss (configs/sbcl) for subclasses.",
             (
                 ROOT / "configs/paco/paco_r32_digits.py",
                 lpa,
-            ): f"model.head is PaCoHead with the loss PaCoLoss, {nothing}",
+            ): "epoch_2.pth is a checkpoint of another model",
             (folder, lpa): "error: folder /nowhere/train not found; set data_root to the folder that holds train/",
         },
         tmp_path / "logs",

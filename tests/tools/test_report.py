@@ -126,6 +126,13 @@ def test_the_order_of_starts_is_in_their_contents(tmp_path: Path) -> None:
     assert folder.test_metrics() == ("another name", {"shot/few": 2.0})
 
 
+def test_only_percentages_are_shown_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    write_start(run, "20240101_000000", [train_row(1, 10, 3.0), {**val_row(1, 20.0), "geometry/uniformity_few": -3.9}])
+    page, _ = build(run, capsys)
+    assert "shot/balanced" in page and "geometry" not in page
+
+
 FOREIGN_ROWS = [
     *("[1]", "3", "null", '"step"', '{"step": "x"}', '{"loss": 1}', '{"step": true}', '{"step": NaN}'),
     *('{"iter": Infinity, "step": 1}', '{"step": 1, "loss": [1]}', '{"step": 1, "loss": 1' + "0" * 400 + "}"),

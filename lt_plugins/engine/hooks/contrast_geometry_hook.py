@@ -7,11 +7,9 @@ from mmengine.runner import Runner
 from lt_plugins.engine.contrast_geometry import measure_geometry
 from lt_plugins.engine.hooks.method_hook import MethodHook
 from lt_plugins.errors import UserInputError
+from lt_plugins.evaluation.geometry_names import scalar_name
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import HOOKS
-
-PREFIX = "geometry/"
-"""Before the names of the numbers in the log."""
 
 
 @HOOKS.register_module()
@@ -64,13 +62,3 @@ class ContrastGeometryHook(MethodHook):
         for quantity, values in found.numbers.items():
             for group, value in values.items():
                 runner.message_hub.update_scalar(f"val/{scalar_name(quantity, group)}", value)
-
-
-def scalar_name(quantity: str, group: str) -> str:
-    """Name of a number in the log.
-
-    Args:
-        quantity (str): One of ``QUANTITIES``.
-        group (str): One of ``GROUPS``.
-    """
-    return PREFIX + (quantity if group == "all" else f"{quantity}_{group}")

@@ -10,10 +10,10 @@ from mmengine.hooks import EMAHook
 
 from lt_plugins.analysis.contrast_page import logged_points
 from lt_plugins.checkpoints.checkpoint import load_checkpoint
-from lt_plugins.engine.contrast_geometry import GROUPS, measure_geometry
+from lt_plugins.engine.contrast_geometry import measure_geometry
 from lt_plugins.engine.hooks import ContrastGeometryHook
-from lt_plugins.engine.hooks.contrast_geometry_hook import scalar_name
 from lt_plugins.errors import UserInputError
+from lt_plugins.evaluation.geometry_names import GROUPS, is_percentage, scalar_name
 from lt_plugins.runs.run_folder import RunFolder
 from tests.small_runs import MakeRunner
 
@@ -71,6 +71,7 @@ def test_averaged_weights_are_measured_where_they_are_validated(make_runner: Mak
 
 def test_names_of_the_numbers() -> None:
     assert (scalar_name("within", "all"), scalar_name("within", "few")) == ("geometry/within", "geometry/within_few")
+    assert [is_percentage(name) for name in ("geometry/within", "shot/few")] == [False, True]
 
 
 def test_no_image() -> None:
