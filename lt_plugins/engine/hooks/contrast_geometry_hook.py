@@ -16,7 +16,7 @@ from lt_plugins.registry import HOOKS
 class ContrastGeometryHook(MethodHook):
     """Contrast-geometry hook: logs alignment, uniformity and class distances of the validation images by group.
 
-    On each validation some of its images pass twice more, in two augmented views; the numbers, of all classes and of
+    On each validation some of its images pass once more, and in two augmented views; the numbers, of all classes and of
     many-, medium- and few-shot ones, stand beside the metrics (``geometry/alignment``, ``geometry/within_few``, ...).
     The ``contrast`` page of ``tools/inspect_model.py`` draws them over the epochs, with those of the checkpoints that
     the run kept. Training itself is the same, to the last bit.
