@@ -292,7 +292,7 @@ def add_angles(
         plot_nearest_angles(nearest, average, sorted_names, sorted_groups, ideal),
         "Angle of each class mean to the nearest other one, and to all others on average",
     )
-    pairs = {}
+    pairs: dict[frozenset[int], tuple[int, int]] = {}
     for label in angles.nearest.nan_to_num(math.inf).argsort(stable=True).tolist():
         if (other := int(angles.nearest_class[label])) >= 0:
             pairs.setdefault(frozenset((label, other)), (label, other))

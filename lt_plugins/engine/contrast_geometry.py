@@ -176,7 +176,7 @@ def measure_geometry(
     # The first of three views trains a classifier; of many crops the first two are the large ones.
     pair = slice(-2, None) if isinstance(model, TwoViewClassifier) else slice(2)
     views = ViewPairs(replace_pipeline(dataset, pipeline), seed, pair)
-    settings = {"batch_size": batch_size, "num_workers": num_workers, "indices": chosen}
+    settings: dict[str, Any] = {"batch_size": batch_size, "num_workers": num_workers, "indices": chosen}
     features = gather_features(project, dataset, description="features", **settings)
     stretch = gather_features(compare, views, description="two views", **settings)
     return describe_features(features, stretch, labels, distribution.groups, has_projections(model))

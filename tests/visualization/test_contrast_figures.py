@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -32,8 +34,9 @@ def test_mean_angles(num_blocks: int, sizes: tuple[int, int, int], ideal: float)
     figure = plot_mean_angles(blocks, [f"a long class name {n}" for n in range(sum(sizes))], groups, ideal)
     axes, bar = figure.axes
     (image,) = axes.images
-    np.testing.assert_array_equal(np.ma.filled(image.get_array(), np.nan), blocks)
-    assert image.norm(ideal) == pytest.approx(0.5), "white is the simplex"
+    drawn: Any = image.get_array()
+    np.testing.assert_array_equal(np.ma.filled(drawn, np.nan), blocks)
+    assert float(image.norm(np.array(ideal))) == pytest.approx(0.5), "white is the simplex"
     borders = sorted({float(np.ravel(line.get_xdata())[0]) for line in axes.lines} - {0.0})
     assert borders == [sizes[0] - 0.5, sizes[0] + sizes[1] - 0.5]
     numbers = [text.get_text() for text in axes.texts if text.get_text().isdigit()]
@@ -107,8 +110,13 @@ def test_trend(with_log: bool) -> None:
             np.testing.assert_allclose(np.asarray(line.get_xydata()), expected)
             assert ((color.lower(), 10) in lines) == (with_log and group != "many")
         assert axes.get_xlim()[0] == 0 and axes.get_xlabel() == "epoch"
-    dashed = [[line.get_ydata() for line in axes.lines if line.get_linestyle() == "--"] for axes in figure.axes]
-    assert [np.ravel(values)[:1].tolist() for values in dashed] == [[], [-3.9], [], [1.49]]
+    dashed = [[line for line in axes.lines if line.get_linestyle() == "--"] for axes in figure.axes]
+    assert [[np.asarray(line.get_ydata()).tolist()[0] for line in lines] for lines in dashed] == [
+        [],
+        [-3.9],
+        [],
+        [1.49],
+    ]
     (legend,) = figure.legends
     assert ("from the log" in [text.get_text() for text in legend.get_texts()]) == with_log
     titles = [axes.title for axes in figure.axes] + [axes._left_title for axes in figure.axes]  # type: ignore[attr-defined]
