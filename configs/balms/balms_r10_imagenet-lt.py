@@ -1,6 +1,5 @@
 _base_ = ["../ce/ce_r50_imagenet-lt.py", "../_base_/stages/balms.py"]
 model = dict(backbone=dict(type="ResNet10", depth=10), head=dict(in_channels=512))
-# Meta set: the validation images, class-aware, twice as many as of the training in a step.
 stage2 = dict(
     model=dict(head=dict(meta_lr=1e-3, init_power=0.1, num_meta_parts=2)),
     optim_wrapper=dict(optimizer=dict(lr=0.5)),
@@ -12,7 +11,6 @@ stage2 = dict(
             type="ConcatDataset",
             datasets=[_base_.train_dataloader.dataset, _base_.val_dataloader.dataset],
         ),
-        sampler=dict(type="PartSampler", sampler=dict(type="MetaSampler")),
-        batch_sampler=dict(companions=[dict(type="ClassAwareSampler", part=1)] * 2),
+        **_base_.balms_validation,
     ),
 )

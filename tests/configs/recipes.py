@@ -1514,8 +1514,8 @@ RECIPES |= {
     "balms/balms_r10_imagenet-lt.py": [CE_LARGE, BALMS_LARGE],
 }
 
-# Range loss and FSLwF on Places-LT, where OLTR quotes them without a recipe: first stage of Kang et al. from ImageNet
-# weights, whose features learn at 0.01; episodes and optimiser of the second stage as in Gidaris' code.
+# Places-LT: first stage of Kang et al. from ImageNet weights, whose features learn at 0.01. OLTR quotes range loss and
+# FSLwF without a recipe: episodes and optimiser of the second stage as in Gidaris' code.
 PLACES = Recipe(
     4,
     64,
@@ -1527,6 +1527,16 @@ PLACES = Recipe(
     groups=dict.fromkeys(("backbone.conv1.weight", "backbone.layer4.2.conv3.weight"), (0.1, 5e-4)),
 )
 RECIPES |= {
+    "balms/balms_r152_places-lt.py": [
+        PLACES,
+        also(
+            BALMS_LARGE,
+            processes=4,
+            epochs=10,
+            lr={0: 0.02, 5: 0.01},
+            constants={"head.sampling.init_power": 0.3},
+        ),
+    ],
     "range_loss/range-loss_r152_places-lt.py": [also(PLACES, constants={"aux_losses.range.k": 2}, sampler=CLASS_AWARE)],
     "fslwf/fslwf_r152_places-lt.py": [
         also(PLACES, constants={"head.scale": 10, "head.fc.scale.requires_grad": True}),

@@ -21,3 +21,8 @@ stage2 = dict(
     ),
     custom_hooks=[dict(type="MetaStepHook")],
 )
+# Of the loader, where the validation images are the meta set: class-aware, twice as many as of the training in a step.
+balms_validation = dict(
+    sampler=dict(type="PartSampler", sampler=dict(type="MetaSampler")),
+    batch_sampler=dict(companions=[dict(type="ClassAwareSampler", part=1)] * 2),
+)
