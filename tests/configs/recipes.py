@@ -477,6 +477,21 @@ TSC_LINEAR = Recipe(
 )
 SBCL_LINEAR = also(TSC_LINEAR, lr={0: 10, 18: 10, 19: 1, 28: 1, 29: 0.1}, views=(CROP,))
 
+TARGETS = {
+    "head.loss_module.num_positives": 6,
+    "head.loss_module.target_weight": 0.2,
+    "head.loss_module.mean_over": "all",
+    "head.loss_module.momentum": 0.9,
+}
+# 1000 epochs, half of which are KCL; the linear classifier has a third drop.
+KCL_HALF = also(KCL, epochs=500, lr={0: 0.01, 10: 0.5, 255: (0.5 + 5e-5) / 2})
+TSC = [
+    KCL_HALF,
+    also(KCL_HALF, constants=TARGETS),
+    also(LDAM_LINEAR, lr={**LDAM_LINEAR.lr, 189: 1e-3, 190: 1e-4}),
+]
+TSC_LARGE = also(KCL_LARGE, constants={**TARGETS, "head.loss_module.match": "epoch"})
+
 MIXUP_CIFAR = Recipe(
     1,
     128,
@@ -661,6 +676,7 @@ for variant in FACTORS.values():
     RECIPES[f"lpa/lpa_{data}"] = [lpa(PACO, 128, 10)]
     RECIPES[f"scl/scl_{data}"] = [SCL, LDAM_LINEAR]
     RECIPES[f"kcl/kcl_{data}"] = [KCL, LDAM_LINEAR]
+    RECIPES[f"tsc/tsc_{data}"] = TSC
     for name, recipe in SBCL_VARIANTS.items():
         RECIPES[combined(f"sbcl/sbcl_{data}", name)] = [recipe, LDAM_LINEAR]
     RECIPES[f"drw/ce-drw_{data}"] = [CE_DRW]
@@ -743,7 +759,14 @@ for data, decay in (("r50_imagenet-lt.py", 5e-4), ("r50_inat.py", 1e-4)):
     linear = also(TSC_LINEAR, views=views)
     RECIPES[f"scl/scl_{data}"] = [SCL_LARGE, linear]
     RECIPES[f"kcl/kcl_{data}"] = [KCL_LARGE, linear]
+    high = linear if "imagenet" in data else also(linear, lr={0: 30, 19: 30, 20: 3, 29: 3, 30: 0.3})
+    RECIPES[f"tsc/tsc_{data}"] = [KCL_LARGE, TSC_LARGE, high]
     RECIPES[f"sbcl/sbcl_{data}"] = [SBCL_LARGE, SBCL_LINEAR]
+RECIPES["tsc/tsc_r50_imagenet-lt.py:released"] = [
+    KCL_LARGE,
+    also(TSC_LARGE, constants={"head.loss_module.match": "step"}),
+    TSC_LINEAR,
+]
 for data, (first, second) in MISLAS.items():
     RECIPES[f"mislas/mislas_{data}"] = [first, second]
     RECIPES[combined(f"mislas/mislas_{data}", "stage1")] = [first]

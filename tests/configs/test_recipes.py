@@ -224,7 +224,7 @@ def test_initial_weights(name: str, number: int) -> None:
         assert all(bool((value == recipe.residual_scale).all()) for value in scales)
 
 
-@pytest.mark.parametrize("method", ["scl", "kcl", "sbcl"])
+@pytest.mark.parametrize("method", ["scl", "kcl", "sbcl", "tsc"])
 def test_an_epoch_of_class_balanced_sampling_on_cifar_is_that_of_the_released_code(method: str) -> None:
     """50,000 images, 391 steps of 128."""
     init_default_scope("mmpretrain")
