@@ -118,11 +118,12 @@ def test_what_waits_is_noted() -> None:
         "sam/focal-sam",
         "sam/sam",
         "sbcl/sbcl",
+        "tsc/tsc",
     ],
 )
 def test_steps_wait_for_nothing(config: str, tmp_path: Path) -> None:
     stages = read_stages(str(ROOT / f"configs/{config}_r32_digits.py"))
-    cfg = stages["oltr" in config]  # its second stage, from random weights
+    cfg = stages["oltr" in config or "tsc" in config]  # its second stage, from random weights
     batches = "train_dataloader.batch_sampler" if "batch_sampler" in cfg.train_dataloader else "train_dataloader"
     cfg.merge_from_dict(
         {

@@ -72,6 +72,8 @@ CASES = {
         "custom_hooks.0.interval=2",
         "custom_hooks.0.task.min_size=4",
     ],
+    # Targets, made and matched before the second epoch, where the run is killed, and matched again before the third.
+    "tsc/tsc_r32_digits.py:stage1": [*NO_VALIDATION, "model.head.loss.type=TSCLoss"],
 }
 
 

@@ -157,7 +157,10 @@ class TSCLoss(FollowsSteps, KCLLoss, DataSizedModule):
         """
         if self.match == "step" or not len(self.class_means):
             return None
+        is_first = not len(self.targets)
         order = self._match().tolist()
+        if is_first:
+            return f"{len(order)} uniform targets in {self.targets.shape[1]} dimensions"
         return f"{sum(place != label for label, place in enumerate(order))} of {len(order)} classes have another target"
 
     def forward(
