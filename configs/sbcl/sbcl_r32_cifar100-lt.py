@@ -9,6 +9,7 @@ recluster = dict(type="ReclusterHook", start=10, interval=10, task=dict(type="Su
 temperature = dict(type="TemperatureHook")
 custom_hooks = [recluster, temperature]
 variants = {
+    "attributes": dict(custom_hooks=[recluster, temperature, *_base_.attributes.cifar_1000e.custom_hooks]),
     # Table 5: without warm-up; k-means with as many clusters of any size; e * tau1 for every class, what Eq. 5 gives to
     # an average one
     "no-warmup": dict(custom_hooks=[dict(recluster, start=0), temperature]),

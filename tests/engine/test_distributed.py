@@ -52,6 +52,8 @@ def write_config(base: str, folder: Path, world_size: int) -> Path:
     if cfg.model.head.loss.type == "SBCLLoss":
         cfg.custom_hooks[0].update(start=0, num_workers=0)
         cfg.custom_hooks[0].task.min_size = 4
+    if cfg.model.get("aux_losses", {}).get("attribute"):
+        cfg.custom_hooks[0].update(start=0, num_workers=0)
     if cfg.model.type == "AuxLossClassifier":
         cfg.model.aux_losses.center["weights"] = 0.001
         cfg.custom_hooks[0].milestones = [0]
@@ -111,6 +113,7 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         "sam/sam_r32_digits.py",
         "sam/focal-sam_r32_digits.py",
         "sbcl/sbcl_r32_digits.py:stage1",
+        "scl/scl_r32_digits.py:attributes,stage1",
     ],
 )
 def test_by_rank(base: str, tmp_path: Path) -> None:

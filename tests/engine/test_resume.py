@@ -65,6 +65,12 @@ CASES = {
     "cmo/cmo_r32_digits.py": NO_VALIDATION,
     # Covariances that a meta set teaches, from the second epoch on, where the run is killed.
     "metasaug/metasaug_r32_digits.py": [*NO_VALIDATION, "model.head.loss.switch_from=1"],
+    # The same beside another contrastive loss, in a module whose tables get their size from the data.
+    "scl/scl_r32_digits.py:attributes,stage1": [
+        *NO_VALIDATION,
+        "custom_hooks.0.start=0",
+        "custom_hooks.0.interval=2",
+    ],
     # Subclasses and temperatures of the first epoch serve in the second; new ones come before the third.
     "sbcl/sbcl_r32_digits.py:stage1": [
         *NO_VALIDATION,

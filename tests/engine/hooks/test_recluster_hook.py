@@ -270,6 +270,38 @@ def test_clusters_when_due_and_when_a_resumed_run_has_no_attributes(
     assert epochs == [1]
 
 
+def test_paco_with_attribute_positives_is_lpa_bit_for_bit(tmp_path: Path) -> None:
+    """Attributes, momenta, weights and queue of a run that clusters twice, without attributes in its first epoch."""
+    epochs = {"train_cfg.max_epochs": 4}
+    lpa = make_lpa_runner(tmp_path / "lpa", {"start": 1, "interval": 2}, **epochs)
+    lpa.train()
+    task = {**ATTRIBUTES, "samples_per_attribute": 20, "features_per_image": 6}
+    positives = {"type": "AttributePositives", "num_attributes": NUM_ATTRIBUTES, "attributes_per_class": 3}
+    paco = make_runner(
+        tmp_path / "paco",
+        "paco/paco_r32_digits.py",
+        **{
+            "model.queue_size": 32,
+            "model.aux_losses": {"attribute": {**positives, "temperature": 0.05}},
+            "custom_hooks": [{"type": "ReclusterHook", "task": task, "start": 1, "interval": 2, "num_workers": 0}],
+            **epochs,
+        },
+    )
+    paco.train()
+    assert lpa.message_hub.get_scalar("train/loss_attribute").current() > 0
+    expected = {
+        name.replace("head.", "aux_losses.attribute.") if name.removeprefix("head.") in tables(lpa) else name: value
+        for name, value in lpa.model.state_dict().items()
+    }
+    found = paco.model.state_dict()
+    assert {*found} == {*expected}
+    assert [name for name, value in expected.items() if not torch.equal(value, found[name])] == []
+    momenta = [
+        [state["momentum_buffer"] for state in runner.optim_wrapper.optimizer.state.values()] for runner in (lpa, paco)
+    ]
+    assert all(map(torch.equal, *momenta))
+
+
 @pytest.mark.parametrize(
     ("start", "interval", "has_attributes", "due"),
     [
