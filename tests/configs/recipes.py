@@ -315,6 +315,55 @@ PACO_PLACES = also(
         "backbone.layer1.0.bn1.weight": (1, 5e-4),
     },
 )
+# The released cosine is constant in an epoch, (1 + cos(pi (e + 1) / (E + 1))) / 2; ours goes to 0 by the step.
+PROCO = Recipe(
+    1,
+    256,
+    200,
+    {0: 0.06, 4: 0.3, 159: 0.3, 160: 0.03, 179: 0.03, 180: 0.003},
+    2e-4,
+    (
+        ("crop 32 pad 4", "flip 0.5", "autoaugment of 25 turned left", "cutout 16"),
+        *[("crop 32 from 0.08-1", *SIMCLR[1:])] * 2,
+    ),
+    constants={
+        "num_views": 3,
+        "separate_passes": False,
+        "queue.size": 0,
+        "projector.fc0.out_features": 512,
+        "projector.fc1.out_features": 128,
+        "head.contrast_weight": 1,
+        "head.contrast_loss_module.temperature": 0.1,
+        "head.contrast_loss_module.directions.mean.T.count": 128,
+        "head.loss_module.tau": 1,
+        "head.prototype_projector": None,
+    },
+    deviations={
+        **dict.fromkeys(("head.fc.weight", "head.fc.bias", "projector.fc0.weight"), TORCH),
+        "projector.fc1.weight": 1 / 512**0.5 / 3**0.5,
+    },
+)
+PROCO_LONG = replace(PROCO, epochs=400, lr={0: 0.03, 9: 0.3, 359: 0.3, 360: 0.03, 379: 0.03, 380: 0.003})
+PROCO_LARGE = also(
+    replace(PROCO, deviations={}),
+    processes=8,
+    batch=32,
+    epochs=90,
+    lr={0: 0.1, 45: 0.05},
+    weight_decay=5e-4,
+    views=(RANDCLS, *[(*CROP, *SIMCLR[2:])] * 2),
+    constants={
+        "projector.fc0.out_features": 2048,
+        "projector.fc1.out_features": 1024,
+        "head.contrast_loss_module.temperature": 0.07,
+        "head.contrast_loss_module.directions.mean.T.count": 1024,
+        "head.scale": 30,
+    },
+    deviations={
+        "head.fc.weight": 1 / 2048**0.5,  # unit vectors
+        **dict.fromkeys(("projector.fc0.weight", "projector.fc1.weight"), 1 / 2048**0.5 / 3**0.5),
+    },
+)
 GPACO = Recipe(
     4,
     32,
@@ -664,6 +713,7 @@ for variant in FACTORS.values():
         margins = f"ldam/ldam-drw_r32_cifar{classes}-lt.py{variant}"
         RECIPES[margins] = [LDAM_DRW]
         RECIPES[combined(margins, "no-drw")] = [LDAM]
+        RECIPES[f"proco/proco_r32_cifar{classes}-lt.py{variant}"] = [PROCO]
     for classes, alpha in ((10, 1), (100, 1.5)):
         direct_effect = f"tde/tde_r32_cifar{classes}-lt.py{variant}"
         RECIPES[direct_effect] = [also(TDE_CIFAR, constants={"head.alpha": alpha})]
@@ -827,6 +877,11 @@ RECIPES |= {
     "paco/gpaco_r50_inat.py": [
         also(GPACO, weight_decay=1e-4, views=(RANDCLS, SIM), constants={"head.loss_module.alpha": 0.05})
     ],
+    "proco/proco_r32_cifar100-lt.py:long": [PROCO_LONG],
+    "proco/proco_r50_imagenet-lt.py": [PROCO_LARGE],
+    "proco/proco_r50_imagenet-lt.py:long": [replace(PROCO_LARGE, epochs=180, lr={0: 0.1, 90: 0.05})],
+    "proco/proco_r50_imagenet-lt.py:x50": [PROCO_LARGE],
+    "proco/proco_r50_inat.py": [replace(PROCO_LARGE, lr={0: 0.2, 45: 0.1}, weight_decay=1e-4)],
     "lpa/lpa_x50_imagenet-lt.py": [lpa(PACO_X50, 512, 20)],
     "lpa/paco_r50_inat.py": [lpa(PACO_INAT, 512, 20)],
     "sbcl/sbcl_r50_imagenet-lt.py:released": [SBCL_LARGE_RELEASED, SBCL_LINEAR],
