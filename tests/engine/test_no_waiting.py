@@ -113,6 +113,7 @@ def test_what_waits_is_noted() -> None:
         "lpa/lpa",
         "metasaug/metasaug",
         "oltr/oltr",
+        "proco/proco",
         "remix/remix-drw",
         "ride/ride",
         "sam/focal-sam",
