@@ -71,7 +71,7 @@ CASES = {
         "custom_hooks.0.start=0",
         "custom_hooks.0.interval=2",
     ],
-    # The means of the first epoch become the active ones with the second, where the run is killed, and again with it.
+    # The means of the first epoch become the active ones with the second, where the run is killed.
     "proco/proco_r32_digits.py": NO_VALIDATION,
     # Subclasses and temperatures of the first epoch serve in the second; new ones come before the third.
     "sbcl/sbcl_r32_digits.py:stage1": [
