@@ -25,6 +25,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader
 
+from lt_plugins.clustering import prototypes
 from lt_plugins.datasets.glt.glt_file import GLTFile, GLTImage, write_glt
 from lt_plugins.datasets.samplers import ClassAwareSampler
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
@@ -421,6 +422,11 @@ def set_covariances(module: Any) -> None:
             loss.set_progress(0.5)
 
 
+def set_prototypes(module: Any) -> None:
+    """Prototypes that a clustering finds, for more images than any batch here has."""
+    module.set_prototypes([prototypes(noise(NUM_IMAGES, 8), number) for number in module.num_clusters])
+
+
 def set_subclasses(module: Any) -> None:
     """Subclasses that a clustering finds, for more images than any batch here has."""
     module.set_subclasses(torch.arange(NUM_IMAGES) // 2)
@@ -550,6 +556,11 @@ MODULES: dict[str, ModuleEntry] = {
     "TDEHead": ModuleEntry(cls_head_step, _HEAD),
     "SupConHead": ModuleEntry(supcon_head_step, {**_HEAD, "loss": {"type": "SupConLoss"}}, prepare=set_full_counts),
     "KCLLoss": ModuleEntry(contrast_loss_step, small={"num_positives": 2}),
+    "PCLLoss": ModuleEntry(
+        contrast_loss_step,
+        small={"num_clusters": (2, 3), "num_negatives": 2, "per_images": NUM_IMAGES},
+        prepare=set_prototypes,
+    ),
     "SBCLLoss": ModuleEntry(contrast_loss_step, prepare=set_subclasses),
     "TSCLoss": ModuleEntry(contrast_loss_step, small={"num_positives": 2}, prepare=set_targets),
     "InstanceContrastLoss": ModuleEntry(contrast_loss_step),
@@ -743,7 +754,11 @@ HOOKS: dict[str, Entry] = {
     "TeacherHook": Entry(),
     "TemperatureHook": Entry(),
 }
-TASKS: dict[str, Entry] = {"AttributeClustering": Entry(), "SubclassClustering": Entry()}
+TASKS: dict[str, Entry] = {
+    "AttributeClustering": Entry(),
+    "PrototypeClustering": Entry(),
+    "SubclassClustering": Entry(),
+}
 METRICS: dict[str, Entry] = {
     "CalibrationError": Entry(),
     "ExpertUsage": Entry(),

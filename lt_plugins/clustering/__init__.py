@@ -3,10 +3,11 @@
 from .attribute_clusters import AttributeClusters, ClusterSettings, Stability, attribute_clusters, cluster_stability
 from .balanced_assignment import balanced_assignment
 from .class_sums import class_means, class_sums
-from .class_temperatures import class_temperatures
+from .class_temperatures import class_temperatures, concentrations
 from .environments import check_environment_options, environment_weights
-from .kmeans import KMeansResult, check_backend, kmeans
+from .kmeans import KMeansResult, check_backend, kmeans, tightest_kmeans
 from .local_attributes import ClassAttributeTable, class_balanced_sample, match_prototypes
+from .prototypes import Prototypes, prototypes
 from .sphere_geometry import (
     MeanAngles,
     class_directions,
@@ -27,6 +28,7 @@ __all__ = [
     "ClusterSettings",
     "KMeansResult",
     "MeanAngles",
+    "Prototypes",
     "Stability",
     "SubclassClusters",
     "SubclassDistances",
@@ -43,16 +45,19 @@ __all__ = [
     "class_sums",
     "class_temperatures",
     "cluster_stability",
+    "concentrations",
     "environment_weights",
     "kmeans",
     "least_uniformity",
     "match_prototypes",
     "mean_angles",
+    "prototypes",
     "simplex_angle",
     "subclass_clusters",
     "subclass_distances",
     "subclass_sizes",
     "tail_sizes",
+    "tightest_kmeans",
     "uniform_targets",
     "uniformity",
 ]

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lt_plugins.clustering.kmeans import KMeansResult, kmeans
+from lt_plugins.clustering.kmeans import KMeansResult, tightest_kmeans
 from lt_plugins.errors import UserInputError
 
 NO_ATTRIBUTE = -1
@@ -206,4 +206,4 @@ def _pairs(counts: NDArray[np.float64]) -> NDArray[np.float64]:
 def _tightest(vectors: Tensor, num_clusters: int, num_restarts: int, seed: tuple[int, int]) -> KMeansResult:
     """The best of several runs; plain torch, so that all machines do the same."""
     seeds = [int(np.random.SeedSequence((*seed, run)).generate_state(1)[0]) for run in range(num_restarts)]
-    return max((kmeans(vectors, num_clusters, seed=one, backend="torch") for one in seeds), key=lambda r: r.mean_cosine)
+    return tightest_kmeans(vectors, num_clusters, seeds, backend="torch")

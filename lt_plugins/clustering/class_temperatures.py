@@ -55,7 +55,7 @@ def class_temperatures(
         raise UserInputError(
             f"split must be a bool tensor of shape {(num_classes,)}, got {split.dtype} {tuple(split.shape)}."
         )
-    spread, present = _spread(features, labels, num_classes, alpha)
+    spread, present = concentrations(features, labels, num_classes, alpha)
     if mode == "linear" and bool(present.any()):
         low, high = torch.quantile(spread[present], torch.tensor([0.2, 0.8]).to(spread))
         spread = spread.clamp(low, high)
@@ -66,8 +66,24 @@ def class_temperatures(
     return tau2 if split is None else torch.where(split.to(tau2.device), tau2, temperature)
 
 
-def _spread(features: Tensor, labels: Tensor, num_classes: int, alpha: float) -> tuple[Tensor, Tensor]:
-    """``phi`` in float64, 0 without samples, and which classes have samples, each ``(C,)``."""
+def concentrations(features: Tensor, labels: Tensor, num_classes: int, alpha: float = 10.0) -> tuple[Tensor, Tensor]:
+    """Concentration estimate of PCL: the spread of the unit features of each class, or cluster, about their mean.
+
+    ``phi(c) = sum_i |v_i - t_c| / (n_c log(n_c + alpha))``, the smaller the more concentrated. Source: Li et al.,
+    "Prototypical Contrastive Learning" (ICLR 2021), Eq. 12.
+
+    Args:
+        features (Tensor): Shape ``(N, D)``, of any length.
+        labels (Tensor): Class of each sample, int64 ``(N,)``.
+        num_classes (int): Number of classes ``C``.
+        alpha (float): Softens the measure for small classes. Defaults to 10.
+
+    Returns:
+        tuple[Tensor, Tensor]: ``phi`` in float64, 0 without samples, and which classes have samples, each ``(C,)``.
+
+    Raises:
+        UserInputError: If shapes or labels do not fit, or features are not finite.
+    """
     if features.dim() != 2 or labels.shape != features.shape[:1]:
         raise UserInputError(
             f"features must have shape (N, D) and labels (N,), got {tuple(features.shape)} and {tuple(labels.shape)}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,9 @@ from lt_plugins.errors import UserInputError
 
 BACKENDS = ("auto", "faiss", "torch")
 CHUNK_SIZE = 16384
-"""Vectors compared with the centroids at a time."""
+"""Vectors compared with the centroids at a time, at most."""
+CHUNK_ENTRIES = 2**27
+"""Cosines of vectors with centroids at a time, at most."""
 SAME_DIRECTION = 1e-6
 """Vectors whose cosine is closer to 1 than this are one direction; float32 can hardly tell them apart."""
 
@@ -67,6 +70,25 @@ def kmeans(
     return _fill_empty(unit, run(unit, num_clusters, num_iters, seed))
 
 
+def tightest_kmeans(
+    vectors: Tensor, num_clusters: int, seeds: Iterable[int], num_iters: int = 20, backend: str = "auto"
+) -> KMeansResult:
+    """Run spherical k-means from several starts and keep the tightest clustering, the one of the highest mean cosine.
+
+    Args:
+        vectors (Tensor): As in :func:`kmeans`.
+        num_clusters (int): As in :func:`kmeans`.
+        seeds (Iterable[int]): One seed a start.
+        num_iters (int): As in :func:`kmeans`.
+        backend (str): As in :func:`kmeans`.
+
+    Returns:
+        KMeansResult: The best run; of equally good ones the first.
+    """
+    runs = (kmeans(vectors, num_clusters, num_iters, seed, backend) for seed in seeds)
+    return max(runs, key=lambda run: run.mean_cosine)
+
+
 def check_backend(backend: str) -> None:
     """Check that a k-means backend exists here, before there is work to lose.
 
@@ -96,9 +118,24 @@ def _directions(vectors: Tensor) -> Tensor:
     return F.normalize(vectors if bool(has_direction.all()) else vectors[has_direction], dim=1)
 
 
-def _nearest(unit: Tensor, centroids: Tensor, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    """Cosine and index of the most similar centroid of each vector, each ``(N,)``, in bounded memory."""
-    parts = [(chunk.to(dtype) @ centroids.T.to(dtype)).max(dim=1) for chunk in unit.split(CHUNK_SIZE)]
+def _chunk_size(num_clusters: int) -> int:
+    """Vectors to compare with so many centroids at a time."""
+    return max(min(CHUNK_SIZE, CHUNK_ENTRIES // num_clusters), 1)
+
+
+def nearest_centroids(unit: Tensor, centroids: Tensor, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    """Find the most similar centroid of each vector, in bounded memory.
+
+    Args:
+        unit (Tensor): Unit rows, shape ``(N, D)``.
+        centroids (Tensor): Unit rows, shape ``(K, D)``.
+        dtype (torch.dtype): Type to compare in. Defaults to float32.
+
+    Returns:
+        tuple[Tensor, Tensor]: Cosine and index, each ``(N,)``.
+    """
+    chunks = unit.split(_chunk_size(len(centroids)))
+    parts = [(chunk.to(dtype) @ centroids.T.to(dtype)).max(dim=1) for chunk in chunks]
     return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
 
 
@@ -124,7 +161,7 @@ def _torch_kmeans(unit: Tensor, num_clusters: int, num_iters: int, seed: int) ->
     start = torch.randperm(len(unit), generator=generator)[:num_clusters]
     centroids = unit[start.to(unit.device)]
     for _ in range(num_iters):
-        cosine, assignment = _nearest(unit, centroids)
+        cosine, assignment = nearest_centroids(unit, centroids)
         sums = _sum_by_cluster(unit, assignment, num_clusters)
         # Without vectors, or with vectors that cancel, a cluster has no mean direction.
         centroids = _move_to_farthest(unit, F.normalize(sums, dim=1), sums.norm(dim=1) < 1e-6, cosine)
@@ -135,7 +172,8 @@ def _sum_by_cluster(unit: Tensor, assignment: Tensor, num_clusters: int) -> Tens
     """Sum the vectors of each cluster, shape ``(K, D)``."""
     sums = unit.new_zeros(num_clusters, unit.shape[1])
     # A product with the one-hot matrix is reproducible; index_add_ on CUDA adds in any order.
-    for chunk, index in zip(unit.split(CHUNK_SIZE), assignment.split(CHUNK_SIZE), strict=True):
+    size = _chunk_size(num_clusters)
+    for chunk, index in zip(unit.split(size), assignment.split(size), strict=True):
         sums += F.one_hot(index, num_clusters).to(unit.dtype).T @ chunk
     return sums
 
@@ -143,7 +181,7 @@ def _sum_by_cluster(unit: Tensor, assignment: Tensor, num_clusters: int) -> Tens
 def _fill_empty(unit: Tensor, centroids: Tensor) -> KMeansResult:
     """Give each cluster that is empty in the end a direction of its own, as far as there are any."""
     # In float64: in float32 a cluster may hold its only vector by a rounding error.
-    cosine, assignment = _nearest(unit, centroids, torch.float64)
+    cosine, assignment = nearest_centroids(unit, centroids, torch.float64)
     # More than once, since a filled cluster may take the last vectors of another; the cosines rise with each round.
     for _ in range(len(centroids)):
         empty = torch.bincount(assignment, minlength=len(centroids)) == 0
@@ -155,7 +193,7 @@ def _fill_empty(unit: Tensor, centroids: Tensor) -> KMeansResult:
         if not bool(lost.any()) or float(gap) < SAME_DIRECTION:
             break
         centroids = _move_to_farthest(unit, centroids, lost, cosine)
-        cosine, assignment = _nearest(unit, centroids, torch.float64)
+        cosine, assignment = nearest_centroids(unit, centroids, torch.float64)
     return KMeansResult(centroids, float(cosine.mean()))
 
 

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, TensorDataset
 
 import lt_plugins
-from lt_plugins.clustering import ClassAttributeTable, class_temperatures, kmeans, subclass_clusters
+from lt_plugins.clustering import ClassAttributeTable, class_temperatures, kmeans, prototypes, subclass_clusters
 from lt_plugins.datasets.labels import get_class_counts
 from lt_plugins.datasets.samplers import ClassAwareSampler
 from lt_plugins.evaluation.functional import class_accuracy, expected_calibration_error, shot_accuracy
 from lt_plugins.models import losses
-from lt_plugins.models.losses import LongTailLoss, MultiExpertLoss, SBCLLoss
+from lt_plugins.models.losses import LongTailLoss, MultiExpertLoss, PCLLoss, SBCLLoss
 from lt_plugins.models.structures import ContrastBatch, LabelBatch, LabelledQueue, NetworkOutputs
 from tests.plain.rooms import ROOMS
 from tests.plain.without_openmmlab import HIDDEN
@@ -149,6 +149,14 @@ def find_attributes(net: Net, loss: losses.AttributePositives, progress: float) 
     assert loss.attribute_labels.sum(dim=1).tolist() == [2] * len(COUNTS)
 
 
+@torch.no_grad()
+def find_prototypes(net: Net, loss: PCLLoss, progress: float) -> None:
+    features = net.projector(net.body(INPUTS))
+    numbers = loss.cluster_counts(len(features))
+    assert numbers == [11, 22]
+    loss.set_prototypes([prototypes(features, number, loss.temperature) for number in numbers])
+
+
 def recorder() -> nn.Module:
     found = losses.EnvironmentRecorder()
     found.set_num_images(len(LABELS))
@@ -198,6 +206,11 @@ CASES = {
         feature_step,
         lambda: losses.MetaSAugLoss(len(COUNTS), CHANNELS),
         lambda net, loss, progress: loss.set_progress(progress),
+    ),
+    "PCLLoss": Case(
+        contrast_step,
+        lambda: losses.PCLLoss(num_clusters=(5, 10), num_negatives=8, per_images=100),
+        find_prototypes,
     ),
     "PaCoLoss": Case(centre_step),
     "ProCoLoss": Case(

@@ -25,6 +25,7 @@ from .long_tail_loss import LongTailLoss
 from .metasaug_loss import MetaSAugLoss
 from .multi_expert_loss import MultiExpertLoss
 from .paco_loss import PaCoLoss
+from .pcl_loss import PCLLoss
 from .proco_loss import ProCoLoss
 from .range_loss import RangeLoss
 from .reconstruction_loss import ReconstructionLoss
@@ -62,6 +63,7 @@ __all__ = [
     "LongTailLoss",
     "MetaSAugLoss",
     "MultiExpertLoss",
+    "PCLLoss",
     "PaCoLoss",
     "ProCoLoss",
     "RIDELoss",
