@@ -57,7 +57,7 @@ def class_temperatures(
         )
     spread, present = concentrations(features, labels, num_classes, alpha)
     if mode == "linear" and bool(present.any()):
-        low, high = torch.quantile(spread[present], torch.tensor([0.2, 0.8]).to(spread))
+        low, high = torch.quantile(spread[present], spread.new_tensor([0.2, 0.8]))
         spread = spread.clamp(low, high)
     mean = spread[present].mean()
     # Without any spread but that of rounding, or without samples, all classes are average.

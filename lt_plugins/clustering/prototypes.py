@@ -93,7 +93,7 @@ def prototype_temperatures(
     phi, _ = concentrations(features, assignment, num_clusters, alpha)
     is_single = torch.bincount(assignment, minlength=num_clusters) <= 1
     phi = torch.where(is_single, phi.max(), phi)
-    low, high = torch.quantile(phi, torch.tensor([0.1, 0.9]).to(phi))
+    low, high = torch.quantile(phi, phi.new_tensor([0.1, 0.9]))
     phi = phi.clamp(low, high)
     mean = phi.mean()
     return temperature * torch.where(mean > 1e-12, phi / mean, 1.0)

@@ -73,7 +73,7 @@ def test_linear_is_the_public_code_with_clipped_spread() -> None:
     clipped = {c: min(max(value, low), high) for c, value in phi.items()}
     assert clipped != phi
     mean = math.fsum(clipped.values()) / len(clipped)
-    assert actual.tolist() == pytest.approx([*(0.2 * clipped[c] / mean for c in range(6)), 0.2], rel=1e-6)
+    assert actual.tolist() == pytest.approx([*(0.2 * clipped[c] / mean for c in range(6)), 0.2], rel=1e-9)
 
 
 @pytest.mark.parametrize("mode", ["exp", "linear"])

@@ -73,6 +73,14 @@ CASES = {
     ],
     # The means of the first epoch become the active ones with the second, where the run is killed.
     "proco/proco_r32_digits.py": NO_VALIDATION,
+    # Prototypes of the first epoch serve in the second, some drawn in each step; new ones come before the third.
+    "pcl/pcl_r32_digits.py:stage1": [
+        *NO_VALIDATION,
+        "model.queue_size=96",
+        "model.head.loss.per_images=20000",
+        "custom_hooks.0.start=0",
+        "custom_hooks.0.interval=2",
+    ],
     # Subclasses and temperatures of the first epoch serve in the second; new ones come before the third.
     "sbcl/sbcl_r32_digits.py:stage1": [
         *NO_VALIDATION,
