@@ -513,6 +513,27 @@ SBCL_LARGE_RELEASED = also(
         "TemperatureHook": None,
     },
 )
+PCL_LARGE = also(
+    SCL_LARGE,
+    lr={0: 0.03, 100: 0.015},
+    views=(MOCO, MOCO),
+    constants={
+        "queue.size": 16384,
+        "head.loss_module.temperature": 0.2,
+        "head.loss_module.num_clusters": (2500, 5000, 10000),  # a tenth of those on ImageNet
+        "head.loss_module.num_negatives": 1638,
+        "head.loss_module.per_images": 115_846,
+    },
+    hooks={
+        "ReclusterHook": {
+            "start": 20,
+            "interval": 1,
+            "task.alpha": 10,
+            "task.num_iters": 20,
+            "task.num_restarts": 5,
+        }
+    },
+)
 TSC_LINEAR = Recipe(
     8,
     256,
@@ -812,6 +833,7 @@ for data, decay in (("r50_imagenet-lt.py", 5e-4), ("r50_inat.py", 1e-4)):
     high = linear if "imagenet" in data else also(linear, lr={0: 30, 19: 30, 20: 3, 29: 3, 30: 0.3})
     RECIPES[f"tsc/tsc_{data}"] = [KCL_LARGE, TSC_LARGE, high]
     RECIPES[f"sbcl/sbcl_{data}"] = [SBCL_LARGE, SBCL_LINEAR]
+    RECIPES[f"pcl/pcl_{data}"] = [PCL_LARGE, linear]
 RECIPES["tsc/tsc_r50_imagenet-lt.py:released"] = [
     KCL_LARGE,
     also(TSC_LARGE, constants={"head.loss_module.match": "step"}),

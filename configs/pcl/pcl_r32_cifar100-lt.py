@@ -1,0 +1,19 @@
+# All but the loss and the key encoder is SCL's. Warm-up and clusterings keep the shares of a schedule of 200 epochs.
+_base_ = "../scl/scl_r32_cifar100-lt.py"
+model = dict(
+    type="MomentumClassifier",
+    queue_size=4096,
+    momentum=0.99,
+    compare_batch=False,
+    head=dict(
+        loss=dict(
+            _delete_=True,
+            type="PCLLoss",
+            temperature=0.2,
+            num_clusters=(2500, 5000, 10000),
+            num_negatives=1638,
+            per_images=115846,
+        )
+    ),
+)
+custom_hooks = [dict(type="ReclusterHook", start=100, interval=5, task=dict(type="PrototypeClustering"))]
