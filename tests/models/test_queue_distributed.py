@@ -14,7 +14,7 @@ from tests.models.test_classifiers import NUM_CLASSES, batch, build
 IMAGES = 8
 
 
-LOSSES = {
+LOSSES: dict[str, dict[str, Any]] = {
     "SBCLLoss": {"temperature": 0.07, "class_temperature": 0.12},
     # Four of the prototypes are drawn in a step, the same ones by both processes.
     "PCLLoss": {"num_clusters": (5, 11), "num_negatives": 4, "per_images": 7 * IMAGES},

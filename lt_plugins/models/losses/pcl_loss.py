@@ -98,6 +98,7 @@ class PCLLoss(StepDraws, nn.Module):
     """
 
     needs_hook: ClassVar[dict[str, Any]] = {"type": "ReclusterHook", "task": {"type": "PrototypeClustering"}}
+    granularities: Sequence[PrototypeSet]
 
     def __init__(
         self,
@@ -121,7 +122,7 @@ class PCLLoss(StepDraws, nn.Module):
         self.num_clusters = tuple(num_clusters)
         self.num_negatives = num_negatives
         self.per_images = per_images
-        self.granularities = nn.ModuleList(PrototypeSet() for _ in num_clusters)
+        self.granularities = nn.ModuleList(PrototypeSet() for _ in num_clusters)  # type: ignore[assignment]
 
     @property
     def is_ready(self) -> bool:
