@@ -1431,6 +1431,35 @@ RECIPES["ride/ride-router_x50_imagenet-lt.py"] = [
     also(ROUTER, views=KANG, constants={"router.num_top": 50}),
 ]
 
+# SSD: ssd_stage_{i,ii,iii}.py of the released code, a cosine by the epoch.
+SSD = Recipe(8, 32, 135, {0: 0.1, 45: 0.075, 90: 0.025}, 5e-4, KANG, deviations={"head.fc.weight": TORCH / 2**2.5})
+SSD_CONTRAST = also(
+    SSD,
+    views=(*KANG, MOCO),
+    constants={
+        "queue.size": 115712,
+        "momentum": 0.999,
+        "compare_batch": False,
+        "projector.layers.0.out_features": 2048,
+        "projector.layers.2.out_features": 128,
+        "head.contrast_weight": 1,
+        "head.contrast_loss_module.temperature": 0.2,
+        "head.contrast_loss_module.skip_same_class": True,
+    },
+    deviations={"projector.layers.0.weight": TORCH / 2**2.5},
+)
+SSD_SCALES = also(
+    CRT_LARGE, epochs=5, lr={0: 0.2}, constants=SCALES, sampler={"type": "ClassAwareSampler", "samples_per_class": 2}
+)
+for variant, predicts in (("", "soft"), (":hard", "hard")):
+    distilled = {"distill.temperature": 2, "distill.square_temperature": True, "distill.loss_weight": 1}
+    student = also(
+        SSD,
+        constants={**distilled, "head.predict_by": predicts, "teacher_cfgs.count": 1},
+        deviations={"head.hard.weight": TORCH / 2**2.5},
+    )
+    RECIPES[f"ssd/ssd_x50_imagenet-lt.py{variant}"] = [SSD_CONTRAST, SSD_SCALES, student]
+
 BBN_GLT = Recipe(
     1,
     256,
