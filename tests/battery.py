@@ -555,6 +555,7 @@ MODULES: dict[str, ModuleEntry] = {
     "LinearHead": ModuleEntry(cls_head_step, _HEAD),
     "TDEHead": ModuleEntry(cls_head_step, _HEAD),
     "SupConHead": ModuleEntry(supcon_head_step, {**_HEAD, "loss": {"type": "SupConLoss"}}, prepare=set_full_counts),
+    "BCLLoss": ModuleEntry(contrast_loss_step),
     "KCLLoss": ModuleEntry(contrast_loss_step, small={"num_positives": 2}),
     "PCLLoss": ModuleEntry(
         contrast_loss_step,

@@ -1689,3 +1689,77 @@ RECIPES |= {
         ),
     ],
 }
+
+# BCL: released code on large sets, whose cosine falls by the epoch, (e + 1) / (E + 1), in place of the step. On CIFAR
+# the port of CUDA and the paper, with the views of ProCo's code.
+BCL = Recipe(
+    1,
+    256,
+    200,
+    {0: 0.03, 4: 0.15, 159: 0.15, 160: 0.015, 179: 0.015, 180: 0.0015},
+    5e-4,
+    (
+        ("crop 32 pad 4", "flip 0.5", "autoaugment of 25 turned left", "cutout 16"),
+        *2 * (("crop 32 from 0.08-1", *SIMCLR[1:]),),
+    ),
+    constants={
+        "num_views": 3,
+        "separate_passes": False,
+        "queue.size": 0,
+        "projector.fc0.out_features": 512,
+        "projector.fc1.out_features": 128,
+        "head.prototype_projector.fc0.out_features": 512,
+        "head.prototype_projector.fc1.out_features": 128,
+        "head.loss_module.tau": 1,
+        "head.loss_module.loss_weight": 2,
+        "head.contrast_weight": 0.6,
+        "head.contrast_loss_module.temperature": 0.1,
+    },
+    deviations={
+        "head.fc.weight": TORCH,
+        "head.fc.bias": TORCH,
+        "head.prototype_projector.fc0.weight": TORCH,
+        "projector.fc0.weight": TORCH,
+    },
+)
+BCL_SIM = (*CROP, SIMCLR[2], "gray 0.2")
+BCL_RAND = (*BCL_SIM, RANDCLS[-1])
+BCL_LARGE = also(
+    BCL,
+    processes=4,
+    batch=64,
+    epochs=90,
+    lr={0: 0.1, 45: 0.05},
+    views=(RANDCLS, BCL_SIM, BCL_SIM),
+    constants={
+        "projector.fc0.out_features": 2048,
+        "projector.fc1.out_features": 1024,
+        "head.prototype_projector.fc0.out_features": 2048,
+        "head.prototype_projector.fc1.out_features": 1024,
+        "head.scale": 30,
+        "head.loss_module.loss_weight": 1,
+        "head.contrast_weight": 0.35,
+        "head.contrast_loss_module.temperature": 0.07,
+    },
+)
+BCL_LARGE = replace(
+    BCL_LARGE,
+    deviations={
+        "head.fc.weight": 1 / 2048**0.5,
+        "head.prototype_projector.fc0.weight": 1 / 2048**0.5 / 3**0.5,
+        "projector.fc0.weight": 1 / 2048**0.5 / 3**0.5,
+    },
+)
+RECIPES |= {
+    **{f"bcl/bcl_r32_cifar{n}-lt.py{factor}": [BCL] for n in (10, 100) for factor in FACTORS.values()},
+    "bcl/bcl_r32_cifar100-lt.py:proco": [
+        replace(BCL, lr={0: 0.06, 4: 0.3, 159: 0.3, 160: 0.03, 179: 0.03, 180: 0.003}, weight_decay=2e-4)
+    ],
+    "bcl/bcl_r50_imagenet-lt.py": [BCL_LARGE],
+    "bcl/bcl_x50_imagenet-lt.py": [also(BCL_LARGE, constants={"backbone.groups": 32})],
+    "bcl/bcl_x50_imagenet-lt.py:sim-rand": [replace(BCL_LARGE, views=(RANDCLS, BCL_RAND, BCL_SIM))],
+    "bcl/bcl_x50_imagenet-lt.py:rand-rand": [replace(BCL_LARGE, views=(RANDCLS, BCL_RAND, BCL_RAND))],
+    "bcl/bcl_r50_inat.py": [
+        also(BCL_LARGE, epochs=100, lr={0: 0.2, 50: 0.1}, weight_decay=1e-4, constants={"head.num_classes": 8142})
+    ],
+}

@@ -29,7 +29,10 @@ def write_config(base: str, folder: Path, world_size: int) -> Path:
     train = cfg.train_dataloader
     views: list[dict[str, Any]] = [{"type": "LoadImage"}, {"type": "PackInputs"}]
     if cfg.model.type not in ("AuxLossClassifier", "ImageClassifier", "LFFClassifier", "OLTRClassifier"):
-        views.insert(1, {"type": "MultiView", "num_views": 2, "transforms": [[{"type": "Resize", "scale": 32}]]})
+        num_views = cfg.model.get("num_views", 2)
+        views.insert(
+            1, {"type": "MultiView", "num_views": num_views, "transforms": [[{"type": "Resize", "scale": 32}]]}
+        )
         cfg.resident = False  # Resize has no batched form
     if cfg.model.type == "MomentumClassifier":
         cfg.model.queue_size = 2 * BATCH
@@ -104,6 +107,7 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     "base",
     [
+        "bcl/bcl_r32_digits.py",
         "ce/ce_r32_digits.py",
         "ifl/ifl_r32_digits.py",
         "isda/isda_r32_digits.py",

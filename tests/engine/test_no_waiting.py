@@ -104,6 +104,7 @@ def test_what_waits_is_noted() -> None:
     [
         "balms/balms",
         "bbn/bbn",
+        "bcl/bcl",
         "ce/ce",
         "cmo/cmo",
         "glmc/glmc",

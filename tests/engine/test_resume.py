@@ -61,6 +61,8 @@ CASES = {
     "bbn/bbn_r32_digits.py": [*NO_VALIDATION],
     # Shares and boxes of the mixtures, and a share of the re-balanced classifier that rises in each epoch.
     "glmc/glmc_r32_digits.py": [*NO_VALIDATION],
+    # Three views of each image.
+    "bcl/bcl_r32_digits.py": NO_VALIDATION,
     # Foregrounds of a companion are pasted in the second epoch alone.
     "cmo/cmo_r32_digits.py": NO_VALIDATION,
     # Covariances that a meta set teaches, from the second epoch on, where the run is killed.

@@ -58,7 +58,8 @@ def others(contrast, i):
 
 
 def similarity(contrast, i, j, temperature):
-    dot = sum(float(a) * float(b) for a, b in zip(contrast.anchors[i], contrast.candidates[j], strict=True))
+    pairs = zip(contrast.anchors[i].tolist(), contrast.candidates[j].tolist(), strict=True)
+    dot = sum(a * b for a, b in pairs)
     return dot / temperature
 
 

@@ -180,6 +180,7 @@ CASES = {
     "AttributePositives": Case(
         contrast_step, lambda: losses.AttributePositives(8, attributes_per_class=2, weights=1.0), find_attributes
     ),
+    "BCLLoss": Case(contrast_step),
     "CenterLoss": Case(aux_step),
     "CentroidLoss": Case(aux_step, lambda: losses.CentroidLoss(len(COUNTS), CHANNELS)),
     "EnvironmentRecorder": Case(aux_step, recorder),

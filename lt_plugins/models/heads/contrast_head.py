@@ -29,7 +29,8 @@ class ContrastHead(LinearHead):
     With ``prototype_projector`` the contrast has a prototype of each class besides: the projections :math:`p_c = g(w_c)
     / \lVert g(w_c) \rVert` of the rows of the classifier's weight, through which gradients reach the classifier.
 
-    Source: Zhu et al., "Balanced Contrastive Learning for Long-Tailed Visual Recognition" (CVPR 2022), section 3.3.
+    Source: Zhu et al., "Balanced Contrastive Learning for Long-Tailed Visual Recognition" (CVPR 2022),
+    class-complement.
 
     Args:
         num_classes (int): Number of classes ``C``.

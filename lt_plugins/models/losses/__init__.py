@@ -4,6 +4,7 @@ from .attribute_positives import AttributePositives
 from .aux_loss import AuxLoss, ContrastAuxLoss
 from .balanced_softmax_loss import BalancedSoftmaxLoss
 from .balpoe_loss import BalPoELoss
+from .bcl_loss import BCLLoss
 from .center_loss import CenterLoss
 from .centroid_loss import CentroidLoss
 from .environment_recorder import EnvironmentRecorder
@@ -41,6 +42,7 @@ from .weighted_cross_entropy_loss import WeightedCrossEntropyLoss
 __all__ = [
     "AttributePositives",
     "AuxLoss",
+    "BCLLoss",
     "BalPoELoss",
     "BalancedSoftmaxLoss",
     "CenterLoss",

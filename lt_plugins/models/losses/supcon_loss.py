@@ -11,13 +11,17 @@ from lt_plugins.registry import MODELS
 
 
 def supcon_loss(
-    contrast: ContrastBatch, weights: Tensor, temperature: float | Tensor, compared: Tensor | None = None
+    contrast: ContrastBatch,
+    weights: Tensor,
+    temperature: float | Tensor,
+    compared: Tensor | None = None,
+    shares: Tensor | None = None,
 ) -> Tensor:
     r"""Supervised contrastive loss of each anchor, with a weight for each pair.
 
     .. math::
         L_i = -\frac{\sum_{j \in A_i} W_{ij} \log P_{ij}}{\sum_{j \in A_i} W_{ij}}, \qquad
-        P_{ij} = \frac{e^{v_i^\top v_j / T_i}}{\sum_{a \in A_i} e^{v_i^\top v_a / T_i}}
+        P_{ij} = \frac{e^{v_i^\top v_j / T_i}}{\sum_{a \in A_i} S_{ia}\, e^{v_i^\top v_a / T_i}}
 
     Args:
         contrast (ContrastBatch): The ``M`` anchors and ``A`` candidates.
@@ -25,6 +29,8 @@ def supcon_loss(
             of candidates that are not compared are ignored.
         temperature (float | Tensor): ``T``, or ``T_i`` of each anchor, shape ``(M,)``.
         compared (Tensor, optional): The candidates ``A_i`` of each anchor, bool ``(M, A)``. Defaults to all valid ones.
+        shares (Tensor, optional): Positive weight :math:`S_{ia}` of each candidate in the denominator, shape
+            ``(M, A)``. Defaults to 1.
 
     Returns:
         Tensor: Loss of each anchor, shape ``(M,)``; zero for an anchor without any positive.
@@ -33,7 +39,8 @@ def supcon_loss(
     if isinstance(temperature, Tensor):
         temperature = temperature.to(contrast.cosine.dtype)[:, None]
     scores = (contrast.cosine / temperature).masked_fill(~compared, -torch.inf)
-    log_probability = (scores - scores.logsumexp(dim=1, keepdim=True)).masked_fill(~compared, 0.0)
+    summands = scores if shares is None else scores + shares.to(scores.dtype).log()
+    log_probability = (scores - summands.logsumexp(dim=1, keepdim=True)).masked_fill(~compared, 0.0)
     weights = weights.to(log_probability.dtype).masked_fill(~compared, 0.0)
     total = weights.sum(dim=1)
     return -(weights * log_probability).sum(dim=1) / total.clamp(min=torch.finfo(total.dtype).tiny)
