@@ -121,6 +121,7 @@ def test_what_waits_is_noted() -> None:
         "sam/focal-sam",
         "sam/sam",
         "sbcl/sbcl",
+        "ssd/ssd",
         "tsc/tsc",
     ],
 )
