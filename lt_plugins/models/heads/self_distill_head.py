@@ -21,8 +21,8 @@ class SelfDistillHead(LinearHead):
     what the distillation of the classifier reads in training, and learns from the teachers alone. Features learn from
     both, so that labels of frequent classes and soft labels of a re-balanced teacher do not compete for one classifier.
 
-    Source: Li et al., "Self Supervision to Distillation for Long-Tailed Visual Recognition" (ICCV 2021), section 3.2:
-    the third stage of SSD, which predicts by the soft classifier.
+    Source: Li et al., "Self Supervision to Distillation for Long-Tailed Visual Recognition" (ICCV 2021), and its
+    released code: the third stage of SSD, which predicts by the soft classifier.
 
     Args:
         num_classes (int): Number of classes ``C``.

@@ -20,7 +20,7 @@ class InstanceContrastLoss(nn.Module):
     .. math::
         L_i = -\log \frac{e^{v_i^\top v_i^+ / T}}{e^{v_i^\top v_i^+ / T} + \sum_{a: y_a \ne y_i} e^{v_i^\top v_a / T}}
 
-    Source: Li et al., "Self Supervision to Distillation for Long-Tailed Visual Recognition" (ICCV 2021), section 3.3,
+    Source: Li et al., "Self Supervision to Distillation for Long-Tailed Visual Recognition" (ICCV 2021),
     and its released code; over all negatives, van den Oord et al., "Representation Learning with Contrastive
     Predictive Coding" (2018), as in MoCo.
 
