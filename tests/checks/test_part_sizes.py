@@ -213,7 +213,7 @@ def test_mixed_images() -> None:
     check_mixed_labels(mixing(type="CosineClsHead", loss={"type": "LDAMLoss"}))
     check_mixed_labels(mixing(type="LinearClsHead", loss={"type": "LabelAwareSmoothLoss"}))
     check_mixed_labels(mixing(type="ISDAHead"))
-    for loss in ("SupConLoss", "KCLLoss", "SBCLLoss"):
+    for loss in ("SupConLoss", "KCLLoss", "SBCLLoss", "TSCLoss"):
         with pytest.raises(UserInputError, match=f"{loss} takes one label an image, but Mixup or CutMix mixes them"):
             check_mixed_labels(mixing(type="SupConHead", loss={"type": loss}))
     with pytest.raises(UserInputError, match="PaCoLoss takes one label an image"):
