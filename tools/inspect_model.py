@@ -1,7 +1,7 @@
 """Show what a trained model has learned, as pictures and as one self-contained HTML page.
 
-Pseudo-attributes of LPA, latent categories of LCReg, subclasses of SBCL, geometry of a contrastive run, accuracy by
-attribute and environments of a generalized long-tailed run: whichever the model has.
+Pseudo-attributes of LPA, latent categories of LCReg, subclasses of SBCL, geometry of a contrastive run, translations of
+M2m, accuracy by attribute and environments of a generalized long-tailed run: whichever the model has.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ PAGES = {
     "glt": "lt_plugins.analysis.glt_page:GLTPage",
     "latents": "lt_plugins.analysis.latents:LatentPage",
     "subclasses": "lt_plugins.analysis.subclasses:SubclassPage",
+    "translations": "lt_plugins.analysis.translations:TranslationPage",
 }
 
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -84,11 +83,11 @@ def has_projections(model: Any) -> bool:
     Args:
         model (nn.Module): The model without wrappers.
     """
-    return hasattr(model, "extract_projections") or (isinstance(model, BaseSelfSupervisor) and model.with_neck)
+    return hasattr(model, "extract_projections")
 
 
 def sphere_features(model: Any, images: Tensor) -> Tensor:
-    """Unit features of images: projections, if the model has a projector, else what its head classifies.
+    """Unit features of images: projections, if the model has a projector, else pooled ones (of experts the last).
 
     Args:
         model (nn.Module): The model without wrappers, in evaluation mode.
@@ -97,14 +96,9 @@ def sphere_features(model: Any, images: Tensor) -> Tensor:
     Returns:
         Tensor: Unit rows, float32 ``(B, D)``.
     """
-    if hasattr(model, "extract_projections"):
-        feats = model.extract_projections(images)
-    elif has_projections(model):
-        feats = model.neck(model.backbone(images))
-    else:
-        feats = model.extract_feat(images)
-    last = feats[-1] if isinstance(feats, tuple | list) else feats
-    return F.normalize((last.mean(dim=(2, 3)) if last.ndim == 4 else last.flatten(1)).float(), dim=1)
+    feats = model.extract_projections(images) if has_projections(model) else model.extract_feat(images)[-1]
+    pooled = feats.mean(dim=(2, 3)) if feats.ndim == 4 else feats.flatten(1)
+    return F.normalize(pooled.float(), dim=1)
 
 
 def draw_images(labels: Tensor, max_images: int, seed: int) -> Tensor:

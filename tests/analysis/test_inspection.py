@@ -34,7 +34,7 @@ def _stages(config: str) -> dict[int, Config]:
 
 def test_pages_are_registered_by_their_names() -> None:
     assert [page.name for page in page_types()] == list(PAGES)
-    assert list(PAGES) == ["attributes", "contrast", "glt", "latents", "subclasses"]
+    assert list(PAGES) == ["attributes", "contrast", "glt", "latents", "subclasses", "translations"]
     for path in PAGES.values():
         assert issubclass(pkgutil.resolve_name(path), AnalysisPage)
 

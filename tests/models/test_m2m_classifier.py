@@ -314,11 +314,11 @@ def test_before_its_epoch_it_is_a_plain_classifier() -> None:
 
 def test_pixels_are_those_of_the_data_loader() -> None:
     model = student()
-    pixels, normalised = model._pixels(images_of(model)), images_of(model)
+    pixels, normalised = model.pixels(images_of(model)), images_of(model)
     assert (255 * pixels - raw_images().flip(1)).abs().max() < 1e-4
     torch.testing.assert_close(model._normalise(pixels), normalised, rtol=0, atol=1e-5)
     model.data_preprocessor = MODELS.build({"type": "ImageBatchPreprocessor"})
-    assert torch.equal(model._pixels(images_of(model)), raw_images() / 255)
+    assert torch.equal(model.pixels(images_of(model)), raw_images() / 255)
 
 
 def test_kept_images_and_running_statistics_stay() -> None:

@@ -387,7 +387,7 @@ def test_configs_that_cannot_be_shown(lpa: Path, tmp_path: Path) -> None:
             ): f"model.head is LinearHead with the loss CrossEntropyLoss, {nothing}a projector "
             "(configs/scl, configs/paco, ...) for contrast, GLTMetric in test_evaluator (configs/*/*-glt.py) for glt, "
             "LCRegHead (configs/lcreg) for latents, "
-            "SBCLLoss (configs/sbcl) for subclasses.",
+            "SBCLLoss (configs/sbcl) for subclasses, M2mClassifier (configs/m2m) for translations.",
             (
                 ROOT / "configs/paco/paco_r32_digits.py",
                 lpa,

@@ -209,7 +209,7 @@ class M2mClassifier(FollowsSteps, TaughtClassifier, AuxLossClassifier):
 
         # Gradients of half precision vanish where the teacher is sure, and what counts is their direction.
         with evaluation_mode(self), torch.autocast(images.device.type, enabled=False):
-            pixels = perturb(self._pixels(images.detach())[seeds], self.noise_norm)
+            pixels = perturb(self.pixels(images.detach())[seeds], self.noise_norm)
             pixels = descend(pixels, objective, self.num_steps, self.step_size)
             candidates = self._normalise(pixels)
             with torch.no_grad():
@@ -218,8 +218,12 @@ class M2mClassifier(FollowsSteps, TaughtClassifier, AuxLossClassifier):
         mixed = torch.where(accepted[:, None, None, None], candidates.to(images.dtype), images)
         return Translations(mixed, tried, accepted, seeds, candidates)
 
-    def _pixels(self, images: Tensor) -> Tensor:
-        """Preprocessed images as ones in ``[0, 1]``, in single precision or a finer one."""
+    def pixels(self, images: Tensor) -> Tensor:
+        """Preprocessed images as ones in ``[0, 1]``, in single precision or a finer one.
+
+        Args:
+            images (Tensor): Shape ``(B, 3, H, W)``.
+        """
         mean, std = self._statistics()
         return ((images.to(torch.promote_types(images.dtype, torch.float32)) * std + mean) / 255).clamp(0, 1)
 
