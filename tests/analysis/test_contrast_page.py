@@ -168,3 +168,18 @@ def test_options_and_other_classes(tmp_path: Path) -> None:
     trained = TrainedModel(model, tmp_path / "epoch_1.pth", 1, tuple("abcdefghij"))
     with pytest.raises(UserInputError, match=r"epoch_1.pth"):
         ContrastPage().write(cfg, trained, "paco/x")
+
+
+@pytest.mark.parametrize("method", ["bcl", "pcl", "proco", "ssd", "tsc"])
+def test_of_each_method(method: str) -> None:
+    """Two or three views, with a queue or without, before its classifier is trained."""
+    options = {"model.backbone.depth": 20, "val_dataloader.dataset.indices": 30}
+    stages = load_stages(str(ROOT / f"configs/{method}/{method}_r32_digits.py"), options)
+    found = find_pages(dict(enumerate(stages)))
+    assert [page.name for page in found.pages] == ["contrast"]
+    cfg, model = stages[found.stage], found.model.eval()
+    model.class_distribution = ClassDistribution(10)
+    model.class_distribution.set_counts(COUNTS)
+    geometry = measure_geometry(model, build_plain_dataset(cfg, "val"), cfg, max_images=10)
+    assert geometry.is_projected and {*geometry.numbers["alignment"]} >= {"all", "many", "few"}
+    assert 0 < geometry.numbers["alignment"]["all"] < 4 and geometry.num_images <= 20
