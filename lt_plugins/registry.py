@@ -73,6 +73,7 @@ HOOKS = LazyRegistry("HOOKS")
 LOOPS = LazyRegistry("LOOPS")
 METRICS = LazyRegistry("METRICS")
 MODELS = LazyRegistry("MODELS")
+OPTIMIZERS = LazyRegistry("OPTIMIZERS")
 OPTIM_WRAPPERS = LazyRegistry("OPTIM_WRAPPERS")
 TASK_UTILS = LazyRegistry("TASK_UTILS")
 TRANSFORMS = LazyRegistry("TRANSFORMS")
@@ -81,7 +82,7 @@ TRANSFORMS = LazyRegistry("TRANSFORMS")
 def register_all() -> None:
     """Register everything that has been noted so far with mmpretrain."""
     for registry in (
-        *(BATCH_AUGMENTS, DATASETS, DATA_SAMPLERS, HOOKS, LOOPS, METRICS, MODELS, OPTIM_WRAPPERS, TASK_UTILS),
-        TRANSFORMS,
+        *(BATCH_AUGMENTS, DATASETS, DATA_SAMPLERS, HOOKS, LOOPS, METRICS, MODELS, OPTIMIZERS),
+        *(OPTIM_WRAPPERS, TASK_UTILS, TRANSFORMS),
     ):
         registry.target()

@@ -19,6 +19,7 @@ import mmpretrain.registry
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmengine.logging import MessageHub
 from mmengine.registry import Registry
 from mmpretrain.structures import DataSample
 from PIL import Image
@@ -154,6 +155,28 @@ def two_view_step(module: Any, labels: Tensor) -> Fed:
     return Fed(torch.stack([value for key, value in losses.items() if "loss" in key]).sum(), (views[0],))
 
 
+def views_step(module: Any, labels: Tensor) -> Fed:
+    """Sum of the losses of views of two sizes, or of two views of one."""
+    sizes = [32, 32] + [16] * (getattr(module, "num_views", 2) - 2)
+    views = [noise(len(labels), 3, size, size, seed=seed).requires_grad_() for seed, size in enumerate(sizes)]
+    losses = module.loss(views, samples(labels))
+    return Fed(torch.stack(list(losses.values())).sum(), tuple(views))
+
+
+def embeddings_step(module: Any, labels: Tensor) -> Fed:
+    """A loss of unit embeddings of several views."""
+    embeddings = noise(module.num_views * len(labels), 128).requires_grad_()
+    return Fed(module(F.normalize(embeddings, dim=1)), (embeddings,))
+
+
+def set_length(module: Any) -> None:
+    """The length of the training, as the runner tells it, and class counts without an empty class."""
+    MessageHub.get_current_instance().update_info("max_iters", 10)
+    for part in module.modules():
+        if isinstance(part, ClassDistribution):
+            part.set_counts([30, 7, 2, 1])
+
+
 def contrast_head_step(module: Any, labels: Tensor) -> Fed:
     """Sum of a head's losses on pooled features and a contrast."""
     pooled = noise(len(labels), CHANNELS, seed=2).requires_grad_()
@@ -197,6 +220,11 @@ def cls_head_step(module: Any, labels: Tensor) -> Fed:
     """Loss of a plain classification head on pooled features."""
     pooled = noise(len(labels), CHANNELS).requires_grad_()
     return Fed(module.loss((pooled,), samples(labels))["loss"], (pooled,))
+
+
+def probe_step(module: Any, labels: Tensor) -> Fed:
+    """The same of a head that leaves the features alone."""
+    return Fed(cls_head_step(module, labels).loss)
 
 
 def episode_step(module: Any, labels: Tensor) -> Fed:
@@ -442,6 +470,23 @@ _TWO_VIEW = {
     "head": {"type": "PaCoHead", "num_classes": NUM_CLASSES, "in_channels": CHANNELS},
 }
 _HEAD = {"num_classes": NUM_CLASSES, "in_channels": CHANNELS}
+# without batch norm of a single row
+_PREDICTOR = {
+    "type": "NonLinearNeck",
+    "in_channels": CHANNELS,
+    "hid_channels": 16,
+    "out_channels": CHANNELS,
+    "with_last_bn": False,
+    "norm_cfg": {"type": "GN", "num_groups": 2},
+}
+_BYOL = {
+    "neck": _PREDICTOR,
+    "head": {
+        "type": "LatentPredictHead",
+        "loss": {"type": "CosineSimilarityLoss"},
+        "predictor": {**_PREDICTOR, "with_avg_pool": False},
+    },
+}
 _EXPERTS = {"num_experts": 2, "base_channels": 8, "stem_channels": 8, "expert_width": 0.5, "zero_init_residual": False}
 
 MODULES: dict[str, ModuleEntry] = {
@@ -554,6 +599,19 @@ MODULES: dict[str, ModuleEntry] = {
     "ReconstructionLoss": ModuleEntry(reconstruction_loss_step),
     "LinearHead": ModuleEntry(cls_head_step, _HEAD),
     "TDEHead": ModuleEntry(cls_head_step, _HEAD),
+    "ProbeHead": ModuleEntry(probe_step, _HEAD, prepare=set_length),
+    "SelfSupervisedClassifier": ModuleEntry(
+        views_step,
+        {
+            "backbone": {"type": "CIFARResNet", "depth": 20},
+            "algorithm": {"type": "StepBYOL", **_BYOL},
+            "head": {"type": "ProbeHead", **_HEAD},
+        },
+        prepare=set_length,
+    ),
+    "StepBYOL": ModuleEntry(
+        views_step, {"backbone": {"type": "CIFARResNet", "depth": 20}, **_BYOL}, prepare=set_length
+    ),
     "SupConHead": ModuleEntry(supcon_head_step, {**_HEAD, "loss": {"type": "SupConLoss"}}, prepare=set_full_counts),
     "BCLLoss": ModuleEntry(contrast_loss_step),
     "KCLLoss": ModuleEntry(contrast_loss_step, small={"num_positives": 2}),
@@ -632,6 +690,9 @@ MODULES: dict[str, ModuleEntry] = {
     "ProCoLoss": ModuleEntry(views_loss_step, {"dim": 8, "num_classes": NUM_CLASSES}, prepare=set_full_counts),
     "PaCoLoss": ModuleEntry(paco_loss_step, prepare=set_counts),
     "SupConLoss": ModuleEntry(contrast_loss_step),
+    "SwappedPredictionLoss": ModuleEntry(
+        embeddings_step, small={"num_views": 3, "num_prototypes": 5, "queue_size": 12, "queue_from": 0}
+    ),
 }
 
 
@@ -789,6 +850,7 @@ def sgd() -> torch.optim.Optimizer:
     return torch.optim.SGD([nn.Parameter(noise(3)), nn.Parameter(noise(2, 2))], lr=0.1)
 
 
+OPTIMIZERS: dict[str, Entry] = {"DeviceLARS": Entry(lambda folder: {"params": [nn.Parameter(noise(3))], "lr": 0.1})}
 LOOPS: dict[str, Entry] = {"PosthocLoop": Entry(lambda folder: untrained_loop())}
 OPTIM_WRAPPERS: dict[str, Entry] = dict.fromkeys(
     ("FocalSAMOptimWrapper", "ImbSAMOptimWrapper", "SAMOptimWrapper"), Entry(lambda folder: {"optimizer": sgd()})
@@ -815,6 +877,7 @@ TABLES: dict[str, dict[str, Any]] = {
     "TASK_UTILS": TASKS,
     "LOOPS": LOOPS,
     "METRICS": METRICS,
+    "OPTIMIZERS": OPTIMIZERS,
     "OPTIM_WRAPPERS": OPTIM_WRAPPERS,
     "TRANSFORMS": TRANSFORMS,
     "FUNCTIONS": FUNCTIONS,

@@ -21,9 +21,11 @@ from lt_plugins.models.classifiers import (
     GLMCClassifier,
     H2TClassifier,
     MomentumClassifier,
+    SelfSupervisedClassifier,
     TwoViewClassifier,
 )
 from lt_plugins.models.evaluation_mode import evaluation_mode
+from lt_plugins.models.structures import LabelledQueue
 
 ONE_VIEW = (ImageClassifier, AuxLossClassifier, FrozenBackboneClassifier, H2TClassifier)
 
@@ -55,6 +57,8 @@ def check_part_sizes(model: Any, loader: DataLoader[Any], sample: Any, world_siz
         image = _run(lambda: model.data_preprocessor({"inputs": image})["inputs"], name, image, "the dataset")
         feats = _run(lambda: model.backbone(image), _named(model, "backbone"), image, name)
         last = "backbone"
+        if isinstance(model, SelfSupervisedClassifier):
+            _run(lambda: model.compare(feats), _named(model, "algorithm"), feats, _named(model, last))
         if getattr(model, "neck", None) is not None and not _is_empty(model.neck):
             feats = _run(lambda: model.neck(feats), _named(model, "neck"), feats, _named(model, last))
             last = "neck"
@@ -82,12 +86,13 @@ def check_part_sizes(model: Any, loader: DataLoader[Any], sample: Any, world_siz
                 )
     batch_size = math.prod(batch_parts(loader)) // _mixed_parts(model)
     _check_parts(model, batch_parts(loader)[1])
-    queue_size = getattr(getattr(model, "queue", None), "size", 0)
-    if 0 < queue_size < batch_size * world_size:
-        raise UserInputError(
-            f"model.queue_size={queue_size} is smaller than the batch of all processes ({batch_size * world_size}); "
-            "set it to at least that, or 0 for no queue."
-        )
+    setting = "model.algorithm.head.loss.queue_size" if hasattr(model, "algorithm") else "model.queue_size"
+    for queue in (module for module in model.modules() if isinstance(module, LabelledQueue)):
+        if 0 < queue.size < batch_size * world_size:
+            raise UserInputError(
+                f"{setting}={queue.size} is smaller than the batch of all processes ({batch_size * world_size}); set "
+                "it to at least that, or 0 for no queue."
+            )
     _check_single_images(model, loader, rows, world_size)
 
 
@@ -156,6 +161,8 @@ def _views(model: Any, sample: Any) -> list[Tensor]:
             f"{type(model).__name__} trains on {count} views of each image and the train pipeline gives {len(views)}; "
             f"put a MultiView transform with {count} views into it."
         )
+    if isinstance(model, SelfSupervisedClassifier):
+        model.check_views(len(views))
     return views
 
 
@@ -202,7 +209,7 @@ def _check_predicted(model: Any, length: int, expected: int) -> None:
 def _check_single_images(model: Any, loader: DataLoader[Any], rows: dict[nn.Module, int], world_size: int) -> None:
     """Batch norm in training mode needs two values of each channel."""
     together = isinstance(model, TwoViewClassifier) and not isinstance(model, MomentumClassifier)
-    views = model.num_views if together and not model.separate_passes else 1
+    views = model.num_views if together and not model.separate_passes else getattr(model, "views_together", 1)
     smallest = smallest_batch(loader) // _mixed_parts(model)
     if smallest * views != 1:
         return

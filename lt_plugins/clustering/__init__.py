@@ -8,6 +8,7 @@ from .environments import check_environment_options, environment_weights
 from .kmeans import KMeansResult, check_backend, kmeans, tightest_kmeans
 from .local_attributes import ClassAttributeTable, class_balanced_sample, match_prototypes
 from .prototypes import Prototypes, prototypes
+from .sinkhorn import check_sinkhorn_options, sinkhorn_assignment
 from .sphere_geometry import (
     MeanAngles,
     class_directions,
@@ -37,6 +38,7 @@ __all__ = [
     "balanced_assignment",
     "check_backend",
     "check_environment_options",
+    "check_sinkhorn_options",
     "check_subclass_options",
     "class_balanced_sample",
     "class_directions",
@@ -53,6 +55,7 @@ __all__ = [
     "mean_angles",
     "prototypes",
     "simplex_angle",
+    "sinkhorn_assignment",
     "subclass_clusters",
     "subclass_distances",
     "subclass_sizes",

@@ -25,7 +25,9 @@ from lt_plugins.errors import UserInputError
 
 SWITCH = "--cfg-options scale_schedule=False"
 # Arguments of hooks, of samplers, and of parts of the model, that name a first epoch, or a first step.
-MODEL_STARTS = ("reweight_from", "switch_from", "mix_from", "mix_until", "translate_from")
+MODEL_STARTS = (
+    *("reweight_from", "switch_from", "mix_from", "mix_until", "translate_from", "queue_from", "prototypes_from"),
+)
 STARTS = ("start", "begin_epoch", "begin_iter", *MODEL_STARTS)
 # Arguments that list epochs: of hooks, and of auxiliary losses pairs of an epoch and a weight.
 EPOCH_LISTS = ("milestones", "weights")

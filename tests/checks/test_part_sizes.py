@@ -58,6 +58,29 @@ GLMC = {
     "predictor": LINEAR,
     "head": {"type": "GLMCHead", "num_classes": 10, "in_channels": 64},
 }
+_BN = {"norm_cfg": {"type": "BN1d"}}
+BYOL = {
+    "type": "SelfSupervisedClassifier",
+    "backbone": CE["backbone"],
+    "head": {"type": "ProbeHead", "num_classes": 10, "in_channels": 64},
+    "algorithm": {
+        "type": "StepBYOL",
+        "neck": {**PROJECTOR, "with_avg_pool": True},
+        "head": {
+            "type": "LatentPredictHead",
+            "loss": {"type": "CosineSimilarityLoss"},
+            "predictor": {**PROJECTOR, "in_channels": 32},
+        },
+    },
+}
+SWAV = {
+    **BYOL,
+    "algorithm": {
+        "type": "SwAV",
+        "neck": {"type": "SwAVNeck", "in_channels": 64, "hid_channels": 16, "out_channels": 8, **_BN},
+        "head": {"type": "SwAVHead", "loss": {"type": "SwappedPredictionLoss", "feat_dim": 8, "num_views": 4}},
+    },
+}
 H2T = {"type": "H2TClassifier", "backbone": CE["backbone"], "head": CE["head"]}
 IMAGE = torch.zeros(3, 32, 32, dtype=torch.uint8)
 MIXUP = {"augments": {"type": "Mixup", "alpha": 0.2}}
@@ -198,6 +221,37 @@ def test_a_predictor_leaves_projections_as_long_as_they_are() -> None:
         check_part_sizes(build(GLMC), loader, {"inputs": IMAGE}, 1)
     with pytest.raises(UserInputError, match=r"H2TClassifier trains on one view of each image .* gives 2; remove Mul"):
         check_part_sizes(build(H2T), loader, {"inputs": [IMAGE] * 2}, 1)
+
+
+def test_parts_of_self_supervised_algorithms() -> None:
+    loader: DataLoader = DataLoader([*range(64)], batch_size=16)  # type: ignore[arg-type]
+    single: DataLoader = DataLoader([*range(17)], batch_size=16)  # type: ignore[arg-type]
+    for config, views in ((BYOL, 2), (SWAV, 4)):
+        check_part_sizes(build(config), loader, {"inputs": [IMAGE] * views}, 1)
+    check_part_sizes(build(SWAV), single, {"inputs": [IMAGE] * 4}, 1)  # its views pass the projector together
+    for config, views, data, changes, message in (
+        (BYOL, 2, loader, {"algorithm__neck__in_channels": 9}, r"StepBYOL \(model.algorithm\) does not take"),
+        (
+            BYOL,
+            2,
+            loader,
+            {"algorithm__head__predictor__in_channels": 9},
+            r"StepBYOL \(model.algorithm\) does not take",
+        ),
+        (SWAV, 4, loader, {"algorithm__head__loss__feat_dim": 9}, r"SwAV \(model.algorithm\) does not take"),
+        (SWAV, 4, loader, {"algorithm__head__loss__queue_size": 15}, r"loss.queue_size=15 is smaller than the batch"),
+        (SWAV, 3, loader, {}, "SwAV trains on 4 views of each image and got 3 views; put a MultiView"),
+        (BYOL, 1, loader, {}, "StepBYOL trains on 2 views of each image and got a single view"),
+        (
+            BYOL,
+            2,
+            single,
+            {},
+            r"one image, of which BatchNorm1d \(model.algorithm.neck.bn0\) cannot compute a variance",
+        ),
+    ):
+        with pytest.raises(UserInputError, match=message):
+            check_part_sizes(build(config, **changes), data, {"inputs": [IMAGE] * views}, 1)
 
 
 def test_mixed_images() -> None:

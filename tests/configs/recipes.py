@@ -35,7 +35,9 @@ class Recipe:
         companions: Configs of the samplers of companions, None for any.
         residual_scale: Initial scale of the last batch norm of residual blocks.
         nesterov: Whether the momentum is Nesterov's.
-        momentum: Momentum of SGD.
+        momentum: Momentum of SGD, or of another optimiser.
+        optimiser: Type of the optimiser; parameters in ``groups`` are no part of LARS.
+        accumulated: Batches in a step.
         radii: Radius of SAM, and the one from epoch 320 on if it is another; none without SAM.
         sharpness: Settings of the wrapper around the optimiser, of the configs of SAM and its kin; in place of radii.
     """
@@ -58,6 +60,8 @@ class Recipe:
     residual_scale: float = 1.0
     nesterov: bool = False
     momentum: float = 0.9
+    optimiser: str = "SGD"
+    accumulated: int = 1
     radii: tuple[float, ...] = ()
     sharpness: dict[str, Any] = field(default_factory=dict)
 
@@ -561,6 +565,64 @@ TSC = [
     also(LDAM_LINEAR, lr={**LDAM_LINEAR.lr, 189: 1e-3, 190: 1e-4}),
 ]
 TSC_LARGE = also(KCL_LARGE, constants={**TARGETS, "head.loss_module.match": "epoch"})
+# SBCL states nothing of its runs of SwAV and BYOL; these are the settings of mmpretrain on ImageNet.
+SWAV_COLOURS = ("0.8 of (jitter 0.8 0.8 0.8 0.2)", "gray 0.2", "blur 0.1-2 0.5", "flip 0.5")
+SWAV_LARGE = Recipe(
+    8,
+    32,
+    200,
+    {0: 0.6, 100: (0.6 + 6e-4) / 2},
+    1e-6,
+    (("crop 224 from 0.14-1", *SWAV_COLOURS),) * 2 + (("crop 96 from 0.05-0.14", *SWAV_COLOURS),) * 6,
+    constants={
+        "algorithm.neck.projection_neck.0.out_features": 2048,
+        "algorithm.head.loss_module.num_views": 8,
+        "algorithm.head.loss_module.prototypes.weight.count": 3000,
+        "algorithm.head.loss_module.prototypes.in_features": 128,
+        "algorithm.head.loss_module.temperature": 0.1,
+        "algorithm.head.loss_module.epsilon": 0.05,
+        "algorithm.head.loss_module.iterations": 3,
+        "algorithm.head.loss_module.queue_size": 3840,
+        "algorithm.head.loss_module.queue_from": 15,
+        "algorithm.head.loss_module.prototypes_from": 1,
+    },
+    residual_scale=0.0,
+    optimiser="DeviceLARS",
+)
+BYOL_VIEWS = tuple(
+    (
+        *CROP,
+        "0.8 of (jitter 0.4 0.4 0.2 0.1)",
+        "gray 0.2",
+        f"blur 0.1-2 {blur}",
+        f"solarize 128 {solarize}",
+    )
+    for blur, solarize in (("1", "0"), ("0.1", "0.2"))
+)
+BYOL_MLPS = ("algorithm.neck", "algorithm.head.predictor")
+BYOL_LARGE = Recipe(
+    8,
+    64,
+    200,
+    {0: 4.8e-4, 10: 4.8, 105: 2.4},
+    1e-6,
+    BYOL_VIEWS,
+    constants={
+        "algorithm.target_net.momentum": 0.01,
+        "algorithm.target_net.end_momentum": 0,
+        **{f"{mlp}.fc0.out_features": 4096 for mlp in BYOL_MLPS},
+        **{f"{mlp}.fc1.out_features": 256 for mlp in BYOL_MLPS},
+    },
+    groups={
+        **dict.fromkeys(
+            (f"{mlp}.{name}" for mlp in BYOL_MLPS for name in ("fc0.bias", "bn0.weight", "bn0.bias")), (1, 0)
+        ),
+        **dict.fromkeys(("head.fc.bias", "backbone.bn1.weight", "backbone.layer4.0.downsample.1.bias"), (1, 0)),
+        "backbone.layer4.0.downsample.0.weight": (1, 1e-6),
+    },
+    optimiser="DeviceLARS",
+    accumulated=8,
+)
 
 MIXUP_CIFAR = Recipe(
     1,
@@ -834,6 +896,8 @@ for data, decay in (("r50_imagenet-lt.py", 5e-4), ("r50_inat.py", 1e-4)):
     RECIPES[f"tsc/tsc_{data}"] = [KCL_LARGE, TSC_LARGE, high]
     RECIPES[f"sbcl/sbcl_{data}"] = [SBCL_LARGE, SBCL_LINEAR]
     RECIPES[f"pcl/pcl_{data}"] = [PCL_LARGE, linear]
+    RECIPES[f"swav/swav_{data}"] = [SWAV_LARGE, linear]
+    RECIPES[f"byol/byol_{data}"] = [BYOL_LARGE, linear]
 RECIPES["tsc/tsc_r50_imagenet-lt.py:released"] = [
     KCL_LARGE,
     also(TSC_LARGE, constants={"head.loss_module.match": "step"}),

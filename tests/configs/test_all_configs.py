@@ -60,8 +60,8 @@ def _tiny_cfg(path: Path, stage: int, root: Path, work_dir: Path) -> Config:
     point_at_miniatures(cfg, root)
     for node in config_nodes([cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]):
         for key in ("scale", "crop_size"):
-            if node.get(key) in (224, 256):
-                node[key] = {224: 64, 256: 72}[node[key]]
+            if node.get(key) in (96, 224, 256):
+                node[key] = {96: 32, 224: 64, 256: 72}[node[key]]
         if node.get("type") in LARGER_MINIATURES and node["split"] == "test":
             node["indices"] = 20
     train = cfg.train_dataloader
@@ -209,7 +209,8 @@ def test_batch_and_processes_agree(path: Path) -> None:
         if not cfg.get("num_processes"):
             continue
         check_global_batch(cfg, cfg.num_processes)
-        assert cfg.num_processes * cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size
+        batch = cfg.train_dataloader.batch_size * cfg.optim_wrapper.get("accumulative_counts", 1)
+        assert cfg.num_processes * batch == cfg.auto_scale_lr.base_batch_size
         with pytest.raises(UserInputError, match="is meant for"):
             check_global_batch(cfg, cfg.num_processes + 1)
 

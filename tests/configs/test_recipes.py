@@ -112,9 +112,12 @@ def work_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_steps_and_learning_rates(name: str, number: int, work_dir: str) -> None:
     cfg, recipe = case(name, number)
     assert (cfg.num_processes, cfg.train_dataloader.batch_size) == (recipe.processes, recipe.batch)
-    assert cfg.auto_scale_lr.base_batch_size == recipe.processes * recipe.batch
+    accumulated = cfg.optim_wrapper.get("accumulative_counts", 1)
+    assert accumulated == recipe.accumulated
+    assert cfg.auto_scale_lr.base_batch_size == recipe.processes * recipe.batch * accumulated
     assert cfg.train_cfg.max_epochs == recipe.epochs
-    plain = {"optimizer": cfg.optim_wrapper.to_dict()["optimizer"]}  # rates of groups have a test of their own
+    # Rates of groups have a test of their own, and those of LARS are the schedule's.
+    plain = {"optimizer": {**cfg.optim_wrapper.to_dict()["optimizer"], "type": "SGD"}}
     schedulers = as_key([dict(scheduler) for scheduler in cfg.param_scheduler])
     rates = learning_rates(as_key(plain), schedulers, recipe.epochs, work_dir)
     assert {epoch: rates[epoch] for epoch in recipe.lr} == pytest.approx(recipe.lr, rel=1e-6)
@@ -122,11 +125,11 @@ def test_steps_and_learning_rates(name: str, number: int, work_dir: str) -> None
 
 @pytest.mark.parametrize(("name", "number"), STAGES)
 def test_optimiser(name: str, number: int) -> None:
-    """SGD with its momentum; every parameter that is trained has the base's rate and the recipe's decay, or its own."""
+    """Its momentum; every parameter that is trained has the base's rate and the recipe's decay, or its own."""
     cfg, recipe = case(name, number)
     model = model_of(cfg)
     optimiser = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
-    assert type(optimiser) is torch.optim.SGD
+    assert type(optimiser).__name__ == recipe.optimiser
     around = {
         key: value for key, value in cfg.optim_wrapper.to_dict().items() if key not in ("optimizer", "paramwise_cfg")
     }
@@ -144,6 +147,9 @@ def test_optimiser(name: str, number: int) -> None:
             continue
         group = of[id(parameter)]
         assert (group["momentum"], group["nesterov"], group["dampening"]) == (recipe.momentum, recipe.nesterov, 0)
+        if recipe.optimiser == "DeviceLARS":
+            in_group = recipe.groups.get(key) == (1, 0)
+            assert bool(group.get("lars_exclude")) == in_group or (recipe.groups and key.startswith("backbone"))
         if key in recipe.groups:
             assert (group["lr"] / base, group["weight_decay"]) == pytest.approx(recipe.groups[key])
         elif not recipe.groups or not key.startswith("backbone"):  # the frozen ones are not all listed
@@ -286,6 +292,8 @@ def _describe(transform: Any) -> str:
         case "GaussianBlur":
             assert one.magnitude_std == "inf", "uniform"
             return f"blur {one.magnitude_range[0]:g}-{one.magnitude_range[1]:g} {one.prob:g}"
+        case "Solarize":
+            return f"solarize {one.thr} {one.prob:g}"
         case "Rotate":
             assert (one.magnitude_std, one.prob, one.random_negative_prob) == ("inf", 1, 0.5), "uniform to both sides"
             assert (one.magnitude_range[0], one.pad_val) == (0, 0)

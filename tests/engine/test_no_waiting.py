@@ -105,6 +105,7 @@ def test_what_waits_is_noted() -> None:
         "balms/balms",
         "bbn/bbn",
         "bcl/bcl",
+        "byol/byol",
         "ce/ce",
         "cmo/cmo",
         "glmc/glmc",

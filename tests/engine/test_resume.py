@@ -83,6 +83,14 @@ CASES = {
         "custom_hooks.0.start=0",
         "custom_hooks.0.interval=2",
     ],
+    # A target network that follows by shares which fall in each iteration.
+    "byol/byol_r32_digits.py:stage1": NO_VALIDATION,
+    # Prototypes learn from the second epoch on, where the run is killed; the queue is full then.
+    "swav/swav_r32_digits.py:stage1": [
+        *NO_VALIDATION,
+        "model.algorithm.head.loss.queue_from=0",
+        "model.algorithm.head.loss.queue_size=96",
+    ],
     # Subclasses and temperatures of the first epoch serve in the second; new ones come before the third.
     "sbcl/sbcl_r32_digits.py:stage1": [
         *NO_VALIDATION,

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from tests import battery
 
-HAS_CENTRES = ("CenterLoss", "CentroidLoss", "ProCoLoss", "TSCLoss")
+HAS_CENTRES = ("CenterLoss", "CentroidLoss", "ProCoLoss", "SwappedPredictionLoss", "TSCLoss")
 # The draw of positives decides nothing but which they are.
 DRAWS = dict.fromkeys(("KCLLoss", "TSCLoss"), ("aten.rand.", "aten.masked_fill_.", "aten.topk."))
 

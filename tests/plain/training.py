@@ -68,6 +68,10 @@ def contrast_step(net: Net, loss: Any, inputs: Tensor, labels: Tensor, indices: 
     return loss(ContrastBatch.from_views(net.projector(first), net.projector(second), labels, indices))
 
 
+def views_step(net: Net, loss: Any, inputs: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+    return loss(F.normalize(net.projector(torch.cat(net.views(inputs))), dim=1))
+
+
 def centre_step(net: Net, loss: Any, inputs: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
     first, second = net.views(inputs)
     contrast = ContrastBatch.from_views(net.projector(first), net.projector(second), labels)
@@ -228,6 +232,7 @@ CASES = {
         contrast_step,
         every_epoch=lambda net, loss, progress: loss.set_epoch(round(progress * EPOCHS), EPOCHS),
     ),
+    "SwappedPredictionLoss": Case(views_step, lambda: losses.SwappedPredictionLoss(8, num_views=2, num_prototypes=12)),
 }
 
 

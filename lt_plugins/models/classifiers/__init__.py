@@ -15,6 +15,8 @@ from .metasaug_classifier import MetaSAugClassifier
 from .momentum_classifier import MomentumClassifier
 from .oltr_classifier import OLTRClassifier
 from .routed_classifier import RoutedClassifier
+from .self_supervised_classifier import SelfSupervisedClassifier
+from .step_byol import StepBYOL
 from .taught_classifier import TaughtClassifier, classifier_outputs
 from .two_view_classifier import TwoViewClassifier
 
@@ -34,6 +36,8 @@ __all__ = [
     "MomentumClassifier",
     "OLTRClassifier",
     "RoutedClassifier",
+    "SelfSupervisedClassifier",
+    "StepBYOL",
     "TaughtClassifier",
     "TwoViewClassifier",
     "classifier_outputs",

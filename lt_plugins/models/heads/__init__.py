@@ -22,6 +22,7 @@ from .metasaug_head import MetaSAugHead
 from .multi_expert_head import MultiExpertHead
 from .oltr_head import OLTRHead
 from .paco_head import PaCoHead
+from .probe_head import ProbeHead
 from .self_distill_head import SelfDistillHead
 from .supcon_head import SupConHead
 from .tde_head import TDEHead
@@ -51,6 +52,7 @@ __all__ = [
     "MultiExpertHead",
     "OLTRHead",
     "PaCoHead",
+    "ProbeHead",
     "SelfDistillHead",
     "SupConHead",
     "TDEHead",

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from mmpretrain.structures import DataSample
-from torch import Tensor, nn
+from torch import Tensor
 
-from lt_plugins.models.heads.linear_head import LinearHead
+from lt_plugins.models.heads.probe_head import ProbeHead
 from lt_plugins.models.structures import ClassDistribution, ContrastBatch
 from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()
-class SupConHead(LinearHead):
+class SupConHead(ProbeHead):
     """A contrastive loss, and beside it an online linear probe.
 
     The contrastive loss alone trains the encoder. The probe is a linear classifier on the detached, standardised pooled
@@ -35,8 +35,6 @@ class SupConHead(LinearHead):
         ...             warmup_loss=dict(type='SupConLoss', temperature=0.1))
     """
 
-    single_row_safe = ("standardise",)  # which pre_logits leaves out for a batch of one
-
     def __init__(
         self,
         num_classes: int,
@@ -45,27 +43,9 @@ class SupConHead(LinearHead):
         warmup_loss: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(
-            num_classes=num_classes,
-            in_channels=in_channels,
-            loss=loss,
-            init_cfg=init_cfg or {"type": "Normal", "layer": "Linear", "std": 0.01},
-        )
+        super().__init__(num_classes=num_classes, in_channels=in_channels, loss=loss, init_cfg=init_cfg)
         self.warmup_loss_module = None if warmup_loss is None else MODELS.build(warmup_loss)
         self.class_distribution = ClassDistribution(num_classes)
-        # Pooled features are positive and point all the same way; a linear layer would take long to learn their mean.
-        self.standardise = nn.BatchNorm1d(in_channels, affine=False)
-
-    def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """What the probe sees: features of zero mean and unit variance, without gradient to the encoder.
-
-        Args:
-            feats (tuple[Tensor, ...]): Pooled features, the last of shape ``(M, in_channels)``.
-        """
-        pooled = feats[-1].detach()
-        if self.training and len(pooled) == 1:  # a single row has no variance
-            return F.batch_norm(pooled, self.standardise.running_mean, self.standardise.running_var)
-        return self.standardise(pooled)
 
     def trained_prior(self, sampled: Tensor) -> Tensor:
         """Class prior that the probe answers for: its loss adds the log-priors, as balanced softmax does.

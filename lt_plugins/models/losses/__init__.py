@@ -34,6 +34,7 @@ from .ride_loss import RIDELoss
 from .sbcl_loss import SBCLLoss
 from .shike_loss import SHIKELoss
 from .supcon_loss import SupConLoss
+from .swapped_prediction_loss import SwappedPredictionLoss
 from .tade_loss import TADELoss
 from .tsc_loss import TSCLoss
 from .vs_loss import VectorScalingLoss
@@ -76,6 +77,7 @@ __all__ = [
     "SigmoidFocalLoss",
     "SoftmaxFocalLoss",
     "SupConLoss",
+    "SwappedPredictionLoss",
     "TADELoss",
     "TSCLoss",
     "VectorScalingLoss",
