@@ -1,5 +1,4 @@
 # 200 epochs of KCL, 200 of TSC with a new optimiser, then the linear classifier with the paper's learning rate.
 _base_ = "../kcl/kcl_r50_inat.py"
-linear_optimizer = dict(_base_.stage2.optim_wrapper.optimizer, lr=30.0)
 stage2 = dict(_delete_=True, model=dict(head=dict(loss=dict(type="TSCLoss"))))
-stage3 = dict(_base_.stage2, optim_wrapper=dict(optimizer=linear_optimizer))
+stage3 = dict(_base_.stage2, optim_wrapper=dict(optimizer=dict(_base_.stage2.optim_wrapper.optimizer, lr=30.0)))

@@ -79,7 +79,6 @@ def regular_simplex(num_points: int, dim: int, seed: int = 0) -> Tensor:
     return F.normalize(plane @ torch.linalg.qr(axes).Q.T, dim=1)
 
 
-@torch.enable_grad()
 def spread_points(start: Tensor, temperature: float = 0.07, num_steps: int = 2000) -> Tensor:
     r"""Minimise the energy of the pairs of points on the sphere, with Adam and a learning rate that falls to zero.
 
@@ -98,14 +97,15 @@ def spread_points(start: Tensor, temperature: float = 0.07, num_steps: int = 200
     Returns:
         Tensor: Unit rows, shape ``(C, D)``.
     """
-    rows = F.normalize(start, dim=1).requires_grad_()
+    rows = F.normalize(start.detach(), dim=1).requires_grad_()
     itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
     optimizer = torch.optim.Adam([rows], lr=LEARNING_RATE)
-    for step in range(num_steps):
-        optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1 - step / num_steps)
-        points = F.normalize(rows, dim=1)
-        energy = (points @ points.T / temperature).masked_fill(itself, -torch.inf).flatten().logsumexp(dim=0)
-        optimizer.zero_grad()
-        energy.backward()
-        optimizer.step()
+    with torch.enable_grad(), torch.autocast(rows.device.type, enabled=False):  # wherever it is called
+        for step in range(num_steps):
+            optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1 - step / num_steps)
+            points = F.normalize(rows, dim=1)
+            energy = (points @ points.T / temperature).masked_fill(itself, -torch.inf).flatten().logsumexp(dim=0)
+            optimizer.zero_grad()
+            energy.backward()
+            optimizer.step()
     return F.normalize(rows.detach(), dim=1)

@@ -86,12 +86,13 @@ def test_more_uniform_than_a_long_optimisation_of_the_released_loss() -> None:
 
 def test_a_seed_repeats_the_points_and_nothing_else_is_drawn() -> None:
     state = torch.get_rng_state()
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):  # as within a step of a training
         first, again, other = (uniform_targets(7, 3, seed=seed, num_steps=20) for seed in (3, 3, 4))
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert not first.requires_grad
+    assert torch.equal(first, uniform_targets(7, 3, seed=3, num_steps=20))
     assert uniform_targets(1, 4).norm() == pytest.approx(1.0)
 
 
