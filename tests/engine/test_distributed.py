@@ -52,7 +52,7 @@ def write_config(base: str, folder: Path, world_size: int) -> Path:
     if cfg.model.type == "OLTRClassifier":
         cfg.param_scheduler = None
         cfg.custom_hooks[0].num_workers = 0
-    if cfg.model.head.loss.type == "SBCLLoss":
+    if cfg.model.head.get("loss", {}).get("type") == "SBCLLoss":
         cfg.custom_hooks[0].update(start=0, num_workers=0)
         cfg.custom_hooks[0].task.min_size = 4
     if cfg.model.get("aux_losses", {}).get("attribute"):
@@ -114,6 +114,7 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         "lcreg/lcreg_r32_digits.py:stage1",
         "lff/lff_r32_digits.py",
         "oltr/oltr_r32_digits.py",
+        "proco/proco_r32_digits.py",
         "sam/sam_r32_digits.py",
         "sam/focal-sam_r32_digits.py",
         "sbcl/sbcl_r32_digits.py:stage1",

@@ -10,7 +10,7 @@ test_cfg = dict()
 num_processes = 1
 auto_scale_lr = dict(base_batch_size=256)
 
-# Its 400 epochs, which a config takes in as the variant `long`: warm-up 10, and drops after 360 and 380.
+# Its 400 epochs, which a config takes as its variant `long`: warm-up 10, and drops after 360 and 380.
 long = dict(
     param_scheduler=[
         dict(type="LinearLR", start_factor=0.1, by_epoch=True, begin=0, end=10),
