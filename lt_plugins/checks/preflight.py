@@ -77,7 +77,8 @@ def check_setup(runner: Runner, allowed: Allowed, trained_classes: Sequence[str]
     model = unwrap_model(runner.model)
     distribution: ClassDistribution = model.class_distribution
     check_classes(distribution.counts, allowed.empty_classes, kept_classes(runner.train_dataloader.dataset))
-    hook_names = {cls.__name__ for hook in runner.hooks for cls in type(hook).__mro__}
+    parts = [part for hook in runner.hooks for part in (hook, getattr(hook, "task", None))]
+    hook_names = {cls.__name__ for part in parts for cls in type(part).__mro__}
     check_hooks(model, hook_names)
     if accumulating_wrappers(runner.optim_wrapper) and step_followers(model) and "AccumulationHook" not in hook_names:
         raise UserInputError(
@@ -176,7 +177,7 @@ def check_hooks(model: nn.Module, hook_names: Collection[str]) -> None:
     Args:
         model (nn.Module): The model; a module of it may have the config of a hook in ``needs_hook``, and one with
             ``set_epoch`` needs ``EpochHook``.
-        hook_names (Collection[str]): Names of the hooks of the run, and of their base classes.
+        hook_names (Collection[str]): Names of the hooks of the run, of their tasks, and of the base classes of both.
 
     Raises:
         UserInputError: If a hook is missing.
@@ -184,7 +185,8 @@ def check_hooks(model: nn.Module, hook_names: Collection[str]) -> None:
     for module in model.modules():
         named = getattr(module, "needs_hook", None)
         for needed in ([named] if named else []) + ([{"type": "EpochHook"}] if hasattr(module, "set_epoch") else []):
-            if needed["type"] not in hook_names:
+            # ReclusterHook may be there with a task of another module.
+            if not {needed["type"], needed.get("task", needed)["type"]} <= {*hook_names}:
                 raise UserInputError(
                     f"{type(module).__name__} needs {needed['type']}: add {as_source(needed)} to custom_hooks, like "
                     f"custom_hooks = [*_base_.custom_hooks, {as_source(needed)}]."

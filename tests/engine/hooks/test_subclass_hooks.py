@@ -150,11 +150,17 @@ def test_sizes_are_described() -> None:
 
 def test_subclasses_need_their_hook(tmp_path: Path) -> None:
     runner = make_sbcl_runner(tmp_path)
+    message = r"SBCLLoss needs ReclusterHook: add dict\(type='ReclusterHook', task=dict\(type='SubclassClustering'\)\)"
     runner._hooks = [hook for hook in runner.hooks if not isinstance(hook, ReclusterHook)]
-    with pytest.raises(
-        UserInputError,
-        match=r"SBCLLoss needs ReclusterHook: add dict\(type='ReclusterHook', task=dict\(type='SubclassClustering'\)\)",
-    ):
+    with pytest.raises(UserInputError, match=message):
+        runner.train()
+    # Nor is a hook enough that clusters for another module.
+    aux = {"attribute": {"type": "AttributePositives", "num_attributes": 8}}
+    hook = {"type": "ReclusterHook", "task": {"type": "AttributeClustering"}}
+    runner = make_sbcl_runner(
+        tmp_path, **{"model.aux_losses": aux, "custom_hooks": [hook, {"type": "TemperatureHook"}]}
+    )
+    with pytest.raises(UserInputError, match=message):
         runner.train()
 
 
