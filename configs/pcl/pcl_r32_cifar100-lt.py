@@ -17,3 +17,10 @@ model = dict(
     ),
 )
 custom_hooks = [dict(type="ReclusterHook", start=100, interval=5, task=dict(type="PrototypeClustering"))]
+# With labels in stage 1: attributes are those of classes.
+variants = dict(
+    attributes=dict(
+        model=dict(aux_losses=dict(attribute=dict(temperature=0.2))),
+        custom_hooks=[*custom_hooks, *_base_.attributes.cifar_1000e.custom_hooks],
+    )
+)
