@@ -3,7 +3,9 @@ _base_ = [
     "../_base_/pipelines/three_views_digits.py",
     "../_base_/models/three_views_r32.py",
     "../_base_/schedules/digits_30e.py",
+    "../_base_/attributes.py",
     "../_base_/default_runtime.py",
 ]
 model = dict(head=dict(num_classes=10, contrast_loss=dict(type="ProCoLoss", dim=128, num_classes=10, temperature=0.1)))
 train_dataloader = dict(drop_last=True, dataset=dict(dataset=dict(pipeline=_base_.three_views_train_pipeline)))
+variants = dict(attributes=_base_.attributes.digits)
