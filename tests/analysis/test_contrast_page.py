@@ -170,9 +170,9 @@ def test_options_and_other_classes(tmp_path: Path) -> None:
         ContrastPage().write(cfg, trained, "paco/x")
 
 
-@pytest.mark.parametrize("method", ["bcl", "pcl", "proco", "ssd", "tsc"])
+@pytest.mark.parametrize("method", ["bcl", "byol", "pcl", "proco", "ssd", "swav", "tsc"])
 def test_of_each_method(method: str) -> None:
-    """Two or three views, with a queue or without, before its classifier is trained."""
+    """Two views, three or more, with a queue or without, before its classifier is trained."""
     options = {"model.backbone.depth": 20, "val_dataloader.dataset.indices": 30}
     stages = load_stages(str(ROOT / f"configs/{method}/{method}_r32_digits.py"), options)
     found = find_pages(dict(enumerate(stages)))

@@ -153,6 +153,18 @@ def test_probe_sees_the_first_view_and_moves_nothing_else(algorithm: str) -> Non
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_projections_are_what_the_algorithm_compares(algorithm: str) -> None:
+    model, batch = build(algorithm).eval(), views(0, algorithm)
+    outputs: list[Any] = []
+    model.algorithm.neck.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
+    model.loss(batch, samples(LABELS))
+    seen = outputs[0] if isinstance(outputs[0], Tensor) else outputs[0][0]
+    first_view = seen[:IMAGES]
+    expected = first_view / first_view.square().sum(dim=1, keepdim=True).sqrt()
+    torch.testing.assert_close(model.extract_projections(batch[0]), expected)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_algorithm_sees_no_labels(algorithm: str) -> None:
     values = [
         build(algorithm).loss(views(0, algorithm), samples(labels))["loss_selfsup"]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch.nn.functional as F
 from mmpretrain.models import ImageClassifier
 from mmpretrain.models.selfsup import BaseSelfSupervisor, SwAV
 from mmpretrain.structures import DataSample
@@ -114,10 +115,25 @@ class SelfSupervisedClassifier(ImageClassifier):
         Returns:
             Tensor: Of SwAV similarities to the prototypes, ``(B, K)``; of BYOL predicted projections, ``(B, D)``.
         """
-        neck, head = self.algorithm.neck, self.algorithm.head
+        head, projections = self.algorithm.head, self._project(maps)
         if isinstance(self.algorithm, SwAV):
-            return head.loss_module.prototypes(neck([maps]))
-        return head.predictor(neck(maps))[0]
+            return head.loss_module.prototypes(projections)
+        return head.predictor((projections,))[0]
+
+    def extract_projections(self, images: Tensor) -> Tensor:
+        """Compute the projections that the algorithm compares, of BYOL those of the online network.
+
+        Args:
+            images (Tensor): Preprocessed images, shape ``(B, 3, H, W)``.
+
+        Returns:
+            Tensor: Unit rows, shape ``(B, D)``.
+        """
+        return F.normalize(self._project(self.backbone(images)), dim=1)
+
+    def _project(self, maps: tuple[Tensor, ...]) -> Tensor:
+        neck = self.algorithm.neck
+        return neck([maps]) if isinstance(self.algorithm, SwAV) else neck(maps)[0]
 
     def check_views(self, given: int) -> None:
         """Refuse another number of views of an image than the algorithm takes.
