@@ -22,9 +22,9 @@ class ReclusterHook(MethodHook):
     """Re-clustering hook: runs a clustering task before the epochs ``start``, ``start + interval``, ...
 
     The task says what is clustered and which buffers of the model hold the result, which thus goes into the checkpoint:
-    :class:`.AttributeClustering` (LPA), :class:`.SubclassClustering` (SBCL) or any other :class:`.ClusteringTask` that
-    is registered in ``TASK_UTILS``. The images pass through the model without augmentation; every rank gets the same
-    result.
+    :class:`.AttributeClustering` (LPA), :class:`.PrototypeClustering` (PCL), :class:`.SubclassClustering` (SBCL) or any
+    other :class:`.ClusteringTask` that is registered in ``TASK_UTILS``. The images pass through the model without
+    augmentation; every rank gets the same result.
 
     Args:
         task (dict): Config of a :class:`.ClusteringTask`.

@@ -31,7 +31,7 @@ class MomentumClassifier(TwoViewClassifier):
     accumulated gradients the key encoder moves once an optimiser step, before the first of its batches.
 
     Source: He et al., "Momentum Contrast" (CVPR 2020), as used by PaCo (ICCV 2021)
-    and, with ``compare_batch=False``, by KCL (ICLR 2021) and SBCL (ICCV 2023).
+    and, with ``compare_batch=False``, by KCL, PCL (ICLR 2021) and SBCL (ICCV 2023).
 
     Args:
         backbone (dict): Config of the backbone.

@@ -25,7 +25,8 @@ class SupConHead(ProbeHead):
     Args:
         num_classes (int): Number of classes ``C``.
         in_channels (int): Length of the pooled feature.
-        loss (dict): Config of a loss of a :class:`ContrastBatch`, such as ``SupConLoss``, ``KCLLoss`` or ``SBCLLoss``.
+        loss (dict): Config of a loss of a :class:`ContrastBatch`, such as ``SupConLoss``, ``KCLLoss``, ``SBCLLoss`` or
+            ``PCLLoss``.
         warmup_loss (dict, optional): Config of the loss that is used until ``loss.is_ready`` (SBCL: until the first
             clustering).
         init_cfg (dict, optional): Initialisation. Defaults to normal with a deviation of 0.01 for the probe.

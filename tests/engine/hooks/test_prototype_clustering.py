@@ -16,9 +16,11 @@ from lt_plugins.datasets.pipelines import replace_pipeline
 from lt_plugins.engine.clusterings import PrototypeClustering
 from lt_plugins.engine.hooks import ReclusterHook
 from lt_plugins.errors import UserInputError
+from lt_plugins.runs.config import read_stages
 from tests.engine.hooks.test_recluster_hook import CE, make_runner, recorded_epochs, the_hook
 from tests.gloo import run_gloo
 from tests.random_state import random_state_untouched
+from tests.tool_process import ROOT
 
 CONFIG = "pcl/pcl_r32_digits.py:stage1"
 # 78 digits: the numbers of the config are for 115,846 images, so that there would be two clusters at each granularity.
@@ -126,6 +128,19 @@ def test_warms_up_with_info_nce_and_then_clusters_before_every_epoch(
     assert saved[0][name].numel() == 0
     assert saved[1][name].shape == saved[2][name].shape == (9, 128)
     assert not torch.equal(saved[1][name], saved[2][name])
+
+
+def test_a_shorter_schedule_has_a_shorter_warm_up() -> None:
+    """20 of 200 epochs on ImageNet-LT, 100 of 1000 on CIFAR-100-LT; then every epoch, or every fifth."""
+    for name, shorten, expected in (
+        ("r50_imagenet-lt", 1, (200, 20, 1)),
+        ("r50_imagenet-lt", 10, (20, 2, 1)),
+        ("r32_cifar100-lt", 1, (1000, 100, 5)),
+        ("r32_cifar100-lt", 50, (20, 2, 1)),
+    ):
+        cfg = read_stages(str(ROOT / f"configs/pcl/pcl_{name}.py"), shorten=shorten)[0]
+        [hook] = cfg.custom_hooks
+        assert (cfg.train_cfg.max_epochs, hook.start, hook.interval) == expected
 
 
 def test_a_model_without_prototypes_is_refused_before_training(tmp_path: Path) -> None:
