@@ -1,10 +1,11 @@
 # All but the loss and the key encoder is SCL's. Warm-up and clusterings keep the shares of a schedule of 200 epochs.
+# On one process batch norm tells which keys are of the same batch, so a query is compared with all of them.
 _base_ = "../scl/scl_r32_cifar100-lt.py"
 model = dict(
     type="MomentumClassifier",
     queue_size=4096,
     momentum=0.99,
-    compare_batch=False,
+    compare_batch=True,
     head=dict(
         loss=dict(
             _delete_=True,

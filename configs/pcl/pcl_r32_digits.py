@@ -1,3 +1,4 @@
+# Queries are compared with the whole batch, as on CIFAR.
 _base_ = [
     "../_base_/datasets/digits.py",
     "../_base_/pipelines/paco_digits.py",
@@ -9,8 +10,8 @@ _base_ = [
 model = dict(
     type="MomentumClassifier",
     queue_size=256,
-    momentum=0.9,
-    compare_batch=False,
+    momentum=0.99,
+    compare_batch=True,
     head=dict(
         num_classes=10,
         loss=dict(
@@ -23,6 +24,7 @@ model = dict(
         ),
     ),
 )
+optim_wrapper = dict(optimizer=dict(lr=0.1))
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.paco_train_pipeline)))
 custom_hooks = [dict(type="ReclusterHook", start=5, interval=1, task=dict(type="PrototypeClustering"))]
 # An epoch has six steps.
