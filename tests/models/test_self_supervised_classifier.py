@@ -178,7 +178,7 @@ def test_one_backbone_in_state_and_copies(algorithm: str) -> None:
     model = build(algorithm)
     assert not any(key.startswith("algorithm.backbone") for key in model.state_dict())
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert twin.algorithm.backbone is twin.backbone is not model.backbone
+        assert twin.algorithm.backbone.module is twin.backbone is not model.backbone
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

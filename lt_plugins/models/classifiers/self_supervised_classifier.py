@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -80,7 +79,7 @@ class SelfSupervisedClassifier(ImageClassifier):
         self.algorithm: BaseSelfSupervisor = MODELS.build({**algorithm, "backbone": self.backbone})
         # It uses the backbone, which is this classifier's: one module, saved and initialised once.
         del self.algorithm.backbone
-        object.__setattr__(self.algorithm, "backbone", self.backbone)
+        object.__setattr__(self.algorithm, "backbone", _NotedBackbone(self.backbone))
         self.num_views = _num_views(self.algorithm)
         # Of how many views at least a batch norm of the algorithm sees the images at once.
         self.views_together = self.num_views if isinstance(self.algorithm, SwAV) else 1
@@ -99,10 +98,11 @@ class SelfSupervisedClassifier(ImageClassifier):
             UserInputError: If there are not as many views as the algorithm takes.
         """
         self.check_views(1 if isinstance(inputs, Tensor) else len(inputs))
-        with _noted_outputs(self.backbone) as outputs:
-            losses = self.algorithm.loss(list(inputs), data_samples)
+        noted: _NotedBackbone = self.algorithm.backbone
+        noted.forget()  # what a step left that did not come to its end
+        losses = self.algorithm.loss(list(inputs), data_samples)
         # Both algorithms pass the first view first, SwAV together with others of its size.
-        first_view = tuple(map_[: len(inputs[0])].detach() for map_ in outputs[0])
+        first_view = tuple(map_[: len(inputs[0])].detach() for map_ in noted.take_first())
         probe = self.head.loss(self.neck(first_view) if self.with_neck else first_view, data_samples)
         return {"loss_selfsup": losses["loss"], "loss_probe": probe["loss"]}
 
@@ -170,12 +170,34 @@ def _num_views(algorithm: Any) -> int:
     )
 
 
-@contextmanager
-def _noted_outputs(module: nn.Module) -> Iterator[list[Any]]:
-    """Note what a module returns, in the order of its calls."""
-    outputs: list[Any] = []
-    handle = module.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
-    try:
-        yield outputs
-    finally:
-        handle.remove()
+class _NotedBackbone(nn.Module):
+    """A backbone, and what it returned since somebody took it.
+
+    Args:
+        module (nn.Module): The backbone.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self._outputs: list[tuple[Tensor, ...]] = []
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Compute maps.
+
+        Args:
+            images (Tensor): Preprocessed images, shape ``(B, 3, H, W)``.
+        """
+        maps = self.module(images)
+        self._outputs.append(maps)
+        return maps
+
+    def take_first(self) -> tuple[Tensor, ...]:
+        """Give the maps of the first call, and forget all."""
+        first, *_ = self._outputs
+        self.forget()
+        return first
+
+    def forget(self) -> None:
+        """Forget what was returned."""
+        self._outputs.clear()
