@@ -17,6 +17,7 @@ from lt_plugins.models.losses import AttributePositives, ContrastAuxLoss, KCLLos
 from lt_plugins.models.losses.pseudo_attributes import PseudoAttributes, find_pseudo_attributes
 from lt_plugins.models.structures import ContrastBatch
 from tests import battery
+from tests.engine.test_no_waiting import noted_waits
 from tests.models.reference import random_contrast, two_view_contrast
 
 K, CHANNELS, NUM_CLASSES = 7, 6, 4
@@ -129,6 +130,14 @@ def test_weight_follows_the_epochs() -> None:
     for epoch, weight in ((0, 0.0), (2, 0.1), (4, 0.1), (7, 0.4)):
         assert loss.set_epoch(epoch, 10) == f"weight {weight:g}"
         torch.testing.assert_close(loss(contrast), weight * one)
+
+
+def test_a_step_waits_for_nothing() -> None:
+    contrast = two_view_contrast()
+    for loss in (make_loss(), AttributePositives(**SMALL)):
+        with noted_waits() as names:
+            loss(contrast)
+        assert names == []
 
 
 # --- Beside PaCo it is LPA ---
