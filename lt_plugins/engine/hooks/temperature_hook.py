@@ -21,8 +21,8 @@ class TemperatureHook(MethodHook):
     """Temperature hook: writes ``SBCLLoss.tau2``, the temperatures of the class term, after each re-clustering.
 
     It reads the features of that hook's pass, so no image is computed twice; without an ``SBCLLoss`` it does nothing.
-    Source: Hou et al. (ICCV 2023), Eq. 5 and
-    6; see :func:`lt_plugins.clustering.class_temperatures`.
+
+    Source: Hou et al. (ICCV 2023), Eq. 5 and 6; see :func:`lt_plugins.clustering.class_temperatures`.
 
     Args:
         alpha (float): Smoothing of small classes. Defaults to 10.
@@ -64,7 +64,9 @@ class TemperatureHook(MethodHook):
             labels (Tensor): Their classes, int64 ``(N,)``.
         """
         model = unwrap_model(runner.model)
-        loss: SBCLLoss = model.head.loss_module
+        loss = model.head.loss_module
+        if not isinstance(loss, SBCLLoss):
+            return
         num_classes = model.head.num_classes
         # The released code, which the linear form follows, leaves classes of a single subclass alone.
         split = subclass_sizes(loss.subclass, labels, num_classes).num_parts > 1 if self.mode == "linear" else None
