@@ -17,4 +17,9 @@ swav_train_pipeline = [
 ]
 train_dataloader = dict(batch_size=512, drop_last=True, dataset=dict(dataset=dict(pipeline=swav_train_pipeline)))
 one_view = dict(dataset=dict(dataset=dict(pipeline=_base_.train_pipeline)), drop_last=False)
-stage2 = dict(_base_.crt, train_dataloader=dict(_base_.crt.train_dataloader, **one_view))
+# Running statistics of batch norm are of small views too, so they follow the images of this stage.
+stage2 = dict(
+    _base_.crt,
+    model=dict(_base_.crt.model, norm_eval=False),
+    train_dataloader=dict(_base_.crt.train_dataloader, **one_view),
+)
