@@ -6,12 +6,10 @@ from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.runner import Runner
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from lt_plugins.clustering import Prototypes, check_backend, prototypes
-from lt_plugins.engine.clusterings.clustering_task import ClusteringTask, FeaturePass
-from lt_plugins.engine.sample_index import check_sample_index
+from lt_plugins.engine.clusterings.clustering_task import FeaturePass
+from lt_plugins.engine.clusterings.projection_clustering import ProjectionClustering
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses import PCLLoss
 from lt_plugins.models.unwrap import unwrap_model
@@ -19,7 +17,7 @@ from lt_plugins.registry import TASK_UTILS
 
 
 @TASK_UTILS.register_module()
-class PrototypeClustering(ClusteringTask):
+class PrototypeClustering(ProjectionClustering):
     """Clusters the projections of all images at each granularity of a ``PCLLoss``, without looking at classes.
 
     The features are those of the encoder that the model clusters with (the key encoder of a ``MomentumClassifier``).
@@ -38,6 +36,9 @@ class PrototypeClustering(ClusteringTask):
         >>> hook = dict(type='ReclusterHook', start=20, interval=1, task=dict(type='PrototypeClustering'))
     """
 
+    loss_type = PCLLoss
+    finds = "prototypes"
+
     def __init__(self, alpha: float = 10.0, num_iters: int = 20, num_restarts: int = 5, backend: str = "auto") -> None:
         if min(alpha, num_iters, num_restarts) <= 0:
             raise UserInputError(
@@ -48,29 +49,6 @@ class PrototypeClustering(ClusteringTask):
         self.num_iters = num_iters
         self.num_restarts = num_restarts
         self.backend = backend
-
-    def check(self, model: Any, dataset: Dataset) -> None:
-        """Check the loss, and that the samples say which image they are.
-
-        Args:
-            model (nn.Module): The classifier, without wrappers.
-            dataset (Dataset): The training set.
-        """
-        loss = getattr(model.head, "loss_module", None)
-        if not isinstance(loss, PCLLoss):
-            raise UserInputError(
-                "PrototypeClustering finds the prototypes of a PCLLoss, but the loss of the model is a "
-                f"{type(loss).__name__}; set model.head.loss.type='PCLLoss', or another task of ReclusterHook."
-            )
-        check_sample_index(dataset)
-
-    def is_done(self, model: Any) -> bool:
-        """Check whether the loss has prototypes.
-
-        Args:
-            model (nn.Module): The classifier, without wrappers.
-        """
-        return bool(model.head.loss_module.is_ready)
 
     def run(self, runner: Runner, feature_pass: FeaturePass) -> str:
         """Compute all projections and cluster them at each granularity.
@@ -85,10 +63,7 @@ class PrototypeClustering(ClusteringTask):
         model = unwrap_model(runner.model)
         loss: PCLLoss = model.head.loss_module
 
-        def extract(batch: dict[str, Any]) -> Tensor:
-            return model.extract_projections(model.data_preprocessor(batch, training=False)["inputs"])
-
-        features = feature_pass.gather(extract, "prototypes")
+        features = self.gather_projections(model, feature_pass)
         counts = loss.cluster_counts(len(features))
         found: list[Any] = [None] * len(counts)
         if is_main_process():

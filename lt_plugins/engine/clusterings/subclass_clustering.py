@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from mmengine.dist import broadcast, is_main_process
 from mmengine.runner import Runner
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from lt_plugins.clustering import check_subclass_options, subclass_clusters, subclass_sizes
 from lt_plugins.datasets.labels import get_labels
-from lt_plugins.engine.clusterings.clustering_task import ClusteringTask, FeaturePass
-from lt_plugins.engine.sample_index import check_sample_index
+from lt_plugins.engine.clusterings.clustering_task import FeaturePass
+from lt_plugins.engine.clusterings.projection_clustering import ProjectionClustering
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses import SBCLLoss
 from lt_plugins.models.unwrap import unwrap_model
@@ -21,7 +18,7 @@ from lt_plugins.registry import TASK_UTILS
 
 
 @TASK_UTILS.register_module()
-class SubclassClustering(ClusteringTask):
+class SubclassClustering(ProjectionClustering):
     """Clusters the projections of each head class into subclasses of at most ``max(n_C, min_size)`` images.
 
     The result goes into ``SBCLLoss.subclass``. The same features are handed to every hook that has an
@@ -43,6 +40,9 @@ class SubclassClustering(ClusteringTask):
         >>> hook = dict(type='ReclusterHook', start=10, task=dict(type='SubclassClustering', min_size=10))
     """
 
+    loss_type = SBCLLoss
+    finds = "subclasses"
+
     def __init__(
         self,
         min_size: int = 10,
@@ -60,29 +60,6 @@ class SubclassClustering(ClusteringTask):
         self.rounding = rounding
         self.start = start
 
-    def check(self, model: Any, dataset: Dataset) -> None:
-        """Check the loss, and that the samples say which image they are.
-
-        Args:
-            model (nn.Module): The classifier, without wrappers.
-            dataset (Dataset): The training set.
-        """
-        loss = getattr(model.head, "loss_module", None)
-        if not isinstance(loss, SBCLLoss):
-            raise UserInputError(
-                "SubclassClustering finds the subclasses of an SBCLLoss, but the loss of the model is a "
-                f"{type(loss).__name__}; set model.head.loss.type='SBCLLoss', or another task of ReclusterHook."
-            )
-        check_sample_index(dataset)
-
-    def is_done(self, model: Any) -> bool:
-        """Check whether the loss has subclasses.
-
-        Args:
-            model (nn.Module): The classifier, without wrappers.
-        """
-        return bool(model.head.loss_module.is_ready)
-
     def run(self, runner: Runner, feature_pass: FeaturePass) -> str:
         """Compute all projections, cluster them, and call the hooks that read the feature pass.
 
@@ -98,10 +75,7 @@ class SubclassClustering(ClusteringTask):
         device = loss.subclass.device
         labels = torch.from_numpy(get_labels(feature_pass.dataset)).to(device)
 
-        def extract(batch: dict[str, Any]) -> Tensor:
-            return model.extract_projections(model.data_preprocessor(batch, training=False)["inputs"])
-
-        features = feature_pass.gather(extract, "subclasses").to(device)
+        features = self.gather_projections(model, feature_pass).to(device)
         subclass = torch.zeros_like(labels)
         figures = torch.zeros(3, device=device)
         if is_main_process():

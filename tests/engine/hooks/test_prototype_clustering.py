@@ -146,7 +146,7 @@ def test_a_shorter_schedule_has_a_shorter_warm_up() -> None:
 def test_a_model_without_prototypes_is_refused_before_training(tmp_path: Path) -> None:
     runner = make_runner(tmp_path, CE)
     runner.register_hook(ReclusterHook(dict(type="PrototypeClustering")))
-    with pytest.raises(UserInputError, match=r"the loss of the model is a CrossEntropyLoss; set .*='PCLLoss'"):
+    with pytest.raises(UserInputError, match=r"the loss of the model is CrossEntropyLoss; set .*='PCLLoss'"):
         runner.train()
 
 
