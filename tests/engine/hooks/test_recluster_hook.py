@@ -397,8 +397,8 @@ def test_a_task_that_is_none_is_refused() -> None:
     ("task", "config", "message"),
     [
         ("AttributeClustering", CE, "ImageClassifier with LinearHead, has no pseudo-attributes; add model.aux_losses"),
-        ("SubclassClustering", CE, "the loss of the model is a CrossEntropyLoss; set model.head.loss.type='SBCLLoss'"),
-        ("SubclassClustering", "lpa/lpa_r32_digits.py", "the loss of the model is a PaCoLoss"),
+        ("SubclassClustering", CE, "the loss of the model is CrossEntropyLoss; set model.head.loss.type='SBCLLoss'"),
+        ("SubclassClustering", "lpa/lpa_r32_digits.py", "the loss of the model is PaCoLoss"),
     ],
 )
 def test_a_task_for_another_model_is_refused_before_training(
