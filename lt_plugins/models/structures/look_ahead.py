@@ -48,11 +48,21 @@ def meta_gradient(
     Returns:
         Tensor: Of the shape of ``learned``, the same on every process.
     """
-    gradients = _shared(grad(inner)(parameters, learned) if gradients is None else gradients)
+    if gradients is None:
+        gradients = _gradients(lambda values: inner(values, learned), parameters)
+    gradients = _shared(gradients)
     ahead, pull_back = vjp(step, gradients)[:2]
-    (direction,) = pull_back(_shared(grad(outer)(ahead)))
+    (direction,) = pull_back(_shared(_gradients(outer, ahead)))
     result: Tensor = jvp(lambda values: grad(inner, argnums=1)(values, learned), (parameters,), (direction,))[1]
     return mean_over_processes([result])[0]
+
+
+def _gradients(loss: Callable[[Parameters], Tensor], parameters: Parameters) -> Parameters:
+    """Gradients of a loss by plain autograd, which frees its graph as it goes (``torch.func.grad`` builds another)."""
+    leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
+    with torch.enable_grad():
+        values = torch.autograd.grad(loss(leaves), list(leaves.values()), allow_unused=True, materialize_grads=True)
+    return dict(zip(leaves, values, strict=True))
 
 
 def _shared(gradients: Parameters) -> Parameters:
