@@ -74,6 +74,15 @@ class ClusteringTask(ABC):
             model (nn.Module): The classifier, without wrappers.
         """
 
+    def forget_images(self, model: Any) -> None:  # noqa: B027 (most have nothing to forget)
+        """Forget what the buffers say about single images; called when a run starts from another run's weights.
+
+        A task whose buffers have an entry for each training image empties them here: those images may be others.
+
+        Args:
+            model (nn.Module): The classifier, without wrappers.
+        """
+
     @abstractmethod
     def run(self, runner: Runner, feature_pass: FeaturePass) -> str:
         """Cluster and fill the buffers, the same on every rank; the model is in evaluation mode.

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from lt_plugins.engine.clusterings.clustering_task import ClusteringTask, FeaturePass
 from lt_plugins.engine.sample_index import check_sample_index
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.structures import DataSizedModule
 
 
 class ProjectionClustering(ClusteringTask):
@@ -46,6 +47,16 @@ class ProjectionClustering(ClusteringTask):
             model (nn.Module): The classifier, without wrappers.
         """
         return bool(model.head.loss_module.is_ready)
+
+    def forget_images(self, model: Any) -> None:
+        """Empty the buffers of the loss, which have an entry for each image.
+
+        Args:
+            model (nn.Module): The classifier, without wrappers.
+        """
+        for module in model.head.loss_module.modules():
+            if isinstance(module, DataSizedModule):
+                module.forget_data()
 
     def gather_projections(self, model: Any, feature_pass: FeaturePass) -> Tensor:
         """Compute the projections of all images, by the encoder that the model clusters with.

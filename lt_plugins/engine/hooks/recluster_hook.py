@@ -69,7 +69,7 @@ class ReclusterHook(MethodHook):
         self.pipeline = pipeline
 
     def before_train(self, runner: Runner) -> None:
-        """Check before training that the model can be clustered.
+        """Check before training that the model can be clustered, and forget the images of another run.
 
         Args:
             runner (Runner): The runner of the training process.
@@ -77,6 +77,8 @@ class ReclusterHook(MethodHook):
         model = unwrap_model(runner.model)
         self.task.check(model, runner.train_dataloader.dataset)
         self._test_pipeline(runner)
+        if not runner._resume:
+            self.task.forget_images(model)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Cluster if this epoch is due.

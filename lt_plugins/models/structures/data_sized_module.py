@@ -29,6 +29,12 @@ class DataSizedModule(nn.Module):
         """
         getattr(self, name).resize_(values.shape).copy_(values)
 
+    def forget_data(self) -> None:
+        """Empty the buffers in ``sized_by_data``, as they are before a hook fills them."""
+        for name in self.sized_by_data:
+            buffer = getattr(self, name)
+            buffer.resize_((0,) * buffer.dim())
+
     def check_index(self, index: Tensor | None, name: str, hook: str, setter: str) -> Tensor:
         """Indices of a batch's images in a buffer that has one entry an image.
 

@@ -127,6 +127,16 @@ def test_warms_up_then_follows_the_schedule_and_resumes(tmp_path: Path, monkeypa
     assert torch.equal(tables(resumed)["tau2"], saved["head.loss_module.tau2"])
 
 
+def test_weights_of_another_run_bring_no_subclasses_of_its_images(tmp_path: Path) -> None:
+    schedule = {"custom_hooks.0.start": 1, "train_cfg.max_epochs": 2}
+    make_sbcl_runner(tmp_path / "first", **schedule).train()
+    source = tmp_path / "first" / "epoch_2.pth"
+    assert len(load_checkpoint(source)["state_dict"]["head.loss_module.subclass"]) == 78
+    make_sbcl_runner(tmp_path / "second", load_from=str(source), **schedule).train()
+    warm = load_checkpoint(tmp_path / "second" / "epoch_1.pth")["state_dict"]
+    assert warm["head.loss_module.subclass"].shape == warm["head.loss_module.tau2"].shape == (0,)
+
+
 def test_plain_kmeans_and_the_linear_form_are_options(tmp_path: Path) -> None:
     settings = {"custom_hooks.0.task.balanced": False, "custom_hooks.1.mode": "linear"}
     runner = recluster_once(tmp_path, **settings)
