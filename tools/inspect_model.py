@@ -66,7 +66,7 @@ def inspect_model(args: argparse.Namespace) -> None:
     import torch
 
     from lt_plugins.analysis.inspection import find_pages, set_up_pages
-    from lt_plugins.analysis.page import check_device
+    from lt_plugins.analysis.page import NotClusteredError, check_device
     from lt_plugins.analysis.trained_model import load_weights
     from lt_plugins.checkpoints.checkpoint import guard_pickles
     from lt_plugins.runs.config import load_stages, stage_index
@@ -86,7 +86,12 @@ def inspect_model(args: argparse.Namespace) -> None:
     trained = load_weights(cfg, fitting.model, source, device, args.allow_pickle)
     for page in pages:
         out = args.out / page.name if args.out and len(pages) > 1 else args.out
-        print(page.write(cfg, trained, run_name(args.config, args.data), out))
+        try:
+            print(page.write(cfg, trained, run_name(args.config, args.data), out))
+        except NotClusteredError as error:  # the other pages do not need it
+            if len(pages) == 1:
+                raise
+            print(f"{page.name}: left out, {error}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

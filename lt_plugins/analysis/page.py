@@ -18,6 +18,10 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.visualization import FigurePage
 
 
+class NotClusteredError(UserInputError):
+    """Error for a checkpoint from before the first clustering, of which this page can show nothing."""
+
+
 class AnalysisPage(ABC):
     """Base class of a page about what a trained model has learned; ``fits`` says about which models.
 
@@ -119,7 +123,7 @@ def describe_origin(trained: TrainedModel) -> str:
     return f"{trained.checkpoint}{epoch}, read on {time.strftime('%Y-%m-%d %H:%M')}"
 
 
-def not_clustered_error(cfg: Config, trained: TrainedModel, missing: str) -> UserInputError:
+def not_clustered_error(cfg: Config, trained: TrainedModel, missing: str) -> NotClusteredError:
     """Error for a checkpoint from before the first clustering; names the first epoch after one.
 
     Args:
@@ -134,7 +138,7 @@ def not_clustered_error(cfg: Config, trained: TrainedModel, missing: str) -> Use
         if starts
         else "the config has no ReclusterHook in custom_hooks."
     )
-    return UserInputError(f"{trained.checkpoint}{epoch} has no {missing} yet: {when}")
+    return NotClusteredError(f"{trained.checkpoint}{epoch} has no {missing} yet: {when}")
 
 
 def loader_settings(cfg: Config, split: str) -> dict[str, Any]:

@@ -342,7 +342,7 @@ def test_checkpoints_that_cannot_be_shown(lpa: Path, lcreg: Path, sbcl: Path, tm
     torch.save({"state_dict": bare}, tmp_path / "bare.pth")
     no_attributes = "(epoch 1) has no pseudo-attributes yet: ReclusterHook first clusters before epoch 6"
     messages: dict[tuple[str | Path, ...], str] = {
-        (LPA, lpa / "epoch_1.pth"): no_attributes,
+        (LPA, lpa / "epoch_1.pth", "--only", "attributes"): no_attributes,
         (LPA, tmp_path / "malicious.pth"): "allow that with --allow-pickle",
         (LPA, tmp_path / "cut.pth"): "is cut off",
         (LPA, tmp_path / "bare.pth"): "is a checkpoint of another model",
@@ -366,6 +366,14 @@ def test_checkpoints_that_cannot_be_shown(lpa: Path, lcreg: Path, sbcl: Path, tm
         tmp_path / "logs",
     )
     assert not touched.exists()
+
+
+def test_pages_that_need_no_clustering_are_written_before_one(sbcl: Path, tmp_path: Path) -> None:
+    done = run_tool(TOOL, SBCL, sbcl / "epoch_1.pth", "-o", tmp_path / "out", *_small(SBCL), logs=tmp_path / "logs")
+    assert done.exit_code == 0, done.output
+    assert "subclasses: left out, " in done.output
+    assert "has no subclasses yet: ReclusterHook first clusters before epoch" in done.output
+    assert [page.name for page in (tmp_path / "out").iterdir()] == ["contrast"]
 
 
 def test_configs_that_cannot_be_shown(lpa: Path, tmp_path: Path) -> None:
