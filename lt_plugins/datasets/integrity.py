@@ -22,7 +22,7 @@ from lt_plugins.datasets.class_names import first_difference, named_classes
 from lt_plugins.datasets.image_file import DEFAULT_MAX_PIXELS, ImageFileError, pillow_without_limit, read_image_file
 from lt_plugins.datasets.leaf_table import build_leaf_table
 from lt_plugins.datasets.text_file import show_path
-from lt_plugins.datasets.transforms.load_image import three_channels
+from lt_plugins.datasets.transforms.load_image import three_channels, to_8_bits
 from lt_plugins.errors import UserInputError
 
 # Whatever a decoder raises on a broken file.
@@ -85,8 +85,10 @@ def decode_image(path: str | Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDAr
     decoded = mmcv.imfrombytes(data, flag=cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if decoded is None:
         raise ImageFileError(f"cannot be decoded by OpenCV (Pillow sees {image.format})")
+    if decoded.dtype == np.uint16:
+        return np.ascontiguousarray(to_8_bits(decoded)[..., ::-1])  # Pillow would cut at 255
     if decoded.dtype != np.uint8:
-        raise ImageFileError(f"holds {decoded.dtype} values, expected 8 bits a channel")
+        raise ImageFileError(f"holds {decoded.dtype} values, expected 8 or 16 bits a channel")
     return pixels
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from lt_plugins.checks.config_rules import LOOPS
+from lt_plugins.datasets.decoded_size import limit_decoded_size
 from lt_plugins.datasets.folder_scan import is_folder, list_folder
 from lt_plugins.datasets.glt.glt_file import read_glt
 from lt_plugins.datasets.image_table import SPLITS, SUFFIX, read_image_table
@@ -83,6 +84,9 @@ def find_data(source: str) -> OwnData:
 def use_data(cfg: Config, data: OwnData) -> None:
     """Replace the datasets of a config by the images of a user; its transforms stay.
 
+    Large JPEG files are decoded as small as these allow
+    (:func:`~lt_plugins.datasets.decoded_size.limit_decoded_size`).
+
     ``split = dict(val_fraction=0.2, seed=0)`` in the config says what is split off where there is no validation part.
 
     Args:
@@ -103,6 +107,8 @@ def use_data(cfg: Config, data: OwnData) -> None:
         before = innermost(loader["dataset"])
         dataset, inner = data.dataset(loop, fraction, seed)
         inner.update({key: before[key] for key in ("pipeline", "test_mode") if key in before})
+        if isinstance(inner.get("pipeline"), (list, tuple)):
+            inner["pipeline"] = limit_decoded_size(inner["pipeline"])  # they may be photographs
         if inner["type"] == before.get("type") == GLT:
             inner["split"] = before.get("split", inner["split"])  # the protocol is the config's
         if loader["dataset"].get("type") == SUBSET:  # an expert of these classes stays one

@@ -9,7 +9,7 @@ from mmengine.dataset import RepeatDataset
 from PIL import Image
 
 from lt_plugins.datasets.image_list_dataset import ImageListDataset
-from lt_plugins.datasets.integrity import find_conflicts, find_duplicates, find_renamed_class, read_images
+from lt_plugins.datasets.integrity import decode_image, find_conflicts, find_duplicates, find_renamed_class, read_images
 from lt_plugins.datasets.long_tail_dataset import LongTailDataset
 from tests.datasets.arrays import ArrayDataset
 from tests.miniatures import write_image
@@ -104,7 +104,10 @@ def test_renamed_class() -> None:
     assert find_renamed_class(one, ArrayDataset([0])) == ""
 
 
-def test_more_than_8_bits_are_named(root: Path) -> None:
-    Image.fromarray(np.full((6, 8), 4000, dtype=np.uint16)).save(root / "train/a/0.png")
+def test_16_bits_are_read_and_other_widths_named(root: Path) -> None:
+    pixels = np.linspace(0, 4095, 48).reshape(6, 8)
+    Image.fromarray(pixels.astype(np.uint16)).save(root / "train/a/0.png")
+    assert np.array_equal(decode_image(root / "train/a/0.png")[..., 0], (pixels.astype(np.uint16) // 16))
+    Image.fromarray(pixels.astype(np.float32)).save(root / "train/a/1.tif")
     problems = [report.problem for report in _read(root, "train") if report.problem]
-    assert problems == ["holds uint16 values, expected 8 bits a channel"]
+    assert problems == ["cannot be decoded by OpenCV (Pillow sees TIFF)"]

@@ -83,15 +83,53 @@ def test_photographs_are_turned_upright_and_cmyk_is_converted(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["gray.png", "gray.tif", "color.png", "color.tif", "gray.pgm"])
-@pytest.mark.parametrize("options", [{}, {"to_float32": True}, {"color_type": "unchanged"}], ids=str)
-def test_more_than_8_bits_are_refused(name: str, options: dict[str, Any], tmp_path: Path) -> None:
-    """12-bit pixels as a scanner writes them; OpenCV would keep the upper 8 of 16 bits."""
-    pixels = np.random.default_rng(0).integers(0, 4096, (6, 8), dtype=np.uint16)
-    pixels[0, :2] = 0, 4095
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_16_bits_are_scaled_by_the_depth_that_is_used(name: str, bits: int, tmp_path: Path) -> None:
+    """As a scanner or camera writes them; OpenCV would keep the upper 8 of 16 bits."""
+    pixels = np.random.default_rng(0).integers(0, 2**bits, (6, 8), dtype=np.uint16)
+    pixels[0, :2] = 0, 2**bits - 1
     shown = pixels if name.startswith("gray") else np.stack([pixels] * 3, axis=2)
     assert cv2.imwrite(str(tmp_path / name), shown)
-    with pytest.raises(UserInputError, match=rf"{name} holds uint16 values from 0 to 4095, expected 8 bits a channel"):
-        load(tmp_path / name, **options)
+    expected = np.repeat((pixels // 2 ** (bits - 8))[..., None], 3, axis=2)
+    for options in ({}, {"color_type": "unchanged"}, {"bit_depth": bits}):
+        loaded = load(tmp_path / name, **options)
+        assert loaded.dtype == np.uint8
+        assert np.array_equal(loaded, expected), options
+    assert load(tmp_path / name, to_float32=True).dtype == np.float32
+    wider = load(tmp_path / name, bit_depth=16)
+    assert np.array_equal(wider, np.repeat((pixels // 256)[..., None], 3, axis=2))
+    assert load(tmp_path / name, bit_depth=8).max() == 255, "what is out of range is white"
+
+
+def test_floating_point_files_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.linspace(0, 1, 48, dtype=np.float32).reshape(6, 8)).save(tmp_path / "x.tif")
+    with pytest.raises(UserInputError, match=r"cannot read image .*x.tif"):
+        load(tmp_path / "x.tif")
+
+
+@pytest.mark.parametrize(("min_side", "factor"), [(None, 1), (100, 2), (51, 2), (50, 4), (26, 4), (25, 8), (101, 1)])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_large_jpegs_are_decoded_smaller(min_side: int | None, factor: int, orientation: int, tmp_path: Path) -> None:
+    """As small as the short side allows, upright, and near the mean of the pixels."""
+    gradient = np.add.outer(np.arange(200), np.arange(400)) / 600 * 255
+    rgb = np.stack([gradient, 255 - gradient, gradient[::-1]], axis=2).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(rgb).save(tmp_path / "x.jpg", exif=exif, quality=95)
+    upright = np.rot90(rgb, -1) if orientation == 6 else rgb
+    loaded = load(tmp_path / "x.jpg", min_side=min_side)
+    height, width = upright.shape[0] // factor, upright.shape[1] // factor
+    assert loaded.shape == (height, width, 3)
+    means = upright.reshape(height, factor, width, factor, 3).mean(axis=(1, 3))[..., ::-1]
+    assert np.abs(loaded - means).max() < 6
+    Image.fromarray(rgb).save(tmp_path / "x.png")
+    assert load(tmp_path / "x.png", min_side=min_side).shape == (200, 400, 3), "no other format can"
+
+
+@pytest.mark.parametrize("options", [{"min_side": 0}, {"min_side": 2.5}, {"bit_depth": 9}, {"bit_depth": "12"}])
+def test_arguments_out_of_range(options: dict[str, Any]) -> None:
+    with pytest.raises(UserInputError, match=f"{next(iter(options))}=.* of LoadImage must be"):
+        LoadImage(**options)
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float64, np.int64, bool])
