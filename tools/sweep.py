@@ -41,6 +41,7 @@ from lt_plugins.runs.tables import (
     markdown_table,
     result_rows,
 )
+from lt_plugins.table_text import csv_table, latex_table
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -168,7 +169,11 @@ class Sweep:
                 self.metrics[outcome.run] = outcome.metrics
                 self._record(outcome.run, names[outcome.run], output)
                 self.write_table()
-        print(f"\n{self.write_table()}\nwrote {args.work_dir / 'table.md'} and {args.work_dir / 'table.html'}")
+        text = self.write_table()
+        written = ["table.md", "table.html", "table.csv", *(["table.tex"] if args.latex else [])]
+        if args.latex:
+            text = (args.work_dir / "table.tex").read_text(encoding="utf-8")
+        print(f"\n{text}\nwrote {', '.join(written)} in {args.work_dir}")
         if failures:
             first = failures[0]
             raise UserInputError(
@@ -181,7 +186,7 @@ class Sweep:
         return {name: column for row in self.rows for name, column in row.columns.items()}
 
     def write_table(self) -> str:
-        """Write what is finished as Markdown and HTML.
+        """Write what is finished as Markdown, HTML, CSV and, if asked for, LaTeX.
 
         Returns:
             str: The table in Markdown.
@@ -198,6 +203,9 @@ class Sweep:
             page.add_figure(plot_precision_trend(trends), TRENDS)
         text = "\n\n".join([markdown_table(header, cells, numeric), *notes]) + "\n"
         atomic_write(self.args.work_dir / "table.md", text.encode())
+        atomic_write(self.args.work_dir / "table.csv", csv_table(header, cells).encode())
+        if self.args.latex:
+            atomic_write(self.args.work_dir / "table.tex", latex_table(header, cells, numeric, notes).encode())
         page.save(self.args.work_dir / "table.html")
         return text
 
@@ -365,6 +373,9 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         default=[],
         metavar="KEY=VALUE",
         help="override values of every config; of a second stage alone as stage2.KEY=VALUE",
+    )
+    parser.add_argument(
+        "--latex", action="store_true", help="also write table.tex, for booktabs, and print it instead of Markdown"
     )
     add_data_argument(parser)
     add_shorten_argument(parser)

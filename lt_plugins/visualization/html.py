@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+import numbers
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -15,19 +17,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lt_plugins.atomic_write import atomic_write
+from lt_plugins.table_text import csv_table, latex_table, shown
+from lt_plugins.visualization.page_parts import SCRIPT, STYLE
 
-_STYLE = """
-body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; }
-h1 { font-size: 1.7rem; } h2 { font-size: 1.25rem; margin-top: 2.2rem; border-bottom: 1px solid #ccc; }
-table { border-collapse: collapse; margin: .8rem 0; } .scroll { overflow-x: auto; }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: left; overflow-wrap: anywhere; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-figure { margin: 1rem 0; } figure > img { max-width: 100%; height: auto; }
-figcaption { color: #444; font-size: .9rem; }
-.grid { display: flex; flex-wrap: wrap; gap: .6rem; } .grid figure { margin: 0; }
-pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: .8rem; }
-"""
 _NUMBER = ' class="number"'
+_MIME = {"csv": "text/csv", "tex": "application/x-tex"}
+_LABELS = {"csv": "CSV", "tex": "LaTeX"}
+# Rows of a table that are shown before a click, and rows from which on it can be searched and sorted.
+SHOWN_ROWS = 50
+SEARCHED_ROWS = 12
 
 
 class HtmlReport:
@@ -42,9 +40,12 @@ class HtmlReport:
     def __init__(self, title: str) -> None:
         self.title = title
         self._parts: list[str] = []
+        self._table_names: dict[str, int] = {}
+        self._heading = ""
 
     def add_heading(self, text: str) -> None:
         """Start a section."""
+        self._heading = text
         self._parts.append(f"<h2>{escape(text)}</h2>")
 
     def add_text(self, text: str) -> None:
@@ -60,23 +61,50 @@ class HtmlReport:
         """
         self._parts.append(f"<details><summary>{escape(summary)}</summary><pre>{escape(text)}</pre></details>")
 
+    def add_subheading(self, text: str) -> None:
+        """Start a part of a section."""
+        self._parts.append(f"<h3>{escape(text)}</h3>")
+
     def add_table(self, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Add a table; numbers are right-aligned, floats get two decimals.
+        """Add a table with its CSV and LaTeX files to download; numbers are right-aligned, floats get two decimals.
+
+        With a dozen rows or more it can be sorted by a click on a column and searched, and beyond 50 rows the others
+        open with a click; without scripts all are there.
 
         Args:
             header (Sequence[str]): Names of the columns.
-            rows (Iterable[Sequence[object]]): The cells, as many a row as the header has; None is an empty one.
+            rows (Iterable[Sequence[object]]): The cells, as many a row as the header has; None and NaN are empty ones.
 
         Raises:
             ValueError: If a row has more or fewer cells than the header.
         """
-        cells = [[_cell(value) for value in row] for row in rows]
-        head = ""
-        for name, *column in zip(header, *cells, strict=True):
-            numeric = bool(column) and all(cell.startswith(f"<td{_NUMBER}") for cell in column)
-            head += f"<th{_NUMBER if numeric else ''}>{escape(name)}</th>"
-        body = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
-        self._parts.append(f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>')
+        rows = [[*row] for row in rows]
+        columns = list(zip(header, *rows, strict=True))
+        numeric = {index for index, (_, *column) in enumerate(columns) if column and all(map(_is_number, column))}
+        head = "".join(f"<th{_NUMBER if i in numeric else ''}>{escape(name)}</th>" for i, name in enumerate(header))
+        body = "".join(
+            f"<tr>{''.join(_cell(value, index in numeric) for index, value in enumerate(row))}</tr>" for row in rows
+        )
+        tools = f' data-shown="{SHOWN_ROWS}"' if len(rows) >= SEARCHED_ROWS else ""
+        links = self._downloads({"csv": csv_table(header, rows), "tex": latex_table(header, rows, numeric)})
+        self._parts.append(
+            f'<div class="table"{tools}><div class="scroll"><table><thead><tr>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>{links}</div>"
+        )
+
+    def _downloads(self, texts: Mapping[str, str]) -> str:
+        """Links that hold the files of a table, which is called after its section and numbered there."""
+        slug = re.sub(r"[^a-z0-9]+", "_", (self._heading or self.title).lower()).strip("_") or "table"
+        number = self._table_names[slug] = self._table_names.get(slug, 0) + 1
+        name = slug if number == 1 else f"{slug}_{number}"
+        links = []
+        for suffix, text in texts.items():
+            # Spreadsheets take a file without the mark for Latin-1.
+            mark = "\ufeff" if suffix == "csv" and not text.isascii() else ""
+            data = base64.b64encode((mark + text).encode("utf-8", "backslashreplace")).decode()
+            uri = f"data:{_MIME[suffix]};charset=utf-8;base64,{data}"
+            links.append(f'<a download="{name}.{suffix}" href="{uri}">{_LABELS[suffix]}</a>')
+        return f'<p class="downloads">{" ".join(links)}</p>'
 
     def add_figure(self, figure: Figure, caption: str, dpi: int = 130) -> bytes:
         """Add a matplotlib figure.
@@ -107,11 +135,13 @@ class HtmlReport:
 
     def render(self) -> str:
         """Give the whole page."""
+        has_tools = any(part.startswith('<div class="table" data-shown') for part in self._parts)
+        script = f"\n<script>{SCRIPT}</script>" if has_tools else ""
         return (
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{escape(self.title)}</title><style>{_STYLE}</style></head>\n"
-            f"<body><h1>{escape(self.title)}</h1>\n" + "\n".join(self._parts) + "\n</body></html>\n"
+            f"<title>{escape(self.title)}</title><style>{STYLE}</style></head>\n"
+            f"<body><h1>{escape(self.title)}</h1>\n" + "\n".join(self._parts) + f"{script}\n</body></html>\n"
         )
 
     def save(self, path: str | Path) -> None:
@@ -162,11 +192,14 @@ def _figure_tag(png: bytes, caption: str, attributes: str) -> str:
     return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
 
 
-def _cell(value: object) -> str:
-    if value is None:
-        return f"<td{_NUMBER}></td>"
-    if isinstance(value, float):
-        return f"<td{_NUMBER}>{value:.2f}</td>"
-    if isinstance(value, int):
-        return f"<td{_NUMBER}>{value}</td>"
-    return f"<td>{escape(str(value))}</td>"
+def _is_number(value: object) -> bool:
+    """Whether a cell is a number, empty, or text with a measured one: ``47.0``, ``47.0 ± 0.3``, ``-`` for none yet."""
+    if isinstance(value, str):
+        return bool(re.fullmatch(r"-|[-+\u2212]?\d+\.\d+( ± \d+\.\d+)?", value))
+    return value is None or (isinstance(value, numbers.Real) and not isinstance(value, bool))
+
+
+def _cell(value: object, is_number: bool) -> str:
+    """A cell; a number in a column with text is on the right as well."""
+    right = is_number or (not isinstance(value, str) and _is_number(value))
+    return f"<td{_NUMBER if right else ''}>{escape(shown(value))}</td>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import signal
@@ -70,7 +71,7 @@ def test_table_of_two_configs_and_two_seeds(tmp_path: Path) -> None:
         path.write_text("".join(line for line in lines if "shot/" not in line or '"step": 2' not in line))
     record = out / "lcreg_r32_digits_seed1" / "sweep.json"
     record.write_text(record.read_text().replace('"seed": 0', '"seed": 1').replace("seed=0", "seed=1"))
-    second = run_tool("sweep.py", configs[0], "--seeds", "0", "1", *arguments[2:], logs=tmp_path / "table")
+    second = run_tool("sweep.py", configs[0], "--seeds", "0", "1", *arguments[2:], "--latex", logs=tmp_path / "table")
     assert second.exit_code == 0, second.output
     tested = json.loads((out / "lcreg_r32_digits_seed1" / "tested.json").read_text())
     table = (out / "table.md").read_text().splitlines()
@@ -79,7 +80,11 @@ def test_table_of_two_configs_and_two_seeds(tmp_path: Path) -> None:
     assert cells[0] == "lcreg_r32_digits"
     assert cells[1] == mean_and_spread([overall, tested["shot/accuracy_top1"]])
     assert cells[-3:] == ["83.1 (LCReg, Tab. 1)", "short", "0, 1"]
-    assert table[2] in second.output
+    assert list(csv.reader((out / "table.csv").read_text().splitlines())) == [header, cells]
+    latex = (out / "table.tex").read_text()
+    assert latex in second.output and "percent, after" in latex.lower()
+    row = " & ".join(cell.replace("_", r"\_").replace("±", r"$\pm$") for cell in cells)
+    assert f"{row} \\\\\n\\bottomrule" in latex
     assert "83.1 (LCReg, Tab. 1)" in (out / "table.html").read_text()
 
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from PIL import Image
 from lt_plugins.visualization import HtmlReport
 from lt_plugins.visualization.style import new_figure
 
+SLUG = "script_alert_script_onload_x"
 EVIL = "<script>alert('&')</script>\"onload=\"x"
 
 
@@ -20,18 +24,25 @@ class Reader(HTMLParser):
     """Collects tags, text and the cells of tables, and checks that tags are closed."""
 
     VOID = ("meta", "img")
+    EMBEDDED = re.compile(r"data:(image/(png|jpeg)|text/csv;charset=utf-8|application/x-tex;charset=utf-8);base64,")
 
     def __init__(self) -> None:
         super().__init__()
         self.open: list[str] = []
         self.tags: list[str] = []
         self.links: list[str] = []
+        self.downloads: dict[str, str] = {}
         self.text = ""
         self.tables: list[list[list[str]]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        self.links += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
+        links = [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
+        assert all(self.EMBEDDED.match(link) for link in links)
+        self.links += [link for link in links if link.startswith("data:image")]
+        if name := dict(attrs).get("download"):
+            assert name not in self.downloads
+            self.downloads[name] = base64.b64decode(links[0].partition(",")[2]).decode()
         assert not [name for name, _ in attrs if name.startswith("on")]
         if tag not in self.VOID:
             self.open.append(tag)
@@ -55,7 +66,6 @@ def read(page: HtmlReport | Path) -> Reader:
     reader = Reader()
     reader.feed(page.read_text(encoding="utf-8") if isinstance(page, Path) else page.render())
     assert reader.open == []
-    assert all(link.startswith("data:image/png;base64,") for link in reader.links)
     return reader
 
 
@@ -65,6 +75,7 @@ def test_everything_is_escaped_and_embedded(tmp_path: Path) -> None:
     page.add_text(EVIL)
     page.add_details(EVIL, EVIL)
     page.add_table([EVIL, "n"], [[EVIL, 1.234], ["b", None], ["c", 7]])
+    page.add_table(["name"], [["cat, 猫"]])
     figure = new_figure(3, 2)
     figure.subplots().set_title("a & b")
     page.add_figure(figure, EVIL)
@@ -74,6 +85,12 @@ def test_everything_is_escaped_and_embedded(tmp_path: Path) -> None:
     assert "script" not in reader.tags
     assert reader.tags.count("img") == 3
     assert reader.text.count(EVIL) >= 7
+    assert reader.downloads.keys() == {f"{name}.{suffix}" for name in (SLUG, f"{SLUG}_2") for suffix in ("csv", "tex")}
+    assert list(csv.reader(io.StringIO(reader.downloads[f"{SLUG}.csv"]))) == [
+        *([EVIL, "n"], [EVIL, "1.234"], ["b", ""], ["c", "7"])
+    ]
+    assert reader.downloads[f"{SLUG}_2.csv"] == '\ufeffname\n"cat, 猫"\n'
+    assert reader.tables.pop() == [["name"], ["cat, 猫"]]
     assert reader.tables == [[[EVIL, "n"], [EVIL, "1.23"], ["b", ""], ["c", "7"]]]
     assert not re.search(r"https?:|@import|url\(", page.render())
     embedded = Image.open(io.BytesIO(base64.b64decode(reader.links[1].partition(",")[2])))
@@ -101,3 +118,37 @@ def test_numbers_are_right_aligned_by_column() -> None:
 def test_a_row_must_fit_the_header(row: list[str]) -> None:
     with pytest.raises(ValueError, match="argument 2"):
         HtmlReport("t").add_table(["one", "two"], [row])
+
+
+def test_long_tables_can_be_searched_and_sorted() -> None:
+    page = HtmlReport("t")
+    page.add_table(["number"], [[index] for index in range(11)])
+    assert "<script" not in page.render(), "a short one needs no tools"
+    page.add_table(["name", "<n>"], [[EVIL, index] for index in range(200)])
+    reader = read(page)
+    assert reader.tags.count("script") == 1
+    assert len(reader.tables[1]) == 201, "without scripts all rows are there"
+    script = page.render().partition("<script>")[2].partition("</script>")[0]
+    assert "alert" not in script and "fetch" not in script and "://" not in script
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="runs the script of the page")
+def test_the_script_sorts_searches_and_collapses(tmp_path: Path) -> None:
+    page = HtmlReport("t")
+    sizes = [(index * 37) % 100 for index in range(99)]
+    page.add_table(["name", "size"], [*([f"class {size}", float(size)] for size in sizes), ["none", None]])
+    (tmp_path / "page.html").write_text(page.render(), encoding="utf-8")
+    done = subprocess.run(
+        ["node", str(Path(__file__).with_name("small_dom.js")), str(tmp_path / "page.html")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    seen = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+    assert seen["at first"] == "50 of 100, class 0, show all 100 rows"
+    assert seen["by size"] == "50 of 100, class 0, ascending"
+    assert seen["by size again"] == f"50 of 100, class {max(sizes)}, descending"
+    assert seen["last of all"] == "100 of 100, none", "an empty cell comes last in both directions"
+    assert seen["by name"] == "class 0, class 1, class 2, class 3", "numbers in names count as numbers"
+    assert seen["search"] == "1 of 100, class 17"
