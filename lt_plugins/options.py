@@ -2,3 +2,4 @@
 
 ALLOW_PICKLE_OPTION = "--allow-pickle"
 OVERWRITE_OPTION = "--overwrite"
+RESUME_OPTION = "--resume"

@@ -41,6 +41,7 @@ from lt_plugins.runs.tables import (
     markdown_table,
     result_rows,
 )
+from lt_plugins.runs.trackers import add_tracker_arguments, tracker_options, use_trackers
 from lt_plugins.table_text import csv_table, latex_table
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class Sweep:
         names = {run: name for (name, _), run in self.runs.items()}
         numbers = {run: f"run {number} of {len(names)}: {run}" for number, run in enumerate(names, start=1)}
         open_runs = [run for run in names if run not in self.metrics]
-        pickles = [ALLOW_PICKLE_OPTION] if args.allow_pickle else []
+        options = ([ALLOW_PICKLE_OPTION] if args.allow_pickle else []) + tracker_options(args)
         failures = []
         with pool_output(args.jobs) as output, RunPool(args.jobs, args.gpus, output, numbers) as pool:
             for run in names:
@@ -160,7 +161,7 @@ class Sweep:
                     output.say(f"{numbers[run]}, finished before")
                     self._record(run, names[run], output)
             self.write_table()
-            for outcome in pool.finish({run: [*self.options[names[run]], *pickles] for run in open_runs}):
+            for outcome in pool.finish({run: [*self.options[names[run]], *options] for run in open_runs}):
                 if outcome.error is not None:
                     failures.append(outcome.error)
                     if len(open_runs) > 1:
@@ -298,6 +299,7 @@ def check_rows(args: argparse.Namespace) -> list[Row]:
         check_stages(place_stages(configs, args.work_dir))
         for cfg in configs:
             check_global_batch(cfg, args.gpus)
+            use_trackers(cfg, args)
         if backbones:
             match_backbones(configs[-1], backbones, args.allow_pickle)
         else:
@@ -381,6 +383,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add_shorten_argument(parser)
     add_val_interval_argument(parser)
     add_resident_argument(parser)
+    add_tracker_arguments(parser)
     add_pickle_argument(parser)
     args = parser.parse_args(argv)
     if args.resident is not None:

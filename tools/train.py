@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.options import OVERWRITE_OPTION
+from lt_plugins.options import OVERWRITE_OPTION, RESUME_OPTION
 from lt_plugins.runs.cli import (
     ToolParser,
     add_config_arguments,
@@ -22,6 +22,8 @@ from lt_plugins.runs.cli import (
     user_errors,
 )
 from lt_plugins.runs.launch import add_launcher_argument, launch_rank, launch_size, prepare_launch
+from lt_plugins.runs.trackers import add_tracker_arguments, use_trackers
+from lt_plugins.runs.typed_command import resume_command
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -35,7 +37,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add_shorten_argument(parser)
     parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/<path of the config>)")
     parser.add_argument(
-        "--resume",
+        RESUME_OPTION,
         nargs="?",
         const="auto",
         help="go on where the run in the work dir stopped, or start if there is none; with a path, go on from this "
@@ -82,6 +84,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="with --resume: take over settings and data that differ from those of the run so far",
     )
+    add_tracker_arguments(parser)
     add_launcher_argument(parser)
     add_pickle_argument(parser)
     return parser.parse_args(argv)
@@ -137,6 +140,7 @@ def train(args: argparse.Namespace) -> None:
     check_stages(stages)
     for stage in stages:
         merge_args(stage.cfg, args)
+        use_trackers(stage.cfg, args)
         prepare_launch(stage.cfg, args.launcher)
         check_global_batch(stage.cfg, launch_size(args.launcher))
     with lock_run(cfg.work_dir) if launch_rank(args.launcher) == 0 else nullcontext():
@@ -145,7 +149,7 @@ def train(args: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train."""
-    with user_errors("the same command with --resume continues from its last checkpoint"):
+    with user_errors(lambda: f"resume from the last checkpoint with: {resume_command()}"):
         train(parse_args(argv))
 
 

@@ -98,6 +98,8 @@ def error_line(error: BaseException) -> str | None:
         return text
     if isinstance(error, URLError):
         return f"download failed ({error.reason}); put the file where docs/data.md says by hand."
+    if type(error).__module__.startswith("wandb."):
+        return f"Weights & Biases: {text.rstrip('.')}; or set WANDB_MODE=offline, which sends nothing."
     if isinstance(error, pickle.UnpicklingError):
         return f"{text}; if you trust the file, allow its pickles with {ALLOW_PICKLE_OPTION}."
     if isinstance(error, getattr(sys.modules.get("torch"), "OutOfMemoryError", ())):

@@ -30,10 +30,10 @@ from lt_plugins.runs.cli import ToolParser, add_config_arguments, add_shorten_ar
 from lt_plugins.runs.config import load_stages
 from lt_plugins.runs.launch import prepare_launch
 from lt_plugins.runs.quiet_runner import QuietRunner
-from lt_plugins.runs.recorded_run import THREADS
 from lt_plugins.runs.run_pool import slot_devices
 from lt_plugins.runs.schedule import fit_schedule
 from lt_plugins.runs.stages import place_stages
+from lt_plugins.runs.typed_command import THREADS
 
 WARM_STEPS = 3
 VAL_BATCHES = 4

@@ -14,12 +14,12 @@ from lt_plugins.checkpoints.run_checkpoints import load_last_checkpoint
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.child_processes import ChildProcesses, describe_exit
 from lt_plugins.runs.run_folder import RunFolder
+from lt_plugins.runs.typed_command import THREADS
 from lt_plugins.unreadable import read_json, refuse_unreadable
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = "sweep.json"
 TESTED = "tested.json"
-THREADS = "OMP_NUM_THREADS"
 
 RunCommand = Callable[[Sequence[str], Mapping[str, str]], tuple[int, str]]
 

@@ -17,7 +17,8 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.runs.child_processes import SECONDS_TO_STOP, ChildProcesses, ChildrenStoppedError
 from lt_plugins.runs.error_line import error_line
 from lt_plugins.runs.pool_output import PoolOutput
-from lt_plugins.runs.recorded_run import THREADS, RecordedRun
+from lt_plugins.runs.recorded_run import RecordedRun
+from lt_plugins.runs.typed_command import THREADS
 
 DEVICES = "CUDA_VISIBLE_DEVICES"
 

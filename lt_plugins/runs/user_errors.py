@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from typing import Any, NoReturn
@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from lt_plugins.runs.console import end_progress_line, warnings_to_log
 from lt_plugins.runs.error_line import error_line
 from lt_plugins.runs.stop_signals import stop_signals, stopping_signal
-from lt_plugins.terminal import PrintableStream, one_line, raw_stream
+from lt_plugins.terminal import PrintableStream, displayable, one_line, raw_stream
 
 DEBUG_VARIABLE = "LT_PLUGINS_DEBUG"
 # Set by tools/dist_run.py, which says why a process of its was killed, and tells a lost connection by this exit code.
@@ -23,6 +23,7 @@ LAUNCHER_VARIABLE = "LT_PLUGINS_LAUNCHER"
 LOST_CONNECTION_CODE = 75
 
 BUG_HINT = "this is a bug of the program and not of your input; please report it with the command and the lines above."
+Continues = str | Callable[[], str]
 _CRASHED_WORKER = re.compile(r"DataLoader worker .*(Bus error|Segmentation fault|Floating point)")
 _LOST_CONNECTION = re.compile(
     r"gloo/transport|NCCL.*(remote|system error|internal error)|[Cc]onnection (closed|reset|refused|was likely closed)"
@@ -31,7 +32,7 @@ _LOST_CONNECTION = re.compile(
 
 
 @contextmanager
-def user_errors(continues: str = "") -> Iterator[None]:
+def user_errors(continues: Continues = "") -> Iterator[None]:
     """Print user errors as one line and exit with 1.
 
     What the user can fix becomes one line ``error: ...`` on stderr and exit code 1. Ctrl-C and SIGTERM become one line
@@ -41,7 +42,8 @@ def user_errors(continues: str = "") -> Iterator[None]:
     obeying them. ``LT_PLUGINS_DEBUG=1`` shows the traceback of all errors.
 
     Args:
-        continues (str): What continues a stopped tool, as in "--resume". Defaults to nothing.
+        continues (str | Callable): What continues a stopped tool, as in "--resume", or a function that says it.
+            Defaults to nothing.
     """
     with _printable_output(), warnings_to_log(), stop_signals(partial(_end_import, continues)):
         try:
@@ -83,34 +85,40 @@ def _end(line: str, error: BaseException) -> NoReturn:
     raise SystemExit(1) from error
 
 
-def _end_by_signal(stop: KeyboardInterrupt, continues: str) -> NoReturn:
+def _end_by_signal(stop: KeyboardInterrupt, continues: Continues) -> NoReturn:
     number = stopping_signal(stop)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends the process at once
     _say_stopped(number, continues)
     raise SystemExit(128 + number) from stop
 
 
-def _end_import(continues: str, number: int) -> NoReturn:
+def _end_import(continues: Continues, number: int) -> NoReturn:
     _say_stopped(number, continues)
     sys.stdout.flush()
     os._exit(128 + number)
 
 
-def _say_stopped(number: int, continues: str) -> None:
+def _say_stopped(number: int, continues: Continues) -> None:
     end_progress_line()
     is_first = _is_first_to_report() if _is_connected() else os.environ.get("RANK", "0") == "0"
     if is_first and LAUNCHER_VARIABLE not in os.environ:
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        _say(f"stopped by {name}" + (f"; {continues}" if continues else ""))
+        line = displayable(f"stopped by {name}{_advice(continues)}")  # the spaces of a command stay as they are
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _end_by_lost_connection(error: BaseException, continues: str) -> NoReturn:
+def _advice(continues: Continues) -> str:
+    text = continues() if callable(continues) else continues
+    return f"; {text}" if text else ""
+
+
+def _end_by_lost_connection(error: BaseException, continues: Continues) -> NoReturn:
     """End after the connection to another process is lost, which was killed."""
     if LAUNCHER_VARIABLE in os.environ:
         raise SystemExit(LOST_CONNECTION_CODE) from error
     _end(
         "another process of this run was killed (memory exhausted?) or lost its machine, and the connection to it broke"
-        + (f"; {continues}" if continues else "."),
+        + (_advice(continues) or "."),
         error,
     )
 

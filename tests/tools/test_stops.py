@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -57,7 +58,10 @@ def test_training(number: int, code: int, line: str, tmp_path: Path) -> None:
         os.kill(pid, number)
     run.wait(20)
     assert run.exit_code == code
-    assert run.errors.read_text() == f"{line}the same command with --resume continues from its last checkpoint\n"
+    arguments = shlex.join([*map(str, ARGUMENTS), "--work-dir", str(tmp_path / "run"), "--resume"])
+    said = run.errors.read_text()
+    assert said.startswith(f"{line}resume from the last checkpoint with: ") and said.count("\n") == 1
+    assert said.endswith(f" {ROOT / 'tools/train.py'} {arguments}\n")
     end = time.monotonic() + 10
     while any(map(is_running, workers)) and time.monotonic() < end:
         time.sleep(0.05)

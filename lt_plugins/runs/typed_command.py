@@ -1,0 +1,44 @@
+"""The command line as the user typed it, and the one that resumes it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+
+from lt_plugins.options import OVERWRITE_OPTION, RESUME_OPTION
+
+THREADS = "OMP_NUM_THREADS"  # sums in another order differ in their last bits, so a run is resumed with its number
+
+
+def typed_command(argv: Sequence[str] | None = None) -> list[str]:
+    """Words of the command line: interpreter and its options, script or ``-m`` module, arguments.
+
+    Args:
+        argv (Sequence[str] | None): Other arguments of the same tool. Defaults to those of the process.
+
+    Returns:
+        list[str]: The words, not quoted.
+    """
+    given, original = sys.argv[1:], sys.orig_argv
+    is_ours = len(original) > len(given) + 1 and original[len(original) - len(given) :] == given
+    start = original[: len(original) - len(given)] if is_ours else ["python", sys.argv[0]]
+    return [*start, *(given if argv is None else argv)]
+
+
+def resume_command() -> str:
+    """The command line of the process with ``--resume``, to be pasted into a shell.
+
+    ``--overwrite`` would start from scratch where nothing has been saved yet, and is left out; a checkpoint that
+    ``--resume`` named is older than those that the run has written since. ``OMP_NUM_THREADS`` of the environment stands
+    before it.
+    """
+    given, words = typed_command(), []
+    for index, word in enumerate(given):
+        is_path = index > 0 and given[index - 1] == RESUME_OPTION and not word.startswith("-")
+        if word != OVERWRITE_OPTION and word.partition("=")[0] != RESUME_OPTION and not is_path:
+            words.append(word)
+    words.append(RESUME_OPTION)
+    threads = f"{THREADS}={os.environ[THREADS]} " if os.environ.get(THREADS) else ""
+    return threads + shlex.join(words)
