@@ -21,7 +21,13 @@ from rich.progress import Progress
 from rich.table import Table
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.runs.cli import ToolParser, add_config_arguments, user_errors
+from lt_plugins.runs.cli import (
+    ToolParser,
+    add_config_arguments,
+    add_shot_thresholds_argument,
+    config_overrides,
+    user_errors,
+)
 from lt_plugins.terminal import drawing_stream
 
 if TYPE_CHECKING:
@@ -37,6 +43,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_arguments(parser)
+    add_shot_thresholds_argument(parser)
     parser.add_argument("--split", default=",".join(SPLITS), help="which to check (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=0, help="processes that read images (default: %(default)s)")
     parser.add_argument("--max-shown", type=int, default=20, help="findings shown of a kind (default: %(default)s)")
@@ -153,15 +160,16 @@ def check(args: argparse.Namespace) -> None:
     from mmengine.registry import init_default_scope
 
     import lt_plugins.plugins  # noqa: F401 (registers what the part of a config names, which has no custom_imports)
-    from lt_plugins.evaluation.shot_thresholds import shot_thresholds
+    from lt_plugins.evaluation.shot_thresholds import ShotThresholds, shot_thresholds
     from lt_plugins.runs.config import load_config
 
     init_default_scope("mmpretrain")
-    cfg = load_config(args.config, args.cfg_options, allow_parts=True, data=args.data)
+    cfg = load_config(args.config, config_overrides(args), allow_parts=True, data=args.data)
     datasets, unbuilt = build_datasets(cfg, args.split.split(","))
     num_classes = number_of_classes(cfg, datasets)
     console = Console(file=drawing_stream(sys.stdout), soft_wrap=True, highlight=False)
-    console.print(count_table(datasets, num_classes, shot_thresholds(cfg)))
+    thresholds = ShotThresholds(*args.shot_thresholds) if args.shot_thresholds else shot_thresholds(cfg)
+    console.print(count_table(datasets, num_classes, thresholds))
     problems = [[line] for line in unbuilt]
     problems += find_problems(datasets, read_all(datasets, args.workers), num_classes)
     for found in problems:

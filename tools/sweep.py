@@ -25,7 +25,9 @@ from lt_plugins.runs.cli import (
     add_pickle_argument,
     add_resident_argument,
     add_shorten_argument,
+    add_shot_thresholds_argument,
     add_val_interval_argument,
+    override_texts,
     parse_overrides,
     user_errors,
 )
@@ -384,10 +386,10 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add_val_interval_argument(parser)
     add_resident_argument(parser)
     add_tracker_arguments(parser)
+    add_shot_thresholds_argument(parser)
     add_pickle_argument(parser)
     args = parser.parse_args(argv)
-    if args.resident is not None:
-        args.cfg_options = [*args.cfg_options, f"resident={args.resident}"]
+    args.cfg_options = [*args.cfg_options, *override_texts(args)]
     return args
 
 

@@ -33,6 +33,7 @@ RUNNER_KEYS = ({*inspect.signature(Runner).parameters} - {"cfg"}) | {
     "model_wrapper_cfg",
     "resident",
     "scale_schedule",
+    "shot_thresholds",
     "split",
     "sync_bn",
     "written_schedule",
@@ -46,6 +47,7 @@ NOT_BUILT = {
     "hold_out",
     "resident",
     "scale_schedule",
+    "shot_thresholds",
     "split",
     "written_schedule",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 from lt_plugins.errors import UserInputError
@@ -44,6 +44,31 @@ def shot_thresholds(cfg: Mapping[str, Any]) -> ShotThresholds:
     return distinct[0] if distinct else ShotThresholds()
 
 
+def set_shot_thresholds(cfg: MutableMapping[str, Any]) -> None:
+    """Resolve ``shot_thresholds = (MANY, FEW)`` of a config into those of its metrics.
+
+    Args:
+        cfg (MutableMapping[str, Any]): The config of a stage; changed in place, the key is removed.
+
+    Raises:
+        UserInputError: If they are no two whole numbers with ``0 <= FEW <= MANY``.
+    """
+    given = cfg.pop("shot_thresholds", None)
+    if given is None:
+        return
+    is_pair = isinstance(given, Sequence) and len(given) == 2 and all(type(number) is int for number in given)
+    if not is_pair or not 0 <= given[1] <= given[0]:
+        shown = " ".join(map(str, given)) if isinstance(given, Sequence) else given
+        raise UserInputError(
+            f"--shot-thresholds {shown} must be two whole numbers MANY FEW, 0 <= FEW <= MANY, like 100 20: a class "
+            "with more than MANY training images is many-shot, one with fewer than FEW is few-shot."
+        )
+    for key in ("val_evaluator", "test_evaluator"):
+        for metric in _metrics(cfg.get(key)):
+            if _is_called(metric, "ShotAccuracy"):
+                metric.update(many_threshold=given[0], few_threshold=given[1])
+
+
 def is_glt(cfg: Mapping[str, Any]) -> bool:
     """Whether a config measures the protocols of the generalized long tail.
 
@@ -64,9 +89,9 @@ def _read(evaluator: Any) -> ShotThresholds | None:
     return None
 
 
-def _metrics(evaluator: Any) -> Iterator[Mapping[str, Any]]:
+def _metrics(evaluator: Any) -> Iterator[MutableMapping[str, Any]]:
     """Metrics of an evaluator: one, a list of them, or those of ``dict(type='Evaluator', metrics=...)``."""
-    if isinstance(evaluator, Mapping):
+    if isinstance(evaluator, MutableMapping):
         yield evaluator
         yield from _metrics(evaluator.get("metrics"))
     elif isinstance(evaluator, Sequence) and not isinstance(evaluator, str):

@@ -40,12 +40,16 @@ __all__ = [
     "add_pickle_argument",
     "add_resident_argument",
     "add_shorten_argument",
+    "add_shot_thresholds_argument",
     "add_stage_argument",
     "add_val_interval_argument",
     "config_overrides",
+    "override_texts",
     "parse_overrides",
     "user_errors",
 ]
+
+_CONFIG_KEYS = ("resident", "shot_thresholds")  # options that are keys of a config
 
 
 class ToolParser(argparse.ArgumentParser):
@@ -209,14 +213,40 @@ def add_resident_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_shot_thresholds_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--shot-thresholds``; :func:`config_overrides` reads it.
+
+    Args:
+        parser (ArgumentParser): Extended in place.
+    """
+    parser.add_argument(
+        "--shot-thresholds",
+        nargs=2,
+        type=int,
+        metavar=("MANY", "FEW"),
+        help="classes with more than MANY training images are many-shot, with fewer than FEW few-shot (default: as the "
+        "config says, 100 and 20; check_data.py suggests values)",
+    )
+
+
 def config_overrides(args: argparse.Namespace) -> dict[str, Any]:
-    """Overrides of a config: ``--cfg-options``, and ``--resident`` or ``--no-resident``.
+    """Overrides of a config: ``--cfg-options``, and options that are keys of a config, such as ``--resident``.
 
     Args:
         args (Namespace): The command line.
     """
-    resident = {} if args.resident is None else {"resident": args.resident}
-    return {**(args.cfg_options or {}), **resident}
+    values = {key: getattr(args, key, None) for key in _CONFIG_KEYS}
+    return {**(args.cfg_options or {}), **{key: value for key, value in values.items() if value is not None}}
+
+
+def override_texts(args: argparse.Namespace) -> list[str]:
+    """The options of :func:`config_overrides` as text, for the ``--cfg-options`` of another tool.
+
+    Args:
+        args (Namespace): The command line.
+    """
+    values = {key: getattr(args, key, None) for key in _CONFIG_KEYS}
+    return [f"{key}={value}".replace(" ", "") for key, value in values.items() if value is not None]
 
 
 def add_stage_argument(parser: argparse.ArgumentParser, help_text: str) -> None:

@@ -21,6 +21,7 @@ from lt_plugins.checks.config_rules import RUNNER_KEYS, Loop
 from lt_plugins.checks.did_you_mean import did_you_mean
 from lt_plugins.compat import check_detection
 from lt_plugins.errors import UserInputError
+from lt_plugins.evaluation.shot_thresholds import set_shot_thresholds
 from lt_plugins.runs.derived_data import derive_datasets
 from lt_plugins.runs.old_configs import new_spelling
 from lt_plugins.runs.own_data import find_data, use_data
@@ -182,6 +183,7 @@ def _read(
                 if "resident" in stage.cfg and "resident" not in stage.given:
                     stage.cfg.resident = False  # they may be of any size and number
             derive_datasets(stage.cfg)
+            set_shot_thresholds(stage.cfg)
             check(stage.cfg)
             follow_overrides(stage.cfg, stage.written, stage.given)
             if shorten != 1:

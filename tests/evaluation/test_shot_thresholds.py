@@ -14,7 +14,17 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation.class_table import ClassTable
 from lt_plugins.evaluation.shot_thresholds import shot_thresholds
 from lt_plugins.models.structures import ClassDistribution
+from lt_plugins.runs.cli import (
+    ToolParser,
+    add_config_arguments,
+    add_shot_thresholds_argument,
+    config_overrides,
+    override_texts,
+    parse_overrides,
+)
+from lt_plugins.runs.config import load_stages
 from tests.small_runs import MakeRunner
+from tests.tool_process import ROOT
 
 SHOT = {"type": "ShotAccuracy", "many_threshold": 6, "few_threshold": 3}
 
@@ -73,3 +83,27 @@ def test_summary_table_and_gallery_follow_the_metric(make_runner: MakeRunner) ->
     assert found.tolist() == groups
     model = load_trained_model(runner.cfg, runner.work_dir).model
     assert model.class_distribution.groups == groups
+
+
+CONFIG = str(ROOT / "configs/mislas/mislas_r32_digits.py")
+
+
+def test_the_option_reaches_the_metrics_of_all_stages() -> None:
+    parser = ToolParser()
+    add_config_arguments(parser)
+    add_shot_thresholds_argument(parser)
+    args = parser.parse_args([CONFIG, "--shot-thresholds", "50", "10"])
+    stages = load_stages(args.config, config_overrides(args))
+    assert len(stages) == 2
+    for cfg in stages:
+        assert shot_thresholds(cfg) == (50, 10)
+        assert "shot_thresholds" not in cfg
+    assert override_texts(args) == ["shot_thresholds=[50,10]"]
+    again = load_stages(args.config, parse_overrides(override_texts(args)))
+    assert [shot_thresholds(cfg) for cfg in again] == [(50, 10), (50, 10)]
+
+
+@pytest.mark.parametrize("given", [(10, 50), (5, -1), (50,), 50, (50, 2.5), "ab"])
+def test_thresholds_out_of_range(given: Any) -> None:
+    with pytest.raises(UserInputError, match=r"--shot-thresholds .* must be two whole numbers MANY FEW"):
+        load_stages(CONFIG, {"shot_thresholds": given})

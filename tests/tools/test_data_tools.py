@@ -121,6 +121,8 @@ def test_check_counts_groups_by_the_thresholds_of_the_metric(
     )
     assert _check(str(path)) == 0
     assert "3 / 3 / 4" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert _check(str(path), "--shot-thresholds", "100", "8") == 0
+    assert "1 / 6 / 3" in " ".join(capsys.readouterr().out.replace("│", " ").split())
 
 
 def test_check_of_own_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
