@@ -74,6 +74,7 @@ LOOPS = LazyRegistry("LOOPS")
 METRICS = LazyRegistry("METRICS")
 MODELS = LazyRegistry("MODELS")
 OPTIMIZERS = LazyRegistry("OPTIMIZERS")
+OPTIM_WRAPPER_CONSTRUCTORS = LazyRegistry("OPTIM_WRAPPER_CONSTRUCTORS")
 OPTIM_WRAPPERS = LazyRegistry("OPTIM_WRAPPERS")
 TASK_UTILS = LazyRegistry("TASK_UTILS")
 TRANSFORMS = LazyRegistry("TRANSFORMS")
@@ -83,6 +84,6 @@ def register_all() -> None:
     """Register everything that has been noted so far with mmpretrain."""
     for registry in (
         *(BATCH_AUGMENTS, DATASETS, DATA_SAMPLERS, HOOKS, LOOPS, METRICS, MODELS, OPTIMIZERS),
-        *(OPTIM_WRAPPERS, TASK_UTILS, TRANSFORMS),
+        *(OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, TASK_UTILS, TRANSFORMS),
     ):
         registry.target()

@@ -855,6 +855,9 @@ LOOPS: dict[str, Entry] = {"PosthocLoop": Entry(lambda folder: untrained_loop())
 OPTIM_WRAPPERS: dict[str, Entry] = dict.fromkeys(
     ("FocalSAMOptimWrapper", "ImbSAMOptimWrapper", "SAMOptimWrapper"), Entry(lambda folder: {"optimizer": sgd()})
 )
+OPTIM_WRAPPER_CONSTRUCTORS: dict[str, Entry] = {
+    "LayerDecayConstructor": Entry(lambda folder: {"optim_wrapper_cfg": {"optimizer": {"type": "SGD", "lr": 0.1}}})
+}
 BATCH_AUGMENTS: dict[str, Entry] = {
     "CMO": Entry(small=lambda folder: {"prob": 1.0}),
     "Remix": Entry(small=lambda folder: {"kappa": 2.0}),
@@ -879,6 +882,7 @@ TABLES: dict[str, dict[str, Any]] = {
     "METRICS": METRICS,
     "OPTIMIZERS": OPTIMIZERS,
     "OPTIM_WRAPPERS": OPTIM_WRAPPERS,
+    "OPTIM_WRAPPER_CONSTRUCTORS": OPTIM_WRAPPER_CONSTRUCTORS,
     "TRANSFORMS": TRANSFORMS,
     "FUNCTIONS": FUNCTIONS,
     "VISBACKENDS": VISBACKENDS,

@@ -82,6 +82,8 @@ def point_at_miniatures(cfg: Config, root: Path) -> None:
             if dataset.dataset.get("ann_file"):  # a balanced meta set, of a list that has few of the classes
                 dataset.type = "IndexedDataset"
                 del dataset["imbalance_factor"], dataset["max_count"]
+        if dataset.get("type") == "OwnImages":
+            dataset.update(type="ImageListDataset", data_root="data/photos")
         if dataset.get("data_root"):
             folder = root / Path(dataset.data_root).name
             make_miniature(dataset.data_root, folder)
@@ -265,6 +267,12 @@ def _tiny_imagenet(folder: Path) -> None:
     _write_own_glt(folder, "tiny-imagenet-glt.json", 200, 64)
 
 
+def _photos(folder: Path) -> None:
+    """`<class>/<image>` of ten classes, of different sizes."""
+    for i, y in enumerate(_labels(10, NUM_TRAIN)):
+        write_image(folder / f"class {y}" / f"{i}.jpg", seed=i, size=(48 + i, 40))
+
+
 def _cifar(num_classes: int) -> Callable[[Path], None]:
     """The original pickles (two images a class) and class folders beside them."""
     source = CIFAR10 if num_classes == 10 else CIFAR100
@@ -293,6 +301,7 @@ def _cifar(num_classes: int) -> Callable[[Path], None]:
 MAKERS: dict[str, Callable[[Path], None]] = {
     "imagenet": _imagenet,
     "mscoco-glt": _mscoco_glt,
+    "photos": _photos,
     "places": _places,
     "inat": _inat,
     "tiny-imagenet": _tiny_imagenet,

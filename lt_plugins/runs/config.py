@@ -24,7 +24,7 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation.shot_thresholds import set_shot_thresholds
 from lt_plugins.runs.derived_data import derive_datasets
 from lt_plugins.runs.old_configs import new_spelling
-from lt_plugins.runs.own_data import find_data, use_data
+from lt_plugins.runs.own_data import find_data, require_data, use_data
 from lt_plugins.runs.schedule import dotted_keys, follow_overrides, shorten_training, training_length
 from lt_plugins.runs.spec import STAGE, is_variant_name, parse_spec
 from lt_plugins.runs.teachers import describe_teachers
@@ -114,6 +114,7 @@ def load_stages(
     """
 
     def check(cfg: Config) -> None:
+        require_data(cfg)
         check_config(cfg, needs, allow_parts)
 
     return [stage.cfg for stage in _read(spec, overrides or {}, data, shorten, check)]

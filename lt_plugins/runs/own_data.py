@@ -22,6 +22,8 @@ from lt_plugins.errors import UserInputError
 EVALUATORS = ("val_evaluator", "test_evaluator")
 GLT = "GLTDataset"
 SUBSET = "ClassSubset"
+OWN_IMAGES = "OwnImages"
+"""Type of the datasets of a recipe that has no images but those of ``--data``."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,24 @@ def find_data(source: str) -> OwnData:
         return _find_folders(path)
     find = {SUFFIX: _find_table, ".json": _find_glt}.get(path.suffix.lower(), _find_list)
     return find(path)
+
+
+def require_data(cfg: Config) -> None:
+    """Refuse the config of a recipe that has no images of its own and got none.
+
+    Args:
+        cfg (Config): The config of a stage.
+
+    Raises:
+        UserInputError: If the type of one of its datasets is still ``OwnImages``.
+    """
+    loaders = [cfg.get(f"{loop}_dataloader") for loop in LOOPS]
+    datasets = [loader.get("dataset") for loader in loaders if isinstance(loader, dict)]
+    if any(isinstance(dataset, dict) and innermost(dataset).get("type") == OWN_IMAGES for dataset in datasets):
+        raise UserInputError(
+            "this recipe has no images of its own; give yours with --data DIR, a folder with one folder of images a "
+            "class (or a list or a CSV table: docs/data.md)."
+        )
 
 
 def use_data(cfg: Config, data: OwnData) -> None:

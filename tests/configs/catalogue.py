@@ -20,8 +20,15 @@ ROOT = Path(__file__).resolve().parents[2]
 # Those of detectors are mmdet's kind and have tests of their own, tests/detection/test_configs.py.
 ELSEWHERE = {"_base_", "detection"}
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.py") if not ELSEWHERE & {*path.parts})
+# Recipes for images of a user, --data, are named by what they fine-tune.
+OWN_DATA = "finetune"
 
 _read_config = config.read_config
+
+
+def is_for_own_data(path: Path) -> bool:
+    """Whether a config takes its images from ``--data`` only."""
+    return path.parent.name == OWN_DATA
 
 
 def name_of(path: Path) -> str:

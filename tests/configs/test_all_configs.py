@@ -20,10 +20,11 @@ from mmengine.runner import Runner
 from lt_plugins.checks.global_batch import check_global_batch
 from lt_plugins.datasets.batched_forms import pipeline_form
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.build import build_model
 from lt_plugins.runs.config import load_stages
 from lt_plugins.runs.teachers import list_teachers
-from tests.configs.catalogue import CONFIGS, ROOT, file_of, models_of, name_of, stages_of
-from tests.miniatures import config_nodes, point_at_miniatures
+from tests.configs.catalogue import CONFIGS, ROOT, file_of, is_for_own_data, models_of, name_of, stages_of
+from tests.miniatures import config_nodes, make_miniature, point_at_miniatures
 from tools.dev import readme_tables
 
 DATASETS = {
@@ -105,11 +106,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("spec", specs())
-def test_resolves(spec: str) -> None:
+def test_resolves(spec: str, data: Path) -> None:
     """What its name combines is a config of a run, in all its stages."""
-    stages = load_stages(str(ROOT / "configs" / spec), needs=["train", "val", "test"])
     file, _, names = spec.partition(":")
-    plain = stages_of(ROOT / "configs" / file)
+    photos: Path | None = None
+    if is_for_own_data(Path(file)):
+        photos = data / "photos"
+        make_miniature("data/photos", photos)
+    stages = load_stages(str(ROOT / "configs" / spec), needs=["train", "val", "test"], data=photos and str(photos))
+    plain = (
+        stages_of(ROOT / "configs" / file)
+        if photos is None
+        else load_stages(f"{ROOT}/configs/{file}", data=str(photos))
+    )
     if "stage1" in names.split(","):
         assert len(stages) == 1 < len(plain)
     if names:
@@ -138,12 +147,21 @@ def test_one_step_and_test(path: Path, data: Path, tmp_path: Path, monkeypatch: 
                 cfg.load_from = None if cfg.get("from_scratch") else str(checkpoint)
                 for _, teacher in list_teachers(cfg):
                     teacher["checkpoint"] = str(checkpoint)
+            elif is_for_own_data(path):
+                cfg.load_from = str(untrained_checkpoint(cfg, tmp_path))
             runner = Runner.from_cfg(cfg)
             check = check_adjusted_and_test if cfg.train_cfg.get("type") == "PosthocLoop" else check_one_step_and_test
             check(runner, Path(cfg.work_dir))
             if number < len(stages) - 1:
                 torch.save({"state_dict": runner.model.state_dict()}, saved)
         checkpoint = saved
+
+
+def untrained_checkpoint(cfg: Config, folder: Path) -> Path:
+    """Stands in for the pretrained weights of a recipe."""
+    path = folder / "untrained.pth"
+    torch.save({"state_dict": build_model(cfg).state_dict()}, path)
+    return path
 
 
 def check_one_step_and_test(runner: Runner, work_dir: Path) -> None:
@@ -190,9 +208,9 @@ def test_small_images_are_in_memory(path: Path) -> None:
     """Their random transforms have batched forms, in every stage."""
     small = {"cifar10", "cifar100", "cifar100-glt", "tiny-imagenet", "tiny-imagenet-glt", "digits"}
     match = NAME.fullmatch(path.stem)
-    assert match
+    assert match or is_for_own_data(path)
     for cfg in stages_of(path):
-        assert bool(cfg.get("resident")) is (match["dataset"] in small)
+        assert bool(cfg.get("resident")) is (match is not None and match["dataset"] in small)
         for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
             pipeline, *others = [node["pipeline"] for node in config_nodes(loader) if "pipeline" in node]
             assert not others or cfg.train_dataloader.dataset.type == "ConcatDataset", "of a meta set"
@@ -237,7 +255,19 @@ def test_the_metafile_states_epochs_and_network(path: Path) -> None:
         assert stated == readme_tables.measure(spec), "delete the line, then: make results-table"
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=name_of)
+@pytest.mark.parametrize("path", [path for path in CONFIGS if is_for_own_data(path)], ids=name_of)
+def test_recipe_for_own_data(path: Path) -> None:
+    """It says what its weights have seen, and all its images are the user's."""
+    for cfg in stages_of(path):
+        assert cfg.pretrained_on
+        loaders = (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)
+        assert {loader.dataset.type for loader in loaders} == {"OwnImages"}
+    assert_same_images_and_model(stages_of(path))
+    with pytest.raises(UserInputError, match="no images of its own; give yours with --data DIR"):
+        load_stages(str(path), needs=["train"])
+
+
+@pytest.mark.parametrize("path", [path for path in CONFIGS if not is_for_own_data(path)], ids=name_of)
 def test_is_what_its_name_says(path: Path) -> None:
     """``{method}_{backbone}_{dataset}.py``, see docs/architecture.md."""
     name = NAME.fullmatch(path.stem)

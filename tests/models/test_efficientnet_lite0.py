@@ -111,6 +111,34 @@ def test_number_of_parameters_follows_from_the_table() -> None:
     assert total + classifier == 4_652_008  # 4.7 M in the table of the Lite networks
 
 
+@pytest.mark.parametrize(("frozen_stages", "trained"), [(-1, 49), (0, 48), (6, 4), (7, 0)])
+def test_frozen_stages(frozen_stages: int, trained: int) -> None:
+    """Of 49 convolutions, what is frozen keeps weights and statistics, in training mode too."""
+    torch.manual_seed(0)
+    model = EfficientNetLite0(frozen_stages=frozen_stages).train()
+    norms = {name: norm for name, norm in model.named_modules() if isinstance(norm, torch.nn.BatchNorm2d)}
+    model(torch.randn(2, 3, 64, 64))
+    live = {name for name, norm in norms.items() if norm.num_batches_tracked}
+    convolutions = {name for name, p in model.named_parameters() if p.requires_grad and name.endswith("conv.weight")}
+    assert {name.removesuffix("norm") for name in live} == {name.removesuffix("conv.weight") for name in convolutions}
+    assert len(live) == trained
+    if frozen_stages == 6:
+        assert all(name.startswith(("blocks.15.", "last.")) for name in live)
+
+
+def test_norm_eval_keeps_all_statistics_and_trains_all_weights() -> None:
+    model = EfficientNetLite0(norm_eval=True).train()
+    model(torch.randn(2, 3, 64, 64))[0].sum().backward()
+    assert all(norm.num_batches_tracked == 0 for norm in model.modules() if isinstance(norm, torch.nn.BatchNorm2d))
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("frozen_stages", [-2, 8])
+def test_stages_that_it_has_not_are_refused(frozen_stages: int) -> None:
+    with pytest.raises(UserInputError, match=r"must be in -1\.\.7"):
+        EfficientNetLite0(frozen_stages=frozen_stages)
+
+
 @needs_weights
 def test_the_released_weights_fill_every_tensor() -> None:
     state = load_checkpoint(LITE0_ADDRESS)

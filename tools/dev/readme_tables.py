@@ -47,7 +47,7 @@ FAMILIES = (
     "Contrastive learning",
     "Subclasses, attributes, latent categories",
 )
-NO_METHODS = ("Demo", "Detection")
+NO_METHODS = ("Demo", "Detection", "Fine-tuning")
 MAX_IDEA = 100
 # The dataset whose config stands for a method in the gallery.
 SHOWN_DATASET = "CIFAR-100-LT, IF 100"

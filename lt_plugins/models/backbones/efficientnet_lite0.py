@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from lt_plugins.errors import UserInputError
 from lt_plugins.registry import MODELS
 
 # Kernel size, stride of the first block, expansion, output channels and number of blocks of the seven stages.
@@ -78,7 +80,15 @@ class EfficientNetLite0(BaseModule):
     Source: Tan and Le, "EfficientNet" (ICML 2019), table 1; the Lite changes of the released TensorFlow code.
 
     Args:
+        frozen_stages (int): How many of the seven stages are not trained: 0 the stem alone, 6 all but the last stage
+            and the convolution after it, 7 everything, -1 nothing. What is frozen keeps its batch statistics too.
+            Defaults to -1.
+        norm_eval (bool): Whether all batch norms stay in evaluation mode, as for fine-tuning in small batches. Defaults
+            to False.
         init_cfg (dict | list[dict], optional): Initialisation; Kaiming-normal for convolutions by default.
+
+    Raises:
+        UserInputError: If ``frozen_stages`` is out of range.
 
     Examples:
         >>> backbone = dict(type='EfficientNetLite0', init_cfg=dict(
@@ -87,7 +97,11 @@ class EfficientNetLite0(BaseModule):
 
     out_indices = (6,)  # the last of seven stages, as mmpretrain's backbones say it for its tools
 
-    def __init__(self, init_cfg: dict | list[dict] | None = None) -> None:
+    def __init__(
+        self, frozen_stages: int = -1, norm_eval: bool = False, init_cfg: dict | list[dict] | None = None
+    ) -> None:
+        if not -1 <= frozen_stages <= len(STAGES):
+            raise UserInputError(f"frozen_stages={frozen_stages} of EfficientNetLite0 must be in -1..{len(STAGES)}.")
         super().__init__(init_cfg or {"type": "Kaiming", "layer": "Conv2d", "mode": "fan_out", "nonlinearity": "relu"})
         self.stem = _ConvNorm(3, STEM_CHANNELS, 3, 2)
         blocks: list[nn.Module] = []
@@ -98,6 +112,28 @@ class EfficientNetLite0(BaseModule):
                 channels = width
         self.blocks = nn.Sequential(*blocks)
         self.last = _ConvNorm(channels, OUT_CHANNELS, 1)
+        self.norm_eval = norm_eval
+        num_blocks = sum(depth for *_, depth in STAGES[: max(frozen_stages, 0)])
+        self._frozen: list[nn.Module] = [self.stem, *self.blocks[:num_blocks]] if frozen_stages >= 0 else []
+        if frozen_stages == len(STAGES):
+            self._frozen.append(self.last)
+        for part in self._frozen:
+            part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> EfficientNetLite0:
+        """Switch between training and evaluation, but for what is frozen and, with ``norm_eval``, batch norms.
+
+        Args:
+            mode (bool): Whether to train. Defaults to True.
+        """
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        if self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
         """Compute the last feature map.
