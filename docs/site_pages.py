@@ -22,7 +22,15 @@ PACKAGE = ROOT / "lt_plugins"
 API = ROOT / "docs" / "api"
 LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)#\s]+)")
 GUIDES = {
-    "Start": ["docs/README", "docs/installation", "docs/data", "docs/running", "docs/evaluation", "docs/plain_pytorch"],
+    "Start": [
+        "docs/README",
+        "docs/installation",
+        "docs/finetuning",
+        "docs/data",
+        "docs/running",
+        "docs/evaluation",
+        "docs/plain_pytorch",
+    ],
     "Methods": [
         "docs/methods",
         "docs/leaderboard",

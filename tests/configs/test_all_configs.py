@@ -113,7 +113,9 @@ def test_resolves(spec: str, data: Path) -> None:
     if is_for_own_data(Path(file)):
         photos = data / "photos"
         make_miniature("data/photos", photos)
-    stages = load_stages(str(ROOT / "configs" / spec), needs=["train", "val", "test"], data=photos and str(photos))
+    stages = load_stages(
+        str(ROOT / "configs" / spec), needs=["train", "val", "test"], data=None if photos is None else str(photos)
+    )
     plain = (
         stages_of(ROOT / "configs" / file)
         if photos is None

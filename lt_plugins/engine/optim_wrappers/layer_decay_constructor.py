@@ -71,7 +71,7 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
             if not parameter.requires_grad:
                 continue
             settings = {key: value for key, value in single.items() if key != "params"}
-            settings["lr"] = settings.get("lr", self.base_lr) * scales[parameter]
+            settings["lr"] = settings.get("lr", self.optimizer_cfg["lr"]) * scales[parameter]
             key = tuple(sorted(settings.items()))
             groups.setdefault(key, {"params": [], **settings})["params"].append(parameter)
         if not groups:

@@ -114,7 +114,7 @@ class EfficientNetLite0(BaseModule):
         self.last = _ConvNorm(channels, OUT_CHANNELS, 1)
         self.norm_eval = norm_eval
         num_blocks = sum(depth for *_, depth in STAGES[: max(frozen_stages, 0)])
-        self._frozen: list[nn.Module] = [self.stem, *self.blocks[:num_blocks]] if frozen_stages >= 0 else []
+        self._frozen: list[nn.Module] = [self.stem, *list(self.blocks)[:num_blocks]] if frozen_stages >= 0 else []
         if frozen_stages == len(STAGES):
             self._frozen.append(self.last)
         for part in self._frozen:
