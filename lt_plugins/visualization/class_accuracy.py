@@ -14,6 +14,7 @@ from lt_plugins.visualization.style import (
     RUN_COLORS,
     RUN_MARKERS,
     class_ticks,
+    class_width,
     clean,
     new_figure,
     shade_groups,
@@ -42,7 +43,7 @@ def plot_class_accuracy(
     order = np.argsort(-train_counts, kind="stable")
     num_classes = len(order)
     ranks = np.arange(num_classes)
-    figure = new_figure(9, 5.5)
+    figure = new_figure(class_width(num_classes, 9), 5.5)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
 
     few_points = num_classes <= MAX_NAMED_CLASSES

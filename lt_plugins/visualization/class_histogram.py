@@ -12,6 +12,7 @@ from lt_plugins.visualization.style import (
     GROUP_COLORS,
     MAX_LABELLED_BARS,
     class_ticks,
+    class_width,
     clean,
     new_figure,
     size_bars,
@@ -27,7 +28,7 @@ def plot_class_histogram(train_counts: NDArray[np.int64], groups: NDArray[np.str
         names (Sequence[str]): Class names, ``C`` of them.
     """
     order = np.argsort(-train_counts, kind="stable")
-    figure = new_figure(9, 4)
+    figure = new_figure(class_width(len(order), 9), 4)
     axes = figure.subplots()
     for group, color in GROUP_COLORS.items():
         ranks = np.flatnonzero(groups[order] == group)

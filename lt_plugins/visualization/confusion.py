@@ -9,7 +9,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lt_plugins.visualization.style import MAX_NAMED_CLASSES, new_figure, shorten
+from lt_plugins.visualization.style import MAX_NAMED_CLASSES, SMALL_PRINT, class_labels, class_width, new_figure
 
 # More cells than this across cannot be told apart on a page.
 MAX_CELLS = 200
@@ -37,7 +37,8 @@ def plot_confusion_matrix(
     order = np.argsort(-train_counts, kind="stable")
     num_classes = len(order)
     matrix = confusion_blocks(label, predicted, order, min(num_classes, MAX_CELLS))
-    figure = new_figure(8, 7)
+    side = max(8, 1.15 * class_width(num_classes, 0))  # the colour bar takes its share
+    figure = new_figure(side, side - 1)
     axes = figure.subplots()
     # Shares off the diagonal are small; the square root lets them be seen.
     image = axes.imshow(
@@ -49,11 +50,11 @@ def plot_confusion_matrix(
     )
     axes.set_facecolor("0.8")  # rows without test images
     figure.colorbar(image, ax=axes, label="share of the true class (%)", shrink=0.85)
-    if num_classes <= MAX_NAMED_CLASSES:
-        short = [shorten(names[index]) for index in order]
-        crowded = max(map(len, short)) > 2
-        axes.set_xticks(range(num_classes), short, rotation=90 if crowded else 0)
-        axes.set_yticks(range(num_classes), short)
+    positions, labels = class_labels([names[index] for index in order])
+    size = None if num_classes <= MAX_NAMED_CLASSES else SMALL_PRINT
+    crowded = max(map(len, labels)) > 2
+    axes.set_xticks(positions, labels, rotation=90 if crowded else 0, fontsize=size)
+    axes.set_yticks(positions, labels, fontsize=size)
     if num_classes <= 15:
         for (row, column), share in np.ndenumerate(matrix):
             if share > 0:
@@ -63,7 +64,7 @@ def plot_confusion_matrix(
         for boundary in np.flatnonzero(groups[order][1:] != groups[order][:-1]):
             axes.axhline(boundary + 0.5, color="white", linewidth=1)
             axes.axvline(boundary + 0.5, color="white", linewidth=1)
-    unit = "class" if num_classes <= MAX_NAMED_CLASSES else "class rank"
+    unit = "class" if len(labels) == num_classes else "class and its rank"
     axes.set_xlabel(f"predicted {unit}, largest first")
     axes.set_ylabel(f"true {unit}, largest first")
     return figure

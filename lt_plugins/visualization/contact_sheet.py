@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from lt_plugins.visualization.fonts import picture_font
+
 _TITLE_HEIGHT = 22
 _GAP = 4
 
@@ -35,16 +37,16 @@ def draw_contact_sheet(rows: Sequence[SheetRow], side: int = 72) -> NDArray[np.u
     Returns:
         NDArray: RGB ``(H, W, 3)`` uint8.
     """
-    font = ImageFont.load_default(13)
+    lines = [_line(row.title) for row in rows]
     columns = max((len(row.images) for row in rows), default=0)
-    titles = max((int(font.getlength(row.title)) for row in rows), default=0)
+    titles = max((int(font.getlength(title)) for font, title in lines), default=0)
     width = max(columns * (side + _GAP), titles + _GAP) + _GAP
     height = len(rows) * (_TITLE_HEIGHT + side + _GAP) + _GAP
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
-    for index, row in enumerate(rows):
+    for index, (row, (font, title)) in enumerate(zip(rows, lines, strict=True)):
         top = _GAP + index * (_TITLE_HEIGHT + side + _GAP)
-        draw.text((_GAP, top + 2), row.title, fill="black", font=font)
+        draw.text((_GAP, top + 2), title, fill="black", font=font)
         for column, pixels in enumerate(row.images):
             picture = Image.fromarray(pixels)
             scale = side / max(picture.size)
@@ -56,3 +58,11 @@ def draw_contact_sheet(rows: Sequence[SheetRow], side: int = 72) -> NDArray[np.u
             left = _GAP + column * (side + _GAP) + (side - size[0]) // 2
             sheet.paste(picture, (left, top + _TITLE_HEIGHT + (side - size[1]) // 2))
     return np.asarray(sheet)
+
+
+def _line(title: str) -> tuple[ImageFont.FreeTypeFont | ImageFont.ImageFont, str]:
+    """A font for a title, and the title as that font can show it."""
+    if title.isascii():
+        return ImageFont.load_default(13), title
+    path, spelled = picture_font(title)
+    return ImageFont.truetype(path, 13), spelled

@@ -18,6 +18,7 @@ from PIL import Image
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.table_text import csv_table, latex_table, shown
+from lt_plugins.visualization.fonts import show_all_scripts
 from lt_plugins.visualization.page_parts import SCRIPT, STYLE
 
 _NUMBER = ' class="number"'
@@ -160,6 +161,7 @@ def figure_to_png(figure: Figure, dpi: int = 130) -> bytes:
         figure (Figure): The figure.
         dpi (int): Resolution. Defaults to 130.
     """
+    show_all_scripts(figure)
     _show_dollars(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)

@@ -9,16 +9,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+
+from lt_plugins.visualization.fonts import spell
 
 # Okabe and Ito's palette, which stays distinct for colour-blind readers.
 GROUP_COLORS = {"many": "#0072B2", "medium": "#E69F00", "few": "#009E73"}
 RUN_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 RUN_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-# More class names than this do not fit beside each other, more sizes than this not above their bars.
+# More class names than this do not fit beside each other, in small print; more sizes than this not above their bars.
 MAX_NAMED_CLASSES = 30
+MAX_SMALL_NAMES = 120
 MAX_LABELLED_BARS = 15
+SMALL_PRINT = 6.5
+# Inches of a name in small print, and the number of names that stand for the others of more classes.
+_NAME_WIDTH = 0.105
+_SAMPLED_NAMES = 20
 
 
 def new_figure(width: float = 8.0, height: float = 4.5) -> Figure:
@@ -68,21 +74,42 @@ def size_bars(
     axes.set_ylabel("training images")
 
 
+def class_width(num_classes: int, width: float) -> float:
+    """Width of a figure over classes, which grows where their names are in small print.
+
+    Args:
+        num_classes (int): Number of classes.
+        width (float): Width in inches that is enough for 30 classes, or for thousands without all names.
+    """
+    return max(width, 1.5 + _NAME_WIDTH * num_classes) if num_classes <= MAX_SMALL_NAMES else width
+
+
 def class_ticks(axes: Axes, names: Sequence[str]) -> None:
-    """Label the x axis with the names of classes at 0, 1, ..., or with their rank where names would overlap.
+    """Label the x axis with the names of classes at 0, 1, ..., of more than 120 with some names and their ranks.
 
     Args:
         axes (Axes): Where.
         names (Sequence[str]): Class names in the order of the axis.
     """
+    positions, labels = class_labels(names)
     if len(names) > MAX_NAMED_CLASSES:
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
-        axes.set_xlabel("class rank (0: most training images)")
-        return
-    crowded = sum(map(len, names)) > 60
-    labels = [shorten(name) for name in names]
-    axes.set_xticks(range(len(names)), labels, rotation=90 if crowded else 0)
-    axes.set_xlabel("class, largest first")
+        axes.set_xticks(positions, labels, rotation=90, fontsize=SMALL_PRINT)
+    else:
+        crowded = sum(map(len, names)) > 60
+        axes.set_xticks(positions, labels, rotation=90 if crowded else 0)
+    axes.set_xlabel("class, largest first" if len(labels) == len(names) else "class and its rank by training images")
+
+
+def class_labels(names: Sequence[str]) -> tuple[list[int], list[str]]:
+    """Positions and labels of the ticks of an axis of classes: all names, or of more than 120 some with their ranks.
+
+    Args:
+        names (Sequence[str]): Class names in the order of the axis.
+    """
+    if len(names) <= MAX_SMALL_NAMES:
+        return [*range(len(names))], [shorten(name) for name in names]
+    positions = [round(index * (len(names) - 1) / (_SAMPLED_NAMES - 1)) for index in range(_SAMPLED_NAMES)]
+    return positions, [f"{shorten(names[position])} {position + 1}" for position in positions]
 
 
 def shade_groups(axes: Axes, groups: NDArray[np.str_]) -> None:
@@ -139,7 +166,8 @@ def group_legend(figure: Figure, groups: Collection[str | None]) -> None:
 
 
 def shorten(name: str, length: int = 18) -> str:
-    """Cut a long name in the middle, where class names differ least."""
+    """Cut a long name in the middle, where class names differ least; spell what no font can show."""
+    name = spell(name)
     return name if len(name) <= length else f"{name[: length // 2]}…{name[-(length // 2 - 1) :]}"
 
 

@@ -26,6 +26,7 @@ from lt_plugins.visualization import (
     plot_training_curves,
 )
 from lt_plugins.visualization.confusion import confusion_blocks
+from lt_plugins.visualization.style import shorten
 
 
 class Problem:
@@ -79,9 +80,17 @@ def test_class_accuracy(num_classes: int) -> None:
     assert lower.get_ylabel() == "training images"
     assert_no_overlap(visible_labels(figure, "x"))
     order = np.argsort(-problem.counts, kind="stable")
+    labels = visible_labels(figure, "x")
+    if num_classes <= 120:
+        assert [label.get_text() for label in labels] == [problem.names[i] for i in order]
+    else:
+        ranks = [int(label.get_position()[0]) for label in labels]
+        assert (ranks[0], ranks[-1], len(ranks)) == (0, num_classes - 1, 20)
+        assert [label.get_text() for label in labels] == [
+            f"{shorten(problem.names[order[rank]])} {rank + 1}" for rank in ranks
+        ]
     if num_classes <= 30:
         drawn = [np.asarray(line.get_ydata()) for line in upper.lines]
-        assert [label.get_text() for label in visible_labels(figure, "x")] == [problem.names[i] for i in order]
     else:
         points = [item for item in upper.collections if isinstance(item, PathCollection)]
         drawn = [np.ma.filled(np.ma.asarray(item.get_offsets())[:, 1], np.nan) for item in points]
