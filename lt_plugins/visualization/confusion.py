@@ -64,7 +64,7 @@ def plot_confusion_matrix(
         for boundary in np.flatnonzero(groups[order][1:] != groups[order][:-1]):
             axes.axhline(boundary + 0.5, color="white", linewidth=1)
             axes.axvline(boundary + 0.5, color="white", linewidth=1)
-    unit = "class" if len(labels) == num_classes else "class and its rank"
+    unit = "class" if len(labels) == num_classes else "rank: class"
     axes.set_xlabel(f"predicted {unit}, largest first")
     axes.set_ylabel(f"true {unit}, largest first")
     return figure

@@ -97,7 +97,7 @@ def class_ticks(axes: Axes, names: Sequence[str]) -> None:
     else:
         crowded = sum(map(len, names)) > 60
         axes.set_xticks(positions, labels, rotation=90 if crowded else 0)
-    axes.set_xlabel("class, largest first" if len(labels) == len(names) else "class and its rank by training images")
+    axes.set_xlabel("class, largest first" if len(labels) == len(names) else "rank by training images: class")
 
 
 def class_labels(names: Sequence[str]) -> tuple[list[int], list[str]]:
@@ -109,7 +109,7 @@ def class_labels(names: Sequence[str]) -> tuple[list[int], list[str]]:
     if len(names) <= MAX_SMALL_NAMES:
         return [*range(len(names))], [shorten(name) for name in names]
     positions = [round(index * (len(names) - 1) / (_SAMPLED_NAMES - 1)) for index in range(_SAMPLED_NAMES)]
-    return positions, [f"{shorten(names[position])} {position + 1}" for position in positions]
+    return positions, [f"{position + 1}: {shorten(names[position])}" for position in positions]
 
 
 def shade_groups(axes: Axes, groups: NDArray[np.str_]) -> None:

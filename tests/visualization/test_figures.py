@@ -87,7 +87,7 @@ def test_class_accuracy(num_classes: int) -> None:
         ranks = [int(label.get_position()[0]) for label in labels]
         assert (ranks[0], ranks[-1], len(ranks)) == (0, num_classes - 1, 20)
         assert [label.get_text() for label in labels] == [
-            f"{shorten(problem.names[order[rank]])} {rank + 1}" for rank in ranks
+            f"{rank + 1}: {shorten(problem.names[order[rank]])}" for rank in ranks
         ]
     if num_classes <= 30:
         drawn = [np.asarray(line.get_ydata()) for line in upper.lines]
