@@ -8,6 +8,11 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = runpy.run_path(str(ROOT / "lt_plugins" / "version.py"))["__version__"]
 README = ROOT / "README.md"
+CARRIED = {
+    "lt_plugins.configs": "configs",
+    "lt_plugins.tools": "tools",
+    "lt_plugins.tools.detection": "tools/detection",
+}
 
 setup(
     name="lt_plugins",
@@ -16,8 +21,12 @@ setup(
     long_description=README.read_text(encoding="utf-8") if README.exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=find_packages(include=["lt_plugins", "lt_plugins.*"]),
-    package_data={"lt_plugins": ["py.typed"]},
+    # The ready configs and the tools stand beside the package, and inside of it where it is installed from a wheel
+    # (lt_plugins/resources.py finds them in either place).
+    packages=[*find_packages(include=["lt_plugins", "lt_plugins.*"]), *CARRIED],
+    package_dir=CARRIED,
+    package_data={"lt_plugins": ["py.typed"], "lt_plugins.configs": ["**/*.py", "**/*.yml", "**/*.md"]},
+    entry_points={"console_scripts": ["lt-plugins = lt_plugins.__main__:main"]},
     python_requires=">=3.10,<3.13",
     install_requires=[
         "torch>=2.2",
@@ -50,6 +59,7 @@ setup(
             "mpmath>=1.3",
             "ruff>=0.9",
             "mypy>=1.14",
+            "setuptools>=77,<82",  # builds the wheel that a test installs
             "types-PyYAML",
         ],
     },

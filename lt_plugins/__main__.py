@@ -1,114 +1,84 @@
-"""Environment report of ``python -m lt_plugins``: lists packages, and the lines that install missing ones."""
+"""Command line of the package, ``python -m lt_plugins COMMAND``: runs its tools; alone it reports the environment."""
 
 from __future__ import annotations
 
-import importlib
-import platform
+import ast
+import os
 import sys
-from contextlib import redirect_stdout
-from typing import NamedTuple
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
-from lt_plugins.compat import INSTALL_OPS, MMDET_REQUIREMENT, OPENMMLAB_VERSIONS
-from lt_plugins.terminal import PrintableStream
-from lt_plugins.version import __version__
+from lt_plugins.environment import print_environment
+from lt_plugins.resources import PACKAGE, tools
+from lt_plugins.terminal import one_line
 
-# Module -> pip requirement; the first group is needed always, the second for some uses.
-NEEDED = {
-    "torch": "torch",
-    "torchvision": "torchvision",
-    **{module: requirement for module, (requirement, _, _) in OPENMMLAB_VERSIONS.items()},
-    "numpy": "numpy",
-    "scipy": "scipy",
-    "sklearn": "scikit-learn",
-    "matplotlib": "matplotlib",
-    "rich": "rich",
-    "tensorboard": "tensorboard",
-}
-OPTIONAL = {"mmdet": MMDET_REQUIREMENT}
-
-INSTALL_FAISS_CPU = "pip install faiss-cpu"
-INSTALL_FAISS_GPU = "pip uninstall -y faiss-cpu; pip install faiss-gpu-cu12"
+SCRIPT = "lt-plugins"
+"""The console script, which is the same."""
 
 
-class Part(NamedTuple):
-    """Line of the report: a name, its state, and the command that fixes it (None: nothing to fix)."""
-
-    name: str
-    state: str
-    mend: str | None
+def program() -> str:
+    """How this command line was called: by the console script, or as a module."""
+    return SCRIPT if Path(sys.argv[0]).stem == SCRIPT else "python -m lt_plugins"
 
 
-def _import_error(module: str) -> str | None:
-    """Import ``module``; return None, or the reason why it fails in a line."""
-    try:
-        importlib.import_module(module)
-    except ImportError as error:
-        missing = isinstance(error, ModuleNotFoundError) and error.name == module
-        return "missing" if missing else f"does not import: {' '.join(str(error).split())}"
-    return None
+def describe(script: Path) -> str:
+    """Read the first line of the docstring of a tool, without importing it.
 
-
-def _package(module: str, requirement: str) -> Part:
-    """Report an importable package with its version."""
-    error = _import_error(module)
-    if error is None:
-        return Part(module, getattr(importlib.import_module(module), "__version__", "installed"), None)
-    force = "" if error == "missing" else "--force-reinstall "
-    return Part(module, error, f"pip install {force}'{requirement}'")
-
-
-def _devices() -> Part:
-    """Report CUDA and the GPUs that torch sees."""
-    import torch
-
-    if torch.cuda.is_available():
-        names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
-        return Part("GPU", f"CUDA {torch.version.cuda}: {names}", None)
-    return Part("GPU", f"none that torch (built for CUDA {torch.version.cuda}) can use; training runs on the CPU", None)
-
-
-def _faiss() -> Part:
-    """Report which faiss is there; without one, clustering takes the slower torch backend."""
-    import torch
-
-    on_gpu = torch.cuda.is_available()
-    error = _import_error("faiss")
-    if error is not None:
-        return Part("faiss", f"{error}; k-means runs in torch", INSTALL_FAISS_GPU if on_gpu else INSTALL_FAISS_CPU)
-    faiss = importlib.import_module("faiss")
-    has_gpu = hasattr(faiss, "StandardGpuResources")
-    kind = "gpu" if has_gpu else "cpu"
-    return Part("faiss", f"{faiss.__version__} ({kind})", INSTALL_FAISS_GPU if on_gpu and not has_gpu else None)
-
-
-def _ops() -> Part:
-    """Report mmcv's compiled operators, which only detection needs."""
-    error = _import_error("mmcv._ext")
-    state = "compiled" if error is None else f"{error}; only detection needs them"
-    return Part("mmcv.ops", state, None if error is None else INSTALL_OPS)
-
-
-def environment() -> list[Part]:
-    """Collect the report.
-
-    Returns:
-        list[Part]: One entry for each package or device, in the order of the report.
+    Args:
+        script (Path): The file.
     """
-    packages = [_package(module, requirement) for module, requirement in (NEEDED | OPTIONAL).items()]
-    python = Part("python", f"{platform.python_version()} on {platform.platform()}", None)
-    return [Part("lt_plugins", __version__, None), python, *packages, _devices(), _faiss(), _ops()]
+    return (ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "").partition("\n")[0]
 
 
-def main() -> None:
-    """Print the report: a line for each part, then the commands that install what is missing."""
-    parts = environment()
-    with redirect_stdout(PrintableStream(sys.stdout)):
-        for part in parts:
-            print(f"{part.name:<12} {part.state}")
-        for part in parts:
-            if part.mend is not None:
-                print(f"\nto install {part.name}:\n  {part.mend}")
-        sys.stdout.flush()
+def print_help() -> None:
+    """List the commands."""
+    found = tools()
+    width = max(map(len, found))
+    print(f"usage: {program()} [COMMAND ...]\n")
+    print(f"Alone it reports the environment. {program()} COMMAND --help has more.\n")
+    for name, script in found.items():
+        print(f"  {name:<{width}}  {describe(script)}")
+
+
+def run_tool(script: Path, command: str, arguments: Sequence[str]) -> None:
+    """Run a tool in this process.
+
+    Args:
+        script (Path): The file.
+        command (str): Its name, for the messages.
+        arguments (Sequence[str]): Its arguments.
+    """
+    root = str(PACKAGE.parent)
+    if os.path.abspath(sys.path[0] or os.curdir) == root:  # noqa: PTH100  (a clone that is not installed, from within)
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    sys.argv = [f"{program()} {command}", *arguments]
+    spec = spec_from_file_location(f"{__package__}.tools.{command.replace('/', '.')}", script)
+    assert spec is not None and spec.loader is not None
+    sys.modules[spec.name] = module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Report the environment, list the commands, or run one.
+
+    Args:
+        argv (Sequence[str] | None): Command and its arguments. Defaults to those of the process.
+    """
+    command, *arguments = (sys.argv[1:] if argv is None else argv) or [""]
+    if not command:
+        print_environment()
+    elif command in ("-h", "--help"):
+        print_help()
+    elif script := tools().get(command):
+        run_tool(script, command, arguments)
+    else:
+        near = get_close_matches(command, tools(), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"{program()} --help lists them."
+        print(one_line(f"error: there is no command {command!r:.60}; {hint}"), file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ import pytest
 import torch
 
 import lt_plugins
-from lt_plugins import __main__ as environment_report
 from lt_plugins import compat
+from lt_plugins import environment as environment_report
 from tests.plain.rooms import ROOMS
 
 PACKAGE = Path(lt_plugins.__file__).parent
@@ -145,7 +145,7 @@ def test_report_of_a_gpu_machine_with_a_broken_package(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU-{index}")
-    environment_report.main()
+    environment_report.print_environment()
     report = capsys.readouterr().out
     assert re.search(r"^mmdet +does not import: libGL.so.1: cannot open shared object file$", report, re.MULTILINE)
     assert re.search(r"^to install mmdet:\n  pip install --force-reinstall", report, re.MULTILINE)

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from lt_plugins.atomic_write import atomic_write
+from lt_plugins.resources import CONFIGS, spell_tools
 from lt_plugins.runs.cli import ToolParser, user_errors
 from lt_plugins.runs.launch import prepare_launch
 from lt_plugins.runs.tables import mean_and_spread
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from lt_plugins.runs.run_folder import RunFolder
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 METHODS = {
     "cross-entropy": CONFIGS / "demo" / "ce_r20_digits.py",
     "LPA": CONFIGS / "demo" / "lpa_r20_digits.py",
@@ -191,7 +191,7 @@ def run(args: argparse.Namespace) -> None:
         paths = draw(runs, args.out)
     console.print(compare(runs))
     print("figures:", *(f"  {path}" for path in paths), sep="\n")
-    print(f"a whole report: .venv/bin/python tools/report.py {runs['LPA'][0].folder.path}")
+    print(f"a whole report: {spell_tools('python tools/report.py')} {runs['LPA'][0].folder.path}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,6 +1,7 @@
 """torchrun, with one line where torchrun prints a report: what dist_train.sh, dist_test.sh and sweeps start.
 
 python tools/dist_run.py --standalone --nproc-per-node 4 tools/train.py CONFIG --launcher pytorch
+python -m lt_plugins dist_run --standalone --nproc-per-node 4 train CONFIG --launcher pytorch
 """
 
 from __future__ import annotations
@@ -9,16 +10,20 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from lt_plugins.resources import tools
 from lt_plugins.runs.stop_signals import stop_signals, stopping_signal
 from lt_plugins.runs.user_errors import LAUNCHER_VARIABLE, LOST_CONNECTION_CODE
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
-HELP = "The options are those of torchrun, which torchrun --help lists; a script and its arguments follow them."
+HELP = (
+    "The options are those of torchrun, which torchrun --help lists; a script (or the name of a tool) and its "
+    "arguments follow them."
+)
 CONTINUES = "the same command with --resume continues from the last checkpoint"
 
 
@@ -47,6 +52,22 @@ def describe_failures(failures: Iterable[tuple[int, ProcessFailure]]) -> str | N
     return f"process {rank} of the run ended with exit code {failure.exitcode}; {CONTINUES}."
 
 
+def name_script(arguments: Sequence[str]) -> list[str]:
+    """Put the script of a tool where its name is, unless that is a file.
+
+    Args:
+        arguments (Sequence[str]): Those of torchrun.
+    """
+    from torch.distributed import run
+
+    parsed = run.parse_args(arguments)
+    position = len(arguments) - len(parsed.training_script_args) - 1  # its own arguments are all that follows it
+    named = list(arguments)
+    if not parsed.module and not os.path.lexists(parsed.training_script):
+        named[position] = str(tools().get(parsed.training_script, parsed.training_script))
+    return named
+
+
 def launch() -> None:
     """Start the processes, wait for them, and say why they stopped."""
     from torch.distributed import run
@@ -54,7 +75,7 @@ def launch() -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     try:
-        run.main()
+        run.main(name_script(sys.argv[1:]))
     except ChildFailedError as error:
         if line := describe_failures(error.failures.items()):
             print(f"error: {line}", file=sys.stderr)

@@ -117,7 +117,7 @@ def posthoc(args: argparse.Namespace) -> None:
     beside = trained.checkpoint.with_name(f"posthoc_{trained.checkpoint.stem}")
     table, figure = args.json or beside.with_suffix(".json"), args.plot or beside.with_suffix(".png")
     for path in filter(None, (args.out, table, figure)):
-        check_output(path, [parse_spec(args.config).path, trained.checkpoint])
+        check_output(path, [parse_spec(args.config).file, trained.checkpoint])
 
     prior = find_trained_prior(cfg, trained)
     methods, notes = choose_methods(cfg, args.method, read_classifier(trained.model, prior))

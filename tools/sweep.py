@@ -32,7 +32,7 @@ from lt_plugins.runs.cli import (
     user_errors,
 )
 from lt_plugins.runs.published import TRANSFER_CONFIG, published_accuracy, published_transfer, transfer_cell
-from lt_plugins.runs.spec import run_name
+from lt_plugins.runs.spec import parse_spec, run_name
 from lt_plugins.runs.tables import (
     CLASSIFICATION,
     DETECTION,
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from lt_plugins.runs.pool_output import PoolOutput
     from lt_plugins.runs.recorded_run import RecordedRun
 
-ROOT = Path(__file__).resolve().parents[1]
 NOTE = "Percent, after the last step; ± is the standard deviation over seeds."
 CLASSIFIERS = "Top-1 accuracy and expected calibration error. Published: overall, of the whole schedule."
 PROTOCOLS = (
@@ -254,7 +253,7 @@ class Sweep:
             *([DETECTORS] if transfer else [CLASSIFIERS] if not all(row.is_glt for row in self.rows) else []),
             *([PROTOCOLS] if any(row.is_glt for row in self.rows) else []),
         ]
-        if transfer and any(Path(row.config).resolve() != ROOT / TRANSFER_CONFIG for row in self.rows):
+        if transfer and any(parse_spec(row.config).portable.path != TRANSFER_CONFIG for row in self.rows):
             notes.append(OTHER_DETECTOR)
         return header, cells, notes
 

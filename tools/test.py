@@ -54,7 +54,7 @@ def test(args: argparse.Namespace) -> None:
     cfg.work_dir = stage_source(work_dir, args.stage)
     checkpoint = resolve_checkpoint(stage_source(args.checkpoint, args.stage), args.allow_pickle)
     if args.out:
-        check_output(args.out, [parse_spec(args.config).path, checkpoint])
+        check_output(args.out, [parse_spec(args.config).file, checkpoint])
     cfg.load_from, cfg.resume = checkpoint, False
     prepare_launch(cfg, args.launcher)
     metrics = QuietRunner.from_cfg(cfg).test()

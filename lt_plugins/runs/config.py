@@ -22,11 +22,12 @@ from lt_plugins.checks.did_you_mean import did_you_mean
 from lt_plugins.compat import check_detection
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation.shot_thresholds import set_shot_thresholds
+from lt_plugins.resources import SCOPE, find_config, ready_configs
 from lt_plugins.runs.derived_data import derive_datasets
 from lt_plugins.runs.old_configs import new_spelling
 from lt_plugins.runs.own_data import find_data, require_data, use_data
 from lt_plugins.runs.schedule import dotted_keys, follow_overrides, shorten_training, training_length
-from lt_plugins.runs.spec import STAGE, is_variant_name, parse_spec
+from lt_plugins.runs.spec import CONFIGS, STAGE, from_here, is_variant_name, parse_spec
 from lt_plugins.runs.teachers import describe_teachers
 
 MAX_FILES = 100  # of a config and all its bases; ours have at most nine
@@ -37,6 +38,7 @@ TAKEN_OVER = ("num_classes", "in_channels")
 
 # What mmengine reads each config and each base of it with; either calls itself for the bases.
 _READERS = ("_file2dict", "_parse_lazy_import")
+_FINDER = "_get_cfg_path"  # and what it finds a base with
 
 
 class _Stage(NamedTuple):
@@ -68,8 +70,8 @@ def read_stages(
     ``class_subset`` become datasets last (:func:`~lt_plugins.runs.derived_data.derive_datasets`).
 
     Args:
-        spec (str): ``CONFIG.py[:VARIANT[,VARIANT]]``; variants are merged over the file in this order, and ``stage1``
-            (``stage2``, ...) among them leaves out the stages after it.
+        spec (str): ``CONFIG.py[:VARIANT[,VARIANT]]``, a file or the name of a ready config; variants are merged over
+            the file in this order, and ``stage1`` (``stage2``, ...) among them leaves out the stages after it.
         overrides (dict | None): Dotted keys and values, as ``--cfg-options`` gives them. One reaches all stages that do
             not say something else; ``stage2.KEY`` reaches the second one, and in the same way those after it.
         data (str | None): Class folders or a list of images in place of the config's datasets, as
@@ -199,7 +201,8 @@ def _read(
 
 def _resolve(spec: str, overrides: dict[str, Any]) -> list[_Stage]:
     """Resolve a file into its stages, with variants and overrides."""
-    path, variants = parse_spec(spec)
+    parsed = parse_spec(spec)
+    path, variants = parsed.file, parsed.variants
     cfg = read_config(path)
     _merge_variants(cfg, [name for name in variants if not STAGE.fullmatch(name)], path)
     _check_stage_keys(cfg, path)
@@ -403,7 +406,7 @@ def read_config(path: str | Path) -> Config:
         if spelling := new_spelling(path):
             raise UserInputError(f"config {path!s:.300} has moved: it is {spelling} now.")
         state = "is no regular file" if os.path.lexists(path) else "does not exist"
-        raise UserInputError(f"config {path!s:.300} {state}; the ready ones are listed by: find configs -name '*.py'")
+        raise UserInputError(f"config {path!s:.300} {state}{_nearest_config(path)}")
     try:
         with _guarded_readers(path):
             cfg = Config.fromfile(path)
@@ -422,7 +425,7 @@ def read_config(path: str | Path) -> Config:
 @contextmanager
 def _guarded_readers(config: str) -> Iterator[None]:
     """Guard mmengine's readers: Python files only, no cycles, errors with the file they arose in."""
-    originals = {name: getattr(Config, name) for name in _READERS}
+    originals = {name: getattr(Config, name) for name in (*_READERS, _FINDER)}
     open_files: list[str] = []
     count = 0
 
@@ -439,11 +442,11 @@ def _guarded_readers(config: str) -> Iterator[None]:
             if open_files and not os.path.isfile(filename):  # noqa: PTH113
                 raise UserInputError(
                     f"{role} {filename!s:.300}, which does not exist; the path is relative to the file that names it, "
-                    f"{_shown(open_files[-1])}."
+                    f"{from_here(open_files[-1])}."
                 )
             if real in open_files:
                 circle = [*open_files[open_files.index(real) :], real]
-                raise UserInputError(f"{role} that goes round in a circle: {' -> '.join(map(_shown, circle[-6:]))}.")
+                raise UserInputError(f"{role} that goes round in a circle: {' -> '.join(map(from_here, circle[-6:]))}.")
             count += 1
             if count > MAX_FILES:
                 raise UserInputError(f"config {config} reads more than {MAX_FILES} files as _base_; name fewer.")
@@ -461,13 +464,30 @@ def _guarded_readers(config: str) -> Iterator[None]:
 
         return guarded
 
+    def find(base: str, filename: str) -> tuple[str, str | None]:
+        if not str(base).startswith(SCOPE):
+            return originals[_FINDER](base, filename)
+        ready = find_config(base)
+        if ready is None:
+            place = from_here(filename)
+            raise UserInputError(f"{place} has _base_ {base!s:.300}, which is none{_nearest_config(base)}")
+        return str(ready), None
+
     try:
-        for name, read in originals.items():
-            setattr(Config, name, staticmethod(guard(read)))
+        for name in _READERS:
+            setattr(Config, name, staticmethod(guard(originals[name])))
+        setattr(Config, _FINDER, staticmethod(find))
         yield
     finally:
         for name, read in originals.items():
             setattr(Config, name, staticmethod(read))
+
+
+def _nearest_config(name: str) -> str:
+    """End of a message about a config that is missing: the ready one with the nearest name."""
+    below = name.removeprefix(SCOPE).removeprefix(f"{CONFIGS}/").removesuffix(".py")
+    near = did_you_mean(below, ready_configs())
+    return near if near != "." else "; the ready ones are listed by: python tools/configs.py"
 
 
 def _unreadable(config: str, file: str, error: BaseException) -> UserInputError:
@@ -485,7 +505,7 @@ def _unreadable(config: str, file: str, error: BaseException) -> UserInputError:
         reason, hint = "it ends the program", "; remove exit() or sys.exit()"
     elif isinstance(error, RecursionError):
         reason = "a function in it calls itself without end, or a value contains itself"
-    base = "" if _is_same(config, file) else f" in its base {_shown(file)}"
+    base = "" if _is_same(config, file) else f" in its base {from_here(file)}"
     place = f", line {lines[-1]}" if lines else ""
     return UserInputError(f"config {config} cannot be read{base}{place}: {type(error).__name__}: {reason}{hint}.")
 
@@ -502,8 +522,3 @@ def _import_lazily_named(node: Any) -> None:
 
 def _is_same(one: str, other: str) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
-
-
-def _shown(path: str) -> str:
-    shown = os.path.relpath(path)
-    return path if shown.startswith("..") else shown

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.resources import CONFIGS
 from lt_plugins.runs.metafile import published_results
 from lt_plugins.runs.spec import parse_spec
 from lt_plugins.runs.tables import DETECTION
 from lt_plugins.unreadable import refuse_unreadable
 
-ROOT = Path(__file__).resolve().parents[2]
 # SBCL, Tab. 3: the detector whose published numbers stand beside every transfer table.
 TRANSFER_CONFIG = "configs/detection/faster-rcnn_r50-c4_24k_voc0712.py"
 PROTOCOLS = ("clt", "glt", "alt")
@@ -32,8 +32,9 @@ def published_accuracy(config: str) -> str:
     Raises:
         UserInputError: If the metafile is none, or its number is none.
     """
-    path, variants = parse_spec(config)
-    metafile, own = Path(path).with_name("metafile.yml"), (Path(path).name, variants)
+    parsed = parse_spec(config)
+    file = Path(parsed.file)
+    metafile, own = file.with_name("metafile.yml"), (file.name, parsed.variants)
     if not metafile.is_file():
         return "-"
     listed = [(parse_spec(name), numbers) for name, numbers in published_results(metafile)]
@@ -67,7 +68,7 @@ def published_protocols(numbers: Mapping[str, Any]) -> str:
 
 def published_transfer() -> dict[str, Any]:
     """Published average precisions by method, of :data:`TRANSFER_CONFIG`."""
-    found = published_results((ROOT / TRANSFER_CONFIG).with_name("metafile.yml"))
+    found = published_results((CONFIGS.parent / TRANSFER_CONFIG).with_name("metafile.yml"))
     return next(numbers for config, numbers in found if config == TRANSFER_CONFIG)
 
 

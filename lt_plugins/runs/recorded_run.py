@@ -12,12 +12,12 @@ from typing import Any
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.checkpoints.run_checkpoints import load_last_checkpoint
 from lt_plugins.errors import UserInputError
+from lt_plugins.resources import TOOLS, spell_tools
 from lt_plugins.runs.child_processes import ChildProcesses, describe_exit
 from lt_plugins.runs.run_folder import RunFolder
 from lt_plugins.runs.typed_command import THREADS
 from lt_plugins.unreadable import read_json, refuse_unreadable
 
-ROOT = Path(__file__).resolve().parents[2]
 RECORD = "sweep.json"
 TESTED = "tested.json"
 
@@ -106,9 +106,9 @@ class RecordedRun:
         Args:
             options (Sequence[str]): Options of ``tools/train.py``. Defaults to none.
         """
-        words = ["python", "tools/train.py", self.config, *options, *self._settings()]
+        words = [self.config, *options, *self._settings()]
         threads = f"{THREADS}={self.threads} " if self.threads is not None else ""
-        return threads + " ".join(map(shlex.quote, words))
+        return f"{threads}{spell_tools('python tools/train.py')} {shlex.join(words)}"
 
     def finish(
         self, options: Sequence[str] = (), num_gpus: int = 1, run_command: RunCommand | None = None
@@ -152,11 +152,11 @@ class RecordedRun:
     def _start(self, tool: str, arguments: Sequence[str], num_gpus: int, run_command: RunCommand) -> None:
         """Run ``tools/<tool>.py`` to its end."""
         atomic_write(self._path, (json.dumps(self.record, indent=2) + "\n").encode())
-        torchrun = [str(ROOT / "tools" / "dist_run.py"), "--standalone", "--nproc-per-node", str(num_gpus)]
+        torchrun = [str(TOOLS / "dist_run.py"), "--standalone", "--nproc-per-node", str(num_gpus)]
         command = [
             sys.executable,
             *(torchrun if num_gpus > 1 else []),
-            *(str(ROOT / "tools" / f"{tool}.py"), self.config, *arguments, "--work-dir", str(self.folder)),
+            *(str(TOOLS / f"{tool}.py"), self.config, *arguments, "--work-dir", str(self.folder)),
             *(["--launcher", "pytorch"] if num_gpus > 1 else []),
             *self._settings(),
         ]

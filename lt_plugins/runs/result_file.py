@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.resources import PACKAGE
 from lt_plugins.runs.config import read_stages
 from lt_plugins.runs.recorded_run import RecordedRun
 from lt_plugins.runs.run_folder import RunFolder
@@ -19,7 +20,6 @@ from lt_plugins.runs.spec import ConfigSpec, parse_spec
 from lt_plugins.runs.tables import DETECTION, column_values, glt_name
 from lt_plugins.unreadable import refuse_unreadable
 
-ROOT = Path(__file__).resolve().parents[2]
 METRICS = {
     "shot/accuracy_top1": "overall",
     "shot/accuracy_top5": "top5",
@@ -74,7 +74,7 @@ def _describe(run: RecordedRun, options: Sequence[str]) -> dict[str, Any]:
     else:
         length = {"iterations": folder.setting("train_cfg.max_iters", int), "starts": len(folder.starts)}
     return {
-        "config": run.config,
+        "config": str(parse_spec(run.config).portable),
         "command": run.command(options),
         "seed": run.seed,
         **_backbone(run.record),
@@ -103,7 +103,7 @@ def describe_previous(config: str, earlier: Sequence[RunFolder]) -> dict[str, An
     described: dict[str, Any] = {}
     for number, stage in enumerate(earlier, start=1):
         started, seconds, _ = read_logs(stage)
-        path, variants = parse_spec(config)
+        path, variants = parse_spec(config).portable
         described = {
             "previous_stage": {
                 "config": str(ConfigSpec(path, (*variants, f"stage{number}"))),
@@ -166,7 +166,7 @@ def commit_at(time: datetime) -> str:
         time (datetime): The time, local.
     """
     command = ["git", "rev-list", "-1", f"--before={time:%Y-%m-%dT%H:%M:%S}", "HEAD"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    return subprocess.run(command, cwd=PACKAGE, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _classification(evaluated: Sequence[Mapping[str, float]], last: Mapping[str, float]) -> dict[str, Any]:

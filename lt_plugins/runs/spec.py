@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.resources import CONFIGS as PACKAGED
+from lt_plugins.resources import find_config
 
 CONFIGS = "configs"
 VARIANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -15,13 +17,15 @@ VARIANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 VARIANT_MARK, DATA_MARK, SHORT = "+", "@", "short"
 STAGE = re.compile(r"stage(\d+)")
 _SHORT = re.compile(rf"{SHORT}\d+")
+# At the end of a name without .py; what is no name of a variant in it is refused by name.
+_VARIANTS = re.compile(r"(?P<path>.*[^:]):(?P<names>[^:/]*)", re.DOTALL)
 
 
 class ConfigSpec(NamedTuple):
     """Config spec: a config file and its variants.
 
     Args:
-        path (str): The file.
+        path (str): The file, or the name of a ready config, as typed.
         variants (tuple[str, ...]): Names of its variants, merged in this order.
     """
 
@@ -31,9 +35,30 @@ class ConfigSpec(NamedTuple):
     def __str__(self) -> str:
         return self.path + (f":{','.join(self.variants)}" if self.variants else "")
 
+    @property
+    def file(self) -> str:
+        """The file: the path as typed, with ``.py``, or that of the ready config of this name; else as typed.
+
+        A file of the user goes before a ready config of the same name, unless that has ``lt_plugins::`` before it.
+        """
+        # Of pathlib's, some raise on names that no file can have.
+        if os.path.lexists(self.path):
+            return self.path
+        if os.path.isfile(f"{self.path}.py"):  # noqa: PTH113
+            return f"{self.path}.py"
+        ready = find_config(self.path)
+        return self.path if ready is None else from_here(str(ready))
+
+    @property
+    def portable(self) -> ConfigSpec:
+        """The same with a ready config spelt ``configs/METHOD/NAME.py``, wherever the package is."""
+        ready = find_config(self.path)
+        is_own = ready is None or os.path.realpath(self.file) != os.path.realpath(ready)
+        return self if is_own else self._replace(path=Path(CONFIGS, os.path.relpath(str(ready), PACKAGED)).as_posix())
+
 
 def parse_spec(spec: str) -> ConfigSpec:
-    """Split ``CONFIG.py[:VARIANT[,VARIANT]]``.
+    """Split ``CONFIG[.py][:VARIANT[,VARIANT]]``.
 
     Args:
         spec (str): As typed.
@@ -42,7 +67,11 @@ def parse_spec(spec: str) -> ConfigSpec:
         UserInputError: If a variant has no name, a name that none can have, or is there twice.
     """
     path, found, names = spec.rpartition(".py:")
-    if not found:
+    if found:
+        path += ".py"
+    elif not spec.endswith(".py") and (match := _VARIANTS.fullmatch(spec)):
+        path, names = match["path"], match["names"]
+    else:
         return ConfigSpec(spec)
     variants = tuple(names.split(","))
     for name in variants:
@@ -53,7 +82,7 @@ def parse_spec(spec: str) -> ConfigSpec:
             )
         if variants.count(name) > 1:
             raise UserInputError(f"config {spec!s:.300} names the variant {name} twice; name it once.")
-    return ConfigSpec(f"{path}.py", variants)
+    return ConfigSpec(path, variants)
 
 
 def is_variant_name(name: str) -> bool:
@@ -83,7 +112,8 @@ def run_name(spec: str, data: str | None = None, shorten: int = 1) -> str:
         >>> run_name('configs/sbcl/sbcl_r32_cifar10-lt.py:lt50')
         'sbcl/sbcl_r32_cifar10-lt+lt50'
     """
-    path, variants = parse_spec(spec)
+    parsed = parse_spec(spec)
+    path, variants = parsed.file, parsed.variants
     absolute = Path(os.path.abspath(path))  # noqa: PTH100 (pathlib's follows links)
     folders, stem = absolute.parts[1:-1], absolute.stem
     if any(mark in stem for mark in (VARIANT_MARK, DATA_MARK)):
@@ -94,6 +124,16 @@ def run_name(spec: str, data: str | None = None, shorten: int = 1) -> str:
     if data is not None:
         name += DATA_MARK + re.sub(r"[^A-Za-z0-9._-]", "_", Path(os.path.abspath(data)).stem)  # noqa: PTH100
     return name + (f"{VARIANT_MARK}{SHORT}{shorten}" if shorten > 1 else "")
+
+
+def from_here(path: str) -> str:
+    """Spell a path from the working directory, if it lies in there.
+
+    Args:
+        path (str): The path.
+    """
+    relative = os.path.relpath(path)
+    return path if relative.startswith(os.pardir) else relative
 
 
 def stage_folder(work_dir: str | Path, number: int, total: int) -> Path:

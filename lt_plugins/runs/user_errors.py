@@ -12,6 +12,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from typing import Any, NoReturn
 
+from lt_plugins.resources import spell_tools
 from lt_plugins.runs.console import end_progress_line, warnings_to_log
 from lt_plugins.runs.error_line import error_line
 from lt_plugins.runs.stop_signals import stop_signals, stopping_signal
@@ -132,7 +133,7 @@ def _end_by_bug(error: Exception) -> NoReturn:
 
 
 def _say(text: str) -> None:
-    print(one_line(text), file=sys.stderr, flush=True)  # noqa: T201
+    print(one_line(spell_tools(text)), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _is_connected() -> bool:

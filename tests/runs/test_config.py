@@ -115,6 +115,24 @@ def test_what_is_no_file(tmp_path: Path) -> None:
             load_config(str(path))
 
 
+def test_a_ready_config_by_its_name_and_as_a_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmengine.config import Config as Original
+
+    find = Original._get_cfg_path
+    monkeypatch.chdir(tmp_path)
+    ready = load_config("ce/ce_r32_digits")
+    assert ready.filename == CONFIG and ready.model.backbone.depth == 32
+    for base in ("lt_plugins::ce/ce_r32_digits", "lt_plugins::ce/ce_r32_digits.py"):
+        own = write(tmp_path, mine=f"_base_ = ['{base}']\nmodel = dict(backbone=dict(depth=20))")
+        assert load_config(str(own)).model.backbone.depth == 20
+        assert load_config("mine").model.head == ready.model.head
+    with pytest.raises(UserInputError, match=r"mine.py has _base_ lt_plugins::ce/ce_r32_digitz, .* 'ce/ce_r32_digits'"):
+        load_config(str(write(tmp_path, mine="_base_ = 'lt_plugins::ce/ce_r32_digitz'")))
+    with pytest.raises(UserInputError, match="did you mean 'lpa/lpa_r32_cifar100-lt'"):
+        load_config("configs/lpa/lpa_r32_cifar100-l.py:lt50")
+    assert Original._get_cfg_path is find
+
+
 def test_an_empty_config_has_no_model(tmp_path: Path) -> None:
     with pytest.raises(UserInputError, match="has no model"):
         load_config(str(write(tmp_path, empty="")))

@@ -14,7 +14,7 @@ import pytest
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from tests.tool_process import ROOT, ToolProcess, run_tool, start_tool
-from tools.dist_run import describe_failures
+from tools.dist_run import describe_failures, name_script
 
 ARGUMENTS: list[str | Path] = [
     ROOT / "configs/ce/ce_r32_digits.py",
@@ -139,6 +139,7 @@ ARGUMENT_MISTAKES = {
     "report.py": [],
     "inspect_model.py": ["a", "b", "--seed", "1.5"],
     "check_data.py": ["a", "--workers", "many"],
+    "configs.py": ["no-such-method"],
     "make_glt.py": ["a", "-o", "b", "--preset", "places-glt"],
     "make_lists.py": ["a"],
     "export.py": ["a", "b", "--torchvision-names"],
@@ -147,6 +148,18 @@ ARGUMENT_MISTAKES = {
     "dev/campaign.py": ["--minutes"],
     "dev/readme_tables.py": ["--chek"],
 }
+
+
+def test_the_launcher_takes_the_name_of_a_tool_for_its_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ["--standalone", "--nproc-per-node", "2"]
+    assert name_script([*options, "train", "train", "--resume"]) == [
+        *(*options, str(ROOT / "tools/train.py"), "train", "--resume")
+    ]
+    for script in (["other.py", "train"], ["-m", "train"], ["nothing"]):
+        assert name_script([*options, *script]) == [*options, *script]
+    (tmp_path / "train").touch()
+    assert name_script(["train"]) == ["train"]
 
 
 def test_every_tool_is_listed() -> None:
