@@ -10,6 +10,7 @@ import copy
 import functools
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from mmengine.config import Config
 
@@ -24,6 +25,22 @@ CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.py") if not ELSEWH
 OWN_DATA = "finetune"
 
 _read_config = config.read_config
+_read_file = Config._file2dict
+
+
+@functools.cache
+def _read_base(path: str) -> tuple[Any, ...]:
+    """What mmengine reads in a file below ``_base_``, not to be changed."""
+    read: tuple[Any, ...] = _read_file(path)
+    return read
+
+
+def _read_base_once(filename: str, *args: Any, **kwargs: Any) -> Any:
+    """Stands in for mmengine's reader while a file of the repository is read: its bases are shared by hundreds."""
+    path = Path(filename).resolve()
+    if ROOT / "configs" / "_base_" in path.parents:
+        return copy.deepcopy(_read_base(str(path)))
+    return _read_file(filename, *args, **kwargs)
 
 
 def is_for_own_data(path: Path) -> bool:
@@ -38,7 +55,8 @@ def name_of(path: Path) -> str:
 @functools.cache
 def file_of(path: str) -> Config:
     """The config of a file with its variants and stages, not to be changed."""
-    return _read_config(path)
+    with patch.object(Config, "_file2dict", staticmethod(_read_base_once)):
+        return _read_config(path)
 
 
 def read_once(path: str | Path) -> Config:

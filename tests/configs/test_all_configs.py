@@ -1,5 +1,5 @@
-"""Every config takes a training step in each of its stages, is tested on a miniature of its data, and is what its name
-says; every variant of it is a config too."""
+"""Every method takes a step in each of its stages and is tested on a miniature of its data; every config predicts and
+is what its name says; every variant of it is a config too."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from lt_plugins.models.build import build_model
 from lt_plugins.runs.config import load_stages
 from lt_plugins.runs.teachers import list_teachers
 from tests.configs.catalogue import CONFIGS, ROOT, file_of, is_for_own_data, models_of, name_of, stages_of
+from tests.configs.stepped import stepped
 from tests.miniatures import config_nodes, make_miniature, point_at_miniatures
 from tools.dev import readme_tables
 
@@ -132,7 +133,7 @@ def test_resolves(spec: str, data: Path) -> None:
             assert found == [int(factor[1])] * len(stages)
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=name_of)
+@pytest.mark.parametrize("path", sorted(stepped()), ids=name_of)
 def test_one_step_and_test(path: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each stage from the weights of the one before; first stages that are the same in several files are taken once."""
     monkeypatch.setattr(Config, "pretty_text", "")  # the runner formats it several times, for seconds if it is long
