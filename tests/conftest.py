@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,16 @@ REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+def pytest_configure() -> None:
+    """Keep scans of the images of tests, also by the tools they start, out of the user's cache."""
+    os.environ["LT_PLUGINS_CACHE"] = tempfile.mkdtemp(prefix="lt_plugins_tests_")
+
+
+def pytest_unconfigure() -> None:
+    """Remove that cache."""
+    shutil.rmtree(os.environ.pop("LT_PLUGINS_CACHE"), ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

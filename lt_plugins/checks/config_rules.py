@@ -58,7 +58,7 @@ LOADER_KEYS = ({*inspect.signature(DataLoader).parameters} - {"shuffle", "genera
 CLOSED = {
     **dict.fromkeys(LOADERS, LOADER_KEYS),
     "randomness": {"seed", "diff_rank_seed", "deterministic"},
-    "split": {"val_fraction", "seed"},
+    "split": {"val_fraction", "seed", "copies_together"},
     "auto_scale_lr": {"base_batch_size", "enable"},
     "env_cfg": {"cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit"},
     "env_cfg.mp_cfg": {"mp_start_method", "opencv_num_threads"},

@@ -18,7 +18,7 @@ from lt_plugins.errors import UserInputError
 
 DEFAULT_MAX_BITS = 4
 HASH_BYTES = 16
-_SIDE = 8
+THUMBNAIL_SIDE = 8
 # Largest mean difference of the thumbnails, of 255: of bland pictures, such as two of the sea, the hash tells little.
 _MAX_COLOUR_DIFFERENCE = 8.0
 _CHUNK = 1024
@@ -51,10 +51,29 @@ def fingerprint_file(path: str | Path) -> Fingerprint:
         pixels = decode_image(path)
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except DECODE_ERRORS as error:
-        nothing = np.zeros(HASH_BYTES, np.uint8), np.zeros((_SIDE, _SIDE, 3), np.uint8)
-        return Fingerprint("", *nothing, problem=describe_decode_error(error))
-    thumbnail = Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BOX)
-    return Fingerprint(digest, difference_hash(pixels), np.asarray(thumbnail))
+        return no_fingerprint(describe_decode_error(error))
+    return fingerprint_pixels(pixels, digest)
+
+
+def fingerprint_pixels(pixels: NDArray[np.uint8], sha256: str) -> Fingerprint:
+    """Hash the pixels of an image.
+
+    Args:
+        pixels (NDArray): RGB ``(H, W, 3)`` uint8.
+        sha256 (str): Hash of its file.
+    """
+    thumbnail = Image.fromarray(pixels).resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
+    return Fingerprint(sha256, difference_hash(pixels), np.asarray(thumbnail))
+
+
+def no_fingerprint(problem: str) -> Fingerprint:
+    """The fingerprint of a file that cannot be decoded.
+
+    Args:
+        problem (str): Why.
+    """
+    nothing = np.zeros(HASH_BYTES, np.uint8), np.zeros((THUMBNAIL_SIDE, THUMBNAIL_SIDE, 3), np.uint8)
+    return Fingerprint("", *nothing, problem=problem)
 
 
 def difference_hash(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -72,7 +91,7 @@ def difference_hash(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     grey = Image.fromarray(pixels).convert("L")
     wide, high = (
         np.asarray(grey.resize(size, Image.Resampling.BOX), dtype=np.int16)
-        for size in ((_SIDE + 1, _SIDE), (_SIDE, _SIDE + 1))
+        for size in ((THUMBNAIL_SIDE + 1, THUMBNAIL_SIDE), (THUMBNAIL_SIDE, THUMBNAIL_SIDE + 1))
     )
     bits = np.concatenate([(wide[:, 1:] > wide[:, :-1]).ravel(), (high[1:] > high[:-1]).ravel()])
     return np.packbits(bits)

@@ -27,7 +27,7 @@ IMAGE_SUFFIXES = (
 DEFAULT_MAX_PIXELS = 2**27
 _BYTES_PER_PIXEL = 8  # of the widest format, 16-bit RGBA without compression
 _METADATA_BYTES = 2**24
-_ORIENTATION = 0x0112  # EXIF tag
+ORIENTATION_TAG = 0x0112  # EXIF tag
 
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _KINDS = {
@@ -104,7 +104,7 @@ def probe_image_file(path: str | Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> 
         try:
             with pillow_without_limit(), Image.open(file) as image:
                 width, height = image.size
-                turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+                turned = image.getexif().get(ORIENTATION_TAG, 1) in (5, 6, 7, 8)
         # Pillow's plugins raise nearly everything on damaged headers.
         except Exception as error:
             raise ImageFileError("is in no known image format") from error

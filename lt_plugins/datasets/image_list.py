@@ -42,7 +42,8 @@ class ImageList(NamedTuple):
             classes (tuple[str, ...] | None): Names of the classes, where they are given.
 
         Returns:
-            tuple: One ``dict(img_path, gt_label)`` for each line that is not blank, and the names of the classes: those
+            tuple: One ``dict(img_path, gt_label)`` for each line that is not blank, with the ``group`` of a CSV file
+            that has them, and the names of the classes: those
             given, or of the CSV file; None if neither names them.
 
         Raises:
@@ -59,8 +60,12 @@ class ImageList(NamedTuple):
             raise UserInputError(f"classes names {len(classes)} classes, expected num_classes={self.num_classes}")
         places = ImagePlaces(self.folder, self.path_replace)
         samples = [
-            {"img_path": places.find(path, partial(self._where, number)), "gt_label": label}
-            for number, path, label in rows
+            {
+                "img_path": places.find(path, partial(self._where, number)),
+                "gt_label": label,
+                **({"group": group} if group else {}),
+            }
+            for number, path, label, group in rows
         ]
         if not samples:
             raise UserInputError(
@@ -68,19 +73,19 @@ class ImageList(NamedTuple):
             )
         return samples, classes
 
-    def _read_lines(self) -> Iterator[tuple[int, str, int]]:
-        """Number, path and label of each line."""
+    def _read_lines(self) -> Iterator[tuple[int, str, int, str]]:
+        """Number, path and label of each line, and no group."""
         hint = "docs/data.md says where to get it, data_root and ann_file in the config where to put it"
         for number, line in enumerate(read_lines(self.ann_file, "list file", hint), start=1):
             if line.strip():
-                yield number, *self._parse(line, number)
+                yield number, *self._parse(line, number), ""
 
-    def _select(self, table: ImageTable) -> Iterator[tuple[int, str, int]]:
-        """Number, path and label of each row of the split."""
-        for number, path, label, split, _ in table.rows:
+    def _select(self, table: ImageTable) -> Iterator[tuple[int, str, int, str]]:
+        """Number, path, label and group of each row of the split."""
+        for number, path, label, split, group in table.rows:
             if self.split in (None, split):
                 self._check_label(label, path, number)
-                yield number, path, label
+                yield number, path, label, group
 
     def _parse(self, line: str, number: int) -> tuple[str, int]:
         """Path and label of a line; both may hold blanks around them, and the path also within."""

@@ -22,7 +22,7 @@ from lt_plugins.datasets.class_names import first_difference, named_classes
 from lt_plugins.datasets.image_file import DEFAULT_MAX_PIXELS, ImageFileError, pillow_without_limit, read_image_file
 from lt_plugins.datasets.leaf_table import build_leaf_table
 from lt_plugins.datasets.text_file import show_path
-from lt_plugins.datasets.transforms.load_image import three_channels, to_8_bits
+from lt_plugins.datasets.transforms.load_image import reduced_flag, three_channels, to_8_bits
 from lt_plugins.errors import UserInputError
 
 # Whatever a decoder raises on a broken file.
@@ -78,11 +78,31 @@ def decode_image(path: str | Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDAr
     Raises:
         Exception: One of :data:`DECODE_ERRORS` if it is no image file, too large, or cut off.
     """
-    data = read_image_file(path, max_pixels)
+    return decode_bytes(read_image_file(path, max_pixels))
+
+
+def decode_bytes(data: bytes, min_side: int | None = None) -> NDArray[np.uint8]:
+    """Decode the content of an image file to its last byte.
+
+    Args:
+        data (bytes): The content.
+        min_side (int | None): Pixels that the short side of a JPEG must keep where it is decoded at a part of its size.
+            Defaults to None: full size.
+
+    Returns:
+        NDArray[np.uint8]: RGB, ``(H, W, 3)``.
+
+    Raises:
+        Exception: As :func:`decode_image`.
+    """
+    flag = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
     # Pillow refuses cut-off files, which OpenCV (what training reads with) fills with gray.
     with pillow_without_limit(), Image.open(io.BytesIO(data)) as image:
+        if min_side is not None:
+            image.draft(None, (min_side, min_side))
+            flag = reduced_flag(data, min_side, flag)
         pixels = np.array(image.convert("RGB"))
-    decoded = mmcv.imfrombytes(data, flag=cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    decoded = mmcv.imfrombytes(data, flag=flag)
     if decoded is None:
         raise ImageFileError(f"cannot be decoded by OpenCV (Pillow sees {image.format})")
     if decoded.dtype == np.uint16:

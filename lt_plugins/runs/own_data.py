@@ -39,7 +39,7 @@ class OwnData:
     parts: dict[str, dict[str, Any]]
     num_classes: int
 
-    def dataset(self, split: str, val_fraction: float, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    def dataset(self, split: str, settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Config of the dataset of a split, and the part of it that takes the transforms.
 
         Without a validation part the test part is validated on, and the other way round; with neither, a validation
@@ -47,8 +47,7 @@ class OwnData:
 
         Args:
             split (str): ``"train"``, ``"val"`` or ``"test"``.
-            val_fraction (float): As for :class:`~lt_plugins.datasets.split_dataset.SplitDataset`.
-            seed (int): As for :class:`~lt_plugins.datasets.split_dataset.SplitDataset`.
+            settings (dict): Of :class:`~lt_plugins.datasets.split_dataset.SplitDataset`.
         """
         if split != "train" and not {"val", "test"} & {*self.parts}:
             split = "val"
@@ -58,8 +57,7 @@ class OwnData:
             inner = dict(self.parts[split])
             return inner, inner
         inner = dict(self.parts["all"])
-        part = {"type": "SplitDataset", "part": split, "val_fraction": val_fraction, "seed": seed, "dataset": inner}
-        return part, inner
+        return {"type": "SplitDataset", "part": split, **settings, "dataset": inner}, inner
 
 
 def find_data(source: str) -> OwnData:
@@ -107,7 +105,8 @@ def use_data(cfg: Config, data: OwnData) -> None:
     Large JPEG files are decoded as small as these allow
     (:func:`~lt_plugins.datasets.decoded_size.limit_decoded_size`).
 
-    ``split = dict(val_fraction=0.2, seed=0)`` in the config says what is split off where there is no validation part.
+    ``split = dict(val_fraction=0.2, seed=0, copies_together=True)`` in the config says what is split off where there is
+    no validation part.
 
     Args:
         cfg (Config): The config of a stage; changed in place.
@@ -119,13 +118,15 @@ def use_data(cfg: Config, data: OwnData) -> None:
     if cfg.get("default_scope") == "mmdet":
         raise UserInputError("--data is for classification; a detector reads boxes, set the data_root of its datasets.")
     split = cfg.get("split") if isinstance(cfg.get("split"), dict) else {}
-    fraction, seed = split.get("val_fraction", DEFAULT_FRACTION), split.get("seed", 0)
+    settings = {"val_fraction": DEFAULT_FRACTION, "seed": 0, "copies_together": True, **split}
+    if settings["copies_together"] is False:
+        del settings["copies_together"]  # as runs have it from before there was such a setting
     for loop in LOOPS:
         loader = cfg.get(f"{loop}_dataloader")
         if not isinstance(loader, dict) or not isinstance(loader.get("dataset"), dict):
             continue
         before = innermost(loader["dataset"])
-        dataset, inner = data.dataset(loop, fraction, seed)
+        dataset, inner = data.dataset(loop, settings)
         inner.update({key: before[key] for key in ("pipeline", "test_mode") if key in before})
         if isinstance(inner.get("pipeline"), (list, tuple)):
             inner["pipeline"] = limit_decoded_size(inner["pipeline"])  # they may be photographs
@@ -133,9 +134,7 @@ def use_data(cfg: Config, data: OwnData) -> None:
             inner["split"] = before.get("split", inner["split"])  # the protocol is the config's
         if loader["dataset"].get("type") == SUBSET:  # an expert of these classes stays one
             counted = (
-                {}
-                if "counted_in" not in loader["dataset"]
-                else {"counted_in": data.dataset("train", fraction, seed)[0]}
+                {} if "counted_in" not in loader["dataset"] else {"counted_in": data.dataset("train", settings)[0]}
             )
             dataset = {**loader["dataset"], **counted, "dataset": dataset}
         cfg[f"{loop}_dataloader"] = ConfigDict({**loader, "dataset": dataset})

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmengine.logging import MMLogger
 from PIL import Image
 
 from lt_plugins.datasets.image_list_dataset import ImageListDataset
@@ -98,11 +103,12 @@ def test_parts_of_a_dataset() -> None:
 
 
 def write_folders(root: Path, sizes: dict[str, int]) -> None:
-    """Class folders with gray images."""
+    """Class folders with gray images, no two alike."""
     for name, size in sizes.items():
         (root / name).mkdir(parents=True)
         for number in range(size):
-            Image.new("L", (8, 8), number).save(root / name / f"{number}.png")
+            pixels = np.random.default_rng([*name.encode(), number]).integers(0, 256, (8, 8), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
 
 
 def test_the_split_moves_with_its_folder(tmp_path: Path) -> None:
@@ -141,3 +147,127 @@ def test_images_that_are_no_files() -> None:
     assert val.indices.tolist() == np.flatnonzero(expected).tolist()
     with pytest.raises(UserInputError, match="Arrays: no class has two images"):
         SplitDataset(Arrays([0, 1], num_classes=2), "val")
+
+
+# ------------------------------------------------------------------------------------------------------------ groups
+
+
+def slow_split(labels: np.ndarray, keys: list[str], fraction: float, seed: int, groups: np.ndarray) -> np.ndarray:
+    """The rule of the docstring, literally."""
+    counts = np.bincount(labels)
+    wanted = split_sizes(counts, fraction)
+
+    def rank(group: int) -> tuple[bytes, str]:
+        name = min(key for key, g in zip(keys, groups, strict=True) if g == group)
+        return blake2b(f"{seed}:{name}".encode(), digest_size=8).digest(), name
+
+    order = sorted(set(groups.tolist()), key=rank)
+    chosen = np.zeros(len(labels), dtype=bool)
+    for group in order:
+        trial = chosen | (groups == group)
+        if (np.bincount(labels[trial], minlength=len(counts)) <= wanted).all():
+            chosen = trial
+    for label in range(len(counts)):
+        if wanted[label] and not (chosen & (labels == label)).any():
+            options = []
+            for place, group in enumerate(order):
+                some = groups == group
+                trial = chosen | some
+                stays = np.bincount(labels[~trial], minlength=len(counts))
+                if (labels[some] == label).any() and not chosen[some].any() and (stays[labels[some]] > 0).all():
+                    options.append((int(some.sum()), place, group))
+            if options:
+                chosen |= groups == min(options)[2]
+    return chosen
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), min_size=2, max_size=40), st.integers(0, 3))
+def test_groups_against_a_slow_reference(images: list[tuple[int, int]], seed: int) -> None:
+    labels, groups = (np.array(column) for column in zip(*images, strict=True))
+    keys = [f"{label}/{index}" for index, label in enumerate(labels)]
+    chosen = split_validation(labels, keys, 0.3, seed, groups)
+    np.testing.assert_array_equal(chosen, slow_split(labels, keys, 0.3, seed, groups))
+    for group in set(groups.tolist()):
+        assert len(set(chosen[groups == group].tolist())) == 1, "a group is on one side"
+    assert set(labels[~chosen]) == set(labels), "every class keeps an image in training"
+    order = np.random.default_rng(0).permutation(len(labels))
+    again = split_validation(labels[order], [keys[k] for k in order], 0.3, seed, 100 - groups[order])
+    np.testing.assert_array_equal(again, chosen[order])
+
+
+def test_groups_of_one_are_no_groups() -> None:
+    plain = split_validation(LABELS, KEYS, 0.2, 5)
+    np.testing.assert_array_equal(split_validation(LABELS, KEYS, 0.2, 5, np.arange(len(LABELS))), plain)
+    two = np.append(np.arange(len(LABELS) - 1), len(LABELS) - 3)  # the rarest class with an image of another
+    changed = split_validation(LABELS, KEYS, 0.2, 5, two) != plain
+    assert not changed[LABELS < 3].any()
+
+
+def save_photo(path: Path, seed: int, **options: Any) -> None:
+    """A smooth image, as photographs are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    small = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    Image.fromarray(small).resize(options.pop("size", (96, 96)), Image.Resampling.BICUBIC).save(path, **options)
+
+
+def parts_of(root: Path, **options: Any) -> list[set[str]]:
+    """Names of the images of both parts."""
+    whole = ImageListDataset(data_root=str(root))
+    parts = [SplitDataset(whole, part, copies_together=True, **options) for part in ("train", "val")]
+    return [
+        {str(Path(part.get_data_info(k)["img_path"]).relative_to(root)) for k in range(len(part))} for part in parts
+    ]
+
+
+def test_copies_stay_together(tmp_path: Path) -> None:
+    """Equal files, the same photograph at another size and quality, and one that EXIF turns."""
+    for name, size in {"ant": 10, "bee": 5}.items():
+        for number in range(size):
+            save_photo(tmp_path / name / f"{number}.png", 100 * len(name) + number + (name == "bee") * 50)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number in range(10):
+        original = tmp_path / f"ant/{number}.png"
+        (tmp_path / f"ant/{number}_copy.png").write_bytes(original.read_bytes())
+        Image.open(original).resize((70, 70)).save(tmp_path / f"ant/{number}_small.jpg", quality=80)
+        Image.open(original).transpose(Image.Transpose.ROTATE_90).save(tmp_path / f"ant/{number}_turned.jpg", exif=exif)
+    for seed in range(4):
+        train, val = parts_of(tmp_path, seed=seed)
+        assert len(train) + len(val) == 45 and len(val) == 8 + 1
+        for number in range(10):
+            names = {f"ant/{number}{rest}" for rest in (".png", "_copy.png", "_small.jpg", "_turned.jpg")}
+            assert names <= train or names <= val
+
+
+def test_classes_that_are_copies_or_look_alike(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Copies of one image cannot be measured; parts in the same frame are told apart by their files alone."""
+    for number in range(4):
+        save_photo(tmp_path / f"ant/{number}.png", number)
+        save_photo(tmp_path / f"copied/{number}.png", 77)
+        save_photo(tmp_path / f"framed/{number}.jpg", 88, quality=70 + 5 * number)
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    try:
+        with caplog.at_level("INFO", logger=logger.name):
+            val = parts_of(tmp_path)[1]
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert {name.split("/")[0] for name in val} == {"ant", "framed"}
+    line = next(record.getMessage() for record in caplog.records if "is split off" in record.getMessage())
+    assert "1 class is copies of one image or one group, stay in training, and are not measurable: copied" in line
+    assert "4 images in 1 group of copies or the like stay together; all images look alike in: framed" in line
+
+
+def test_groups_of_a_table_stay_together(tmp_path: Path) -> None:
+    rows = []
+    for number in range(20):
+        save_photo(tmp_path / f"{number}.png", number)
+        rows.append(f"{number}.png,{'ant' if number < 12 else 'bee'},patient{number // 2}")
+    (tmp_path / "table.csv").write_text("path,label,patient\n" + "\n".join(rows))
+    whole = ImageListDataset(data_root=str(tmp_path), ann_file="table.csv", num_classes=2)
+    for copies_together in (False, True):
+        val = SplitDataset(whole, "val", copies_together=copies_together)
+        numbers = sorted(int(Path(val.get_data_info(k)["img_path"]).stem) for k in range(len(val)))
+        assert len(numbers) == 2 + 2
+        assert numbers[::2] == [number - 1 for number in numbers[1::2]]

@@ -38,7 +38,8 @@ def folder(root: Path, **more: str) -> dict[str, Any]:
 
 def part(name: str, dataset: dict[str, Any], fraction: float = 0.2, seed: int = 0) -> dict[str, Any]:
     """The config of a part."""
-    return {"type": "SplitDataset", "part": name, "val_fraction": fraction, "seed": seed, "dataset": dataset}
+    settings = {"val_fraction": fraction, "seed": seed, "copies_together": True}
+    return {"type": "SplitDataset", "part": name, **settings, "dataset": dataset}
 
 
 LAYOUTS: dict[str, tuple[list[str], dict[str, Any]]] = {

@@ -137,7 +137,9 @@ def test_check_of_own_images(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     train = SplitDataset(ImageListDataset(data_root=str(tmp_path / "animals")), "train")
     val = SplitDataset(train.dataset, "val")
     shutil.copy(val.get_data_info(0)["img_path"], train.get_data_info(0)["img_path"])
-    assert _check(config, *data) == 1
+    assert _check(config, *data) == 0, "copies stay on one side"
+    capsys.readouterr()
+    assert _check(config, *data, "--cfg-options", "split.copies_together=False") == 1
     assert "train and val share an image: " in capsys.readouterr().out
 
 

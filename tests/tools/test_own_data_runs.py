@@ -63,7 +63,10 @@ def test_a_method_in_one_stage(animals: Path, tmp_path: Path) -> None:
             np.testing.assert_array_equal(getattr(again, name), getattr(trained, name))
     done = run_tool("test.py", *calls[0], "split.seed=3", "--work-dir", tmp_path / "other", logs=tmp_path)
     assert done.exit_code == 1
-    assert "give the same, as by --cfg-options split.val_fraction=0.2 split.seed=0." in done.error_lines[0]
+    assert (
+        "give the same, as by --cfg-options split.val_fraction=0.2 split.seed=0 split.copies_together=True."
+        in done.error_lines[0]
+    )
     shutil.copytree(animals, tmp_path / "more")
     shutil.copy(animals / "ant/0.png", tmp_path / "more/ant/new.png")
     calls[0][3] = tmp_path / "more"

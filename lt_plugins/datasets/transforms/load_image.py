@@ -105,7 +105,7 @@ class LoadImage(LoadImageFromFile):
         try:
             data = read_image_file(path, self.max_pixels, self.backend_args)
             if self.min_side is not None and self.color_type == "color" and self.imdecode_backend == "cv2":
-                flag = _reduced_flag(data, self.min_side, flag)
+                flag = reduced_flag(data, self.min_side, flag)
             image = mmcv.imfrombytes(data, flag=flag, backend=self.imdecode_backend)
             if image is None:
                 raise ImageFileError("cannot be decoded")
@@ -140,8 +140,14 @@ def to_8_bits(pixels: NDArray[np.uint16], bit_depth: int | None = None) -> NDArr
     return np.minimum(pixels >> (bit_depth - 8), 255).astype(np.uint8)
 
 
-def _reduced_flag(data: bytes, min_side: int, full: int) -> int:
-    """OpenCV's flag for the smallest decoding of a JPEG whose short side keeps enough pixels."""
+def reduced_flag(data: bytes, min_side: int, full: int) -> int:
+    """OpenCV's flag for the smallest decoding of a JPEG whose short side keeps enough pixels.
+
+    Args:
+        data (bytes): Content of an image file.
+        min_side (int): Pixels that its short side must keep.
+        full (int): The flag for its full size, also of other formats.
+    """
     size = encoded_image_size(data) if data.startswith(b"\xff\xd8") else None
     if size is None:
         return full

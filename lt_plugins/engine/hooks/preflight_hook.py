@@ -142,12 +142,16 @@ class PreflightHook(Hook):
     @staticmethod
     def _check_split(runner: Runner, dataset: SplitDataset, trained: _TrainedSplit) -> None:
         """Refuse a validation part of another split than that of the training; warn if the images have changed."""
-        if dataset.split != (trained.val_fraction, trained.seed):
+        if dataset.split != trained.split:
+            one, other = (
+                " ".join(
+                    f"split.{key}={value}" for key, value in split.items() if dataset.split[key] != trained.split[key]
+                )
+                for split in (trained.split, dataset.split)
+            )
             raise UserInputError(
-                f"the model was trained with val_fraction={trained.val_fraction} and seed={trained.seed} of the split, "
-                f"and this validation part has {dataset.split[0]} and {dataset.split[1]}, so that some of its images "
-                f"were trained on; give the same, as by --cfg-options split.val_fraction={trained.val_fraction} "
-                f"split.seed={trained.seed}."
+                f"the model was trained with {one}, and this validation part has {other}, so that some of its images "
+                f"were trained on; give the same, as by --cfg-options {one}."
             )
         if dataset.training_names != trained.names:
             runner.logger.warning(
@@ -159,8 +163,7 @@ class PreflightHook(Hook):
 class _TrainedSplit(NamedTuple):
     """The split that a checkpoint was trained on."""
 
-    val_fraction: float
-    seed: int
+    split: dict[str, Any]
     names: str | None
 
 
@@ -172,7 +175,8 @@ def _split_of(checkpoint: dict[str, Any]) -> _TrainedSplit | None:
     if not isinstance(config, dict) or _last_name(config.get(f"{path}.type")) != "SplitDataset":
         return None
     names = data.get("training_names") if isinstance(data, dict) else None
-    return _TrainedSplit(config.get(f"{path}.val_fraction", DEFAULT_FRACTION), config.get(f"{path}.seed", 0), names)
+    defaults = {"val_fraction": DEFAULT_FRACTION, "seed": 0, "copies_together": False}
+    return _TrainedSplit({key: config.get(f"{path}.{key}", value) for key, value in defaults.items()}, names)
 
 
 def _last_name(component: Any) -> str:
