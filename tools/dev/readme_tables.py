@@ -417,7 +417,7 @@ def _benchmark(result: Result) -> str:
 
 
 def leaderboard(results: Sequence[Result]) -> str:
-    """Runs with the small network, the best first: digits, CIFAR-10-LT with a short schedule, GLT benchmarks.
+    """Runs with the small network, the best first: digits, CIFAR-LT with a short schedule, GLT benchmarks.
 
     Args:
         results (Sequence[Result]): Those of all methods.
@@ -433,7 +433,7 @@ def choices(results: Sequence[Result]) -> str:
     Args:
         results (Sequence[Result]): Those of all methods.
     """
-    columns = {title: entries for title, entries in _compared(results).items() if entries}
+    columns = _compared(results)
     if not columns:
         return "No runs yet."
     rows = [
@@ -448,11 +448,11 @@ def _compared(results: Sequence[Result]) -> dict[str, list[Entry]]:
     small = [result for result in results if SMALL_NETWORK in parse_spec(result.config).variants]
     digits = [(result, result.full_runs) for result in small if "digits" in result.dataset]
     short = [(result, [run for run in result.runs if run["schedule"] == "short"]) for result in small]
-    cifar = [(result, runs) for result, runs in short if "CIFAR-10-LT" in result.dataset]
-    return {
-        "UCI digits, imbalance factor 50": _named(digits),
-        "CIFAR-10-LT, imbalance factor 100, short schedule": _named(cifar),
-    }
+    found = {"UCI digits, imbalance factor 50": _named(digits)}
+    for name in ("CIFAR-10-LT", "CIFAR-100-LT"):
+        cifar = [(result, runs) for result, runs in short if name in result.dataset]
+        found[f"{name}, imbalance factor 100, short schedule"] = _named(cifar)
+    return {title: entries for title, entries in found.items() if entries}
 
 
 def _compared_glt(results: Sequence[Result]) -> dict[str, list[Entry]]:
