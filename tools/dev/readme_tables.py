@@ -433,7 +433,7 @@ def choices(results: Sequence[Result]) -> str:
     Args:
         results (Sequence[Result]): Those of all methods.
     """
-    columns = _compared(results)
+    columns = {title: entries for title, entries in _compared(results).items() if entries}
     if not columns:
         return "No runs yet."
     rows = [
@@ -452,7 +452,7 @@ def _compared(results: Sequence[Result]) -> dict[str, list[Entry]]:
     for name in ("CIFAR-10-LT", "CIFAR-100-LT"):
         cifar = [(result, runs) for result, runs in short if name in result.dataset]
         found[f"{name}, imbalance factor 100, short schedule"] = _named(cifar)
-    return {title: entries for title, entries in found.items() if entries}
+    return found
 
 
 def _compared_glt(results: Sequence[Result]) -> dict[str, list[Entry]]:
