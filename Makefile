@@ -1,6 +1,6 @@
 # `make help` lists the targets. PYTHON=/path/to/python chooses the interpreter for .venv; ARGS="..." is handed to the demo.
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-dev demo test suite lint format results-table docs clean
+.PHONY: help venv venv-dev demo test suite lint format results-table tutorials docs clean
 
 export PYTHON
 PY := .venv/bin/python
@@ -40,6 +40,9 @@ format: venv-dev ## format the code, fix what ruff can fix
 
 results-table: venv-dev ## write all tables of methods and runs from configs/*/metafile.yml and results/
 	$(PY) tools/dev/readme_tables.py
+
+tutorials: venv-dev ## run docs/tutorials (ARGS=PAGE for one), and write their output and pictures into them
+	$(PY) tools/dev/tutorials.py $(ARGS)
 
 docs: venv-dev ## build the documentation in docs/_build/html; a warning is an error
 	$(PY) -m sphinx -q -W --keep-going -c docs . docs/_build/html

@@ -31,6 +31,10 @@ GUIDES = {
         "docs/evaluation",
         "docs/plain_pytorch",
     ],
+    "Tutorials": [
+        "docs/tutorials/README",
+        "docs/tutorials/add_a_method",
+    ],
     "Methods": [
         "docs/methods",
         "docs/leaderboard",

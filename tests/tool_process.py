@@ -58,7 +58,7 @@ class ToolProcess:
 
 
 def start_tool(tool: str, *arguments: str | Path, logs: Path, env: dict[str, str] | None = None) -> ToolProcess:
-    """Start ``tools/<tool>``; ``logs`` is the folder for its output."""
+    """Start ``tools/<tool>``, or another script by its absolute path; ``logs`` is the folder for its output."""
     logs.mkdir(parents=True, exist_ok=True)
     number = len(list(logs.glob("*.out")))
     log, errors = logs / f"{number}.out", logs / f"{number}.err"
@@ -116,5 +116,6 @@ def _run(script: str, arguments: Iterable[str], log: Path, errors: Path, env: di
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background of a shell inherits SIG_IGN
     os.environ.update(env)
     sys.argv = [script, *arguments]
-    sys.path.insert(0, str(ROOT))
+    searched = [str(Path(script).parent), *filter(None, env.get("PYTHONPATH", "").split(os.pathsep)), str(ROOT)]
+    sys.path[:0] = [str(Path(folder).absolute()) for folder in searched]  # as Python does
     runpy.run_path(script, run_name="__main__")

@@ -18,7 +18,7 @@ from tests.datasets.test_splits import write_folders
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "results/README.md", "benchmarks/README.md")),
-    *(ROOT / "docs").glob("*.md"),
+    *(path for folder in ("docs", "docs/tutorials") for path in (ROOT / folder).glob("*.md")),
     *(ROOT / "configs").rglob("README.md"),
 ]
 SPEC = re.compile(r"(?<![\w/])configs/[\w./-]+\.py(?::[\w.,-]*\w)?")

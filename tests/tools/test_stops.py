@@ -147,6 +147,7 @@ ARGUMENT_MISTAKES = {
     "detection/predict.py": ["a"],
     "dev/campaign.py": ["--minutes"],
     "dev/readme_tables.py": ["--chek"],
+    "dev/tutorials.py": ["no_page.md"],
 }
 
 

@@ -1,0 +1,67 @@
+"""Runs the commands of a page as they stand, each Python program in a fork that has imported torch before."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.tool_process import ROOT, run_tool
+from tools.dev.tutorials import STOPS, VARYING
+
+PYTHON = re.compile(r"(?P<variables>(?:\w+=\S+ +)*)python +(?P<words>.*)", flags=re.DOTALL)
+SHORTENED = re.compile(r"add\s+`(?P<options>--[^`]+)`\s+to\s+(?:each|the)\s+`(?P<tool>\w+\.py)`")
+# As in a table whose runs, digits and widths are others: numbers, their spread, rules and blanks.
+SHAPES = ((r"\d[\d.,]*(?:e[+-]\d+)?", "#"), (r"\bnan\b", "#"), (r"# ± #", "#"), (r"-{2,}", "-"), (r"\s+", " "))
+
+
+def shortening(text: str) -> dict[str, str]:
+    """The options with which a page says that a tool is tried out, by its name: "add `OPTIONS` to each `train.py`"."""
+    return {match["tool"]: match["options"] for match in SHORTENED.finditer(text)}
+
+
+def run_command(command: str, workspace: Path, added: Mapping[str, str]) -> str:
+    """Run a line of bash and return its output, with options of :func:`shortening`.
+
+    The current folder must be the workspace.
+    """
+    python = PYTHON.fullmatch(command)
+    fails = bool(STOPS.search(command))
+    if python is None or re.search(r"[|<>;&]", command):
+        done = subprocess.run(["bash", "-c", command], cwd=workspace, capture_output=True, text=True, check=False)
+        code, printed = done.returncode, done.stdout + done.stderr
+    else:
+        variables = dict(word.split("=", 1) for word in python["variables"].split())
+        script, *arguments = _words(python["words"])
+        path = workspace / script
+        if not fails:
+            arguments += _words(added.get(path.name, ""))
+        tool = ROOT / script if path.is_relative_to(workspace / "tools") else path
+        process = run_tool(str(tool), *arguments, logs=workspace / "logs", env=variables)
+        code, printed = process.exit_code or 0, process.output
+    assert bool(code) == fails, f"{command} ended with {code}:\n{printed[-3000:]}"
+    return printed
+
+
+def missing_lines(shown: str, printed: str) -> list[str]:
+    """The lines of a page's output to which no printed line is equal but for its numbers."""
+    there = {_shape(line) for line in printed.splitlines()}
+    return [line for line in shown.splitlines() if line != "..." and _shape(line) not in there]
+
+
+def _words(text: str) -> list[str]:
+    """What bash makes of the words of a command."""
+    if not text:
+        return []
+    done = subprocess.run(["bash", "-c", rf"printf '%s\0' {text}"], capture_output=True, text=True, check=True)
+    return done.stdout.split("\0")[:-1]
+
+
+def _shape(line: str) -> str:
+    for varying, masked in VARYING:
+        line = varying.sub(masked, line)
+    line = line.replace(f"{Path.cwd()}/", "")
+    for pattern, shape in SHAPES:
+        line = re.sub(pattern, shape, line)
+    return line.strip()
