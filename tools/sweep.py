@@ -26,6 +26,7 @@ from lt_plugins.runs.cli import (
     add_resident_argument,
     add_shorten_argument,
     add_shot_thresholds_argument,
+    add_skip_bad_argument,
     add_val_interval_argument,
     override_texts,
     parse_overrides,
@@ -386,6 +387,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add_resident_argument(parser)
     add_tracker_arguments(parser)
     add_shot_thresholds_argument(parser)
+    add_skip_bad_argument(parser)
     add_pickle_argument(parser)
     args = parser.parse_args(argv)
     args.cfg_options = [*args.cfg_options, *override_texts(args)]

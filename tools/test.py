@@ -14,6 +14,7 @@ from lt_plugins.runs.cli import (
     add_pickle_argument,
     add_resident_argument,
     add_shot_thresholds_argument,
+    add_skip_bad_argument,
     add_stage_argument,
     config_overrides,
     user_errors,
@@ -27,6 +28,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add_config_arguments(parser)
     add_resident_argument(parser)
     add_shot_thresholds_argument(parser)
+    add_skip_bad_argument(parser)
     parser.add_argument(
         "checkpoint", help="checkpoint file, like work_dirs/NAME/epoch_200.pth, or work dir of a run (its last one)"
     )

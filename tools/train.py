@@ -18,6 +18,7 @@ from lt_plugins.runs.cli import (
     add_resident_argument,
     add_shorten_argument,
     add_shot_thresholds_argument,
+    add_skip_bad_argument,
     add_val_interval_argument,
     config_overrides,
     user_errors,
@@ -36,6 +37,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add_config_arguments(parser)
     add_resident_argument(parser)
     add_shot_thresholds_argument(parser)
+    add_skip_bad_argument(parser)
     add_shorten_argument(parser)
     parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/<path of the config>)")
     parser.add_argument(

@@ -34,6 +34,7 @@ RUNNER_KEYS = ({*inspect.signature(Runner).parameters} - {"cfg"}) | {
     "resident",
     "scale_schedule",
     "shot_thresholds",
+    "skip_bad",
     "split",
     "sync_bn",
     "written_schedule",
@@ -48,6 +49,7 @@ NOT_BUILT = {
     "resident",
     "scale_schedule",
     "shot_thresholds",
+    "skip_bad",
     "split",
     "written_schedule",
 }

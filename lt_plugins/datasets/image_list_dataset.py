@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from mmengine.logging import print_log
 
 from lt_plugins.datasets.class_folders import ClassFolders
 from lt_plugins.datasets.image_file import IMAGE_SUFFIXES
 from lt_plugins.datasets.image_list import ImageList, compile_replacements
+from lt_plugins.datasets.image_scan import scan_images
+from lt_plugins.datasets.integrity import max_pixels_of
 from lt_plugins.datasets.listed_images import ListedImages
+from lt_plugins.datasets.text_file import show_path
 from lt_plugins.errors import UserInputError
 from lt_plugins.registry import DATASETS
+
+_MAX_SHOWN = 20  # images that are left out, by name
 
 
 @DATASETS.register_module()
@@ -43,6 +52,9 @@ class ImageListDataset(ListedImages):
         class_folder (str | None): Of class folders: folder below the root whose sub-folders are the classes, for the
             splits beside the training set: ``'train'``. Defaults to the split's own folder, which also serves where it
             is missing.
+        skip_unreadable (bool): Whether images that cannot be used, missing, broken or too large, are left out, counted
+            and named; for this all files are read once (:func:`~lt_plugins.datasets.image_scan.scan_images`). Defaults
+            to False: the first one stops the training.
         **kwargs: ``classes`` (names in label order, or a file with one a line; with class folders their names, instead
             of ``class_folder``), ``pipeline`` and the other arguments of mmpretrain's ``BaseDataset``.
 
@@ -68,6 +80,7 @@ class ImageListDataset(ListedImages):
         split: str | None = None,
         extensions: Sequence[str] | None = None,
         class_folder: str | None = None,
+        skip_unreadable: bool = False,
         **kwargs: Any,
     ) -> None:
         of_lists = {"num_classes": num_classes, "path_replace": path_replace, "split": split}
@@ -88,6 +101,7 @@ class ImageListDataset(ListedImages):
         extensions = IMAGE_SUFFIXES if extensions is None else extensions
         self.extensions = (extensions,) if isinstance(extensions, str) else tuple(extensions)
         self.class_folder = class_folder
+        self.skip_unreadable = skip_unreadable
         super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -105,4 +119,22 @@ class ImageListDataset(ListedImages):
         samples, classes = source.read(self.CLASSES)
         if classes is not None:
             self._metainfo["classes"] = classes
-        return samples
+        return self._readable(samples) if self.skip_unreadable else samples
+
+    def _readable(self, samples: list[dict]) -> list[dict]:
+        """Leave out the images that cannot be used, and log which."""
+        scanned = scan_images([sample["img_path"] for sample in samples], max_pixels_of(self))
+        problems = [image.fingerprint.problem for image in scanned]
+        bad = [
+            f"{show_path(os.path.relpath(sample['img_path'], self.img_prefix or '.'))} ({problem})"
+            for sample, problem in zip(samples, problems, strict=True)
+            if problem
+        ]
+        place = show_path((self.ann_file or self.img_prefix).rstrip("/"))
+        if len(bad) == len(samples):
+            raise UserInputError(f"{place}: none of its {len(samples):,} images can be read, like {bad[0]}.")
+        if bad:
+            shown = ", ".join(bad[:_MAX_SHOWN]) + (", ..." if len(bad) > _MAX_SHOWN else "")
+            line = f"{place}: {len(bad):,} of {len(samples):,} images cannot be read and are left out: {shown}"
+            print_log(line, logger="current", level=logging.WARNING)
+        return [sample for sample, problem in zip(samples, problems, strict=True) if not problem]

@@ -15,7 +15,7 @@ import cv2
 import mmcv
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch.utils.data import DataLoader, Dataset
 
 from lt_plugins.datasets.class_names import first_difference, named_classes
@@ -118,6 +118,8 @@ def describe_decode_error(error: Exception) -> str:
     Args:
         error (Exception): One of :data:`DECODE_ERRORS`.
     """
+    if isinstance(error, UnidentifiedImageError):
+        return "is damaged, or in no known image format"  # Pillow's own text names an object in memory
     text = str(error) if isinstance(error, ImageFileError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())
 
@@ -175,7 +177,7 @@ class _ImageReader(Dataset):
         self.leaves = [leaf for leaf, _ in images]
         self.leaf_of = np.repeat(np.arange(len(images)), [len(indices) for _, indices in images])
         self.index_in_leaf = np.concatenate([indices for _, indices in images])
-        self.max_pixels = [_max_pixels(leaf) for leaf in self.leaves]
+        self.max_pixels = [max_pixels_of(leaf) for leaf in self.leaves]
 
     def __len__(self) -> int:
         return len(self.leaf_of)
@@ -202,7 +204,11 @@ def _rgb_array(info: dict[str, Any]) -> NDArray[np.uint8]:
     return pixels[..., ::-1] if info.get("channel_order") == "bgr" else pixels
 
 
-def _max_pixels(leaf: Any) -> int:
-    """What the dataset's ``LoadImage`` takes."""
-    steps = getattr(getattr(leaf, "pipeline", None), "transforms", ())
+def max_pixels_of(dataset: Any) -> int:
+    """Find the largest width times height that the ``LoadImage`` of a dataset takes.
+
+    Args:
+        dataset (Any): A dataset that wraps nothing.
+    """
+    steps = getattr(getattr(dataset, "pipeline", None), "transforms", ())
     return next((step.max_pixels for step in steps if hasattr(step, "max_pixels")), DEFAULT_MAX_PIXELS)

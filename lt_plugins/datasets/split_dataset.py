@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from lt_plugins.datasets.image_groups import CopyPairs, find_copies, group_images
 from lt_plugins.datasets.image_scan import scan_images
 from lt_plugins.datasets.indexed_dataset import IndexedDataset
+from lt_plugins.datasets.integrity import max_pixels_of
 from lt_plugins.datasets.labels import get_class_names, get_labels
 from lt_plugins.datasets.splits import DEFAULT_FRACTION, describe_split, hash_names, some_names, split_validation
 from lt_plugins.datasets.text_file import show_path
@@ -85,7 +86,7 @@ def _groups(dataset: IndexedDataset, labels: np.ndarray, copies_together: bool) 
     copies = None
     if copies_together:
         files = [index for index, info in enumerate(infos) if info.get("img_path") is not None]
-        scanned = scan_images([infos[index]["img_path"] for index in files])
+        scanned = scan_images([infos[index]["img_path"] for index in files], max_pixels_of(dataset._leaf(0)))
         found = find_copies([image.fingerprint for image in scanned])
         numbers = np.array(files, dtype=np.int64)
         copies = CopyPairs(numbers[found.exact], numbers[found.near])

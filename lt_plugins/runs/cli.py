@@ -41,6 +41,7 @@ __all__ = [
     "add_resident_argument",
     "add_shorten_argument",
     "add_shot_thresholds_argument",
+    "add_skip_bad_argument",
     "add_stage_argument",
     "add_val_interval_argument",
     "config_overrides",
@@ -49,7 +50,7 @@ __all__ = [
     "user_errors",
 ]
 
-_CONFIG_KEYS = ("resident", "shot_thresholds")  # options that are keys of a config
+_CONFIG_KEYS = ("resident", "shot_thresholds", "skip_bad")  # options that are keys of a config
 
 
 class ToolParser(argparse.ArgumentParser):
@@ -226,6 +227,21 @@ def add_shot_thresholds_argument(parser: argparse.ArgumentParser) -> None:
         metavar=("MANY", "FEW"),
         help="classes with more than MANY training images are many-shot, with fewer than FEW few-shot (default: as the "
         "config says, 100 and 20; check_data.py suggests values)",
+    )
+
+
+def add_skip_bad_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--skip-bad``; :func:`config_overrides` reads it.
+
+    Args:
+        parser (ArgumentParser): Extended in place.
+    """
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        default=None,
+        help="leave out images that cannot be read, counted and named, instead of stopping at the first one; all files "
+        "are read once before, and remembered",
     )
 
 

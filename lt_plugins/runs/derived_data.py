@@ -1,12 +1,13 @@
-"""Datasets that a stage derives from those of its config: held-out validation images, and subsets of the classes.
+"""Datasets that a stage derives from those of its config: held-out validation images, subsets of the classes.
 
-``hold_out`` and ``class_subset`` are resolved as a config is read, after variants, overrides and ``--data``, so that a
-recipe of stages need not know the datasets, and all that reads a config sees the wrapped ones.
+``skip_bad``, ``hold_out`` and ``class_subset`` are resolved as a config is read, after variants, overrides and
+``--data``, so that a recipe of stages need not know the datasets, and all that reads a config sees the wrapped ones.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -32,14 +33,18 @@ def derive_datasets(cfg: Config) -> None:
     * ``class_subset = dict(keep='few')``: arguments of :class:`~lt_plugins.datasets.class_subset.ClassSubset`, which
       all three datasets are reduced to; classes are counted in the training set.
 
-    None for either leaves the datasets alone.
+    * ``skip_bad = True``: images that cannot be read are left out of all datasets of image files.
+
+    None for any leaves the datasets alone.
 
     Args:
-        cfg (Config): The config of a stage; changed in place, both keys are removed.
+        cfg (Config): The config of a stage; changed in place, the keys are removed.
 
     Raises:
-        UserInputError: If a value is no dict of these arguments.
+        UserInputError: If a value is no dict of these arguments, or no dataset is one of image files.
     """
+    if cfg.pop("skip_bad", None):
+        _skip_bad(cfg)
     hold_out, subset = (_pop(cfg, key) for key in KEYS)
     if hold_out is not None and not has_validation(cfg):
         _hold_out(cfg, hold_out)
@@ -54,6 +59,30 @@ def derive_datasets(cfg: Config) -> None:
         if dataset is not None:
             others = {} if loop == "train" or not isinstance(subset["keep"], str) else {"counted_in": counted}
             _set_dataset(cfg, loop, {"type": "ClassSubset", **subset, **others, "dataset": dataset})
+
+
+def _skip_bad(cfg: Config) -> None:
+    """Leave unreadable images out of each ``ImageListDataset``."""
+    datasets = [dataset for loop in LOOPS for dataset in _inner_datasets(_dataset(cfg, loop))]
+    if not datasets:
+        raise UserInputError(
+            "--skip-bad is for datasets of image files (ImageListDataset), and the config has none; drop it, or give "
+            "your images by --data."
+        )
+    for dataset in datasets:
+        dataset["skip_unreadable"] = True
+
+
+def _inner_datasets(node: Any) -> Iterator[dict[str, Any]]:
+    """Each ``ImageListDataset`` in the config of a dataset."""
+    if isinstance(node, dict):
+        if str(node.get("type")).rpartition(".")[2] == "ImageListDataset":
+            yield node
+        for key in ("dataset", "datasets", "counted_in"):
+            yield from _inner_datasets(node.get(key))
+    elif isinstance(node, (list, tuple)):
+        for part in node:
+            yield from _inner_datasets(part)
 
 
 def _hold_out(cfg: Config, hold_out: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mmengine.logging import MMLogger
 
 from lt_plugins.datasets.labels import get_class_counts
 from lt_plugins.errors import UserInputError
@@ -98,3 +99,34 @@ def test_own_data_in_the_config_of_a_run(tmp_path: Path) -> None:
 def test_mistakes(key: str, value: Any, line: str) -> None:
     with pytest.raises(UserInputError, match=line):
         load_config(DIGITS, {key: value})
+
+
+def test_unreadable_images_are_left_out_before_the_split(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_folders(tmp_path, SIZES)
+    for name in ("ant/3.png", "ant/4.png", "bee/0.png"):
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:40])
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    try:
+        with caplog.at_level("WARNING", logger=logger.name):
+            found = counts({"skip_bad": True}, tmp_path)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert [a + b for a, b in zip(found["train"], found["val"], strict=True)] == [28, 8, 2]
+    line = caplog.records[0].getMessage()
+    assert line.startswith(f"{tmp_path}: 3 of 41 images cannot be read and are left out: ant/3.png (")
+    assert "bee/0.png (" in line
+    cfg = load_config(DIGITS, {"skip_bad": True}, data=str(tmp_path))
+    assert "skip_bad" not in cfg
+    assert cfg.train_dataloader.dataset.dataset.skip_unreadable is True
+    for path in (tmp_path / "ant").iterdir():
+        path.write_bytes(b"")
+    (tmp_path / "bee").rename(tmp_path / ".bee")
+    (tmp_path / "cat").rename(tmp_path / ".cat")
+    with pytest.raises(UserInputError, match=r"none of its 30 images can be read, like ant/0.png \(is empty\)"):
+        counts({"skip_bad": True}, tmp_path)
+
+
+def test_nothing_to_skip() -> None:
+    with pytest.raises(UserInputError, match="--skip-bad is for datasets of image files"):
+        load_config(DIGITS, {"skip_bad": True})

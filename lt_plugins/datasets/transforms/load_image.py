@@ -114,7 +114,8 @@ class LoadImage(LoadImageFromFile):
                 return None
             reason = error if isinstance(error, ImageFileError) else "cannot be decoded"
             raise UserInputError(
-                f"cannot read image {show_path(path)} ({reason}); tools/check_data.py CONFIG lists every bad file"
+                f"cannot read image {show_path(path)} ({reason}); tools/check_data.py CONFIG lists every bad "
+                "file, and train, test and sweep leave them out with --skip-bad"
             ) from error
         return to_8_bits(image, self.bit_depth) if image.dtype == np.uint16 else image
 
