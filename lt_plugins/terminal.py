@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,41 @@ def one_line(text: str) -> str:
         text (str): Any text.
     """
     return printable(" ".join(text.split()))
+
+
+class StatusLine:
+    """Status line: the last line of the terminal that stdout is, which the next one replaces."""
+
+    _is_open = False
+
+    @classmethod
+    def draw(cls, text: str) -> None:
+        """Replace the line.
+
+        Args:
+            text (str): The line; what exceeds the width of the terminal is cut off.
+        """
+        stream = raw_stream(sys.stdout)
+        stream.write(f"\r\x1b[2K{displayable(text)[: shutil.get_terminal_size().columns - 1]}")
+        stream.flush()
+        cls._is_open = True
+
+    @classmethod
+    def erase(cls) -> None:
+        """Erase the line, if there is one."""
+        cls._close("\r\x1b[2K")
+
+    @classmethod
+    def end(cls) -> None:
+        """Leave the line as it is, if there is one, and begin a new one."""
+        cls._close("\n")
+
+    @classmethod
+    def _close(cls, text: str) -> None:
+        if cls._is_open:
+            cls._is_open = False
+            raw_stream(sys.stdout).write(text)
+            raw_stream(sys.stdout).flush()
 
 
 class OutputClosed(SystemExit):
@@ -141,6 +177,7 @@ def progress_bar() -> Progress:
 
     from lt_plugins.distributed import rank_and_world_size  # which imports torch
 
+    StatusLine.erase()
     # Only on a terminal: a log file gets neither bars nor empty lines.
     console = Console(file=drawing_stream(sys.stderr))
     return Progress(

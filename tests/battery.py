@@ -797,6 +797,7 @@ HOOKS: dict[str, Entry] = {
     "ContrastGeometryHook": Entry(),
     "CovarianceHook": Entry(),
     "DeferredInfoHook": Entry(),
+    "EarlyStopHook": Entry(),
     "EnvironmentHook": Entry(),
     "EpochHook": Entry(),
     "EpochSeedHook": Entry(),

@@ -22,6 +22,7 @@ from lt_plugins.options import ALLOW_PICKLE_OPTION
 from lt_plugins.runs.cli import (
     ToolParser,
     add_data_argument,
+    add_early_stop_argument,
     add_pickle_argument,
     add_resident_argument,
     add_shorten_argument,
@@ -119,6 +120,8 @@ class Sweep:
         options = ["--shorten", str(self.args.shorten)] if self.args.shorten != 1 else []
         if self.args.val_interval is not None:
             options += ["--val-interval", str(self.args.val_interval)]
+        if self.args.early_stop is not None:
+            options += ["--early-stop", str(self.args.early_stop)]
         if row.backbone is not None:
             options += ["--backbone", row.backbone.source]
         return options
@@ -127,6 +130,8 @@ class Sweep:
         from lt_plugins.runs.recorded_run import RecordedRun
 
         details: dict[str, Any] = {"shorten": self.args.shorten}
+        if self.args.early_stop is not None:
+            details["early_stop"] = self.args.early_stop
         if row.backbone is not None:  # the same weights may have moved
             named = {"name": row.backbone.name, "checkpoint": row.backbone.source}
             details |= {"sha256": row.backbone.sha256(), "backbone": named}
@@ -276,6 +281,7 @@ def check_rows(args: argparse.Namespace) -> list[Row]:
     from lt_plugins.checkpoints.backbone import set_backbone
     from lt_plugins.checks.global_batch import check_global_batch
     from lt_plugins.evaluation.shot_thresholds import is_glt
+    from lt_plugins.runs.best_epoch import stop_early
     from lt_plugins.runs.config import load_stages
     from lt_plugins.runs.schedule import is_short
     from lt_plugins.runs.stages import check_stages, place_stages
@@ -299,6 +305,8 @@ def check_rows(args: argparse.Namespace) -> list[Row]:
                 set_backbone(configs[-1], backbone.source)
             rows.append(Row(config, name, any(map(is_short, configs)), backbone, is_glt(configs[-1])))
         check_stages(place_stages(configs, args.work_dir))
+        if args.early_stop is not None:
+            stop_early(configs, args.early_stop)
         for cfg in configs:
             check_global_batch(cfg, args.gpus)
             use_trackers(cfg, args)
@@ -385,6 +393,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add_shorten_argument(parser)
     add_val_interval_argument(parser)
     add_resident_argument(parser)
+    add_early_stop_argument(parser)
     add_tracker_arguments(parser)
     add_shot_thresholds_argument(parser)
     add_skip_bad_argument(parser)

@@ -14,6 +14,7 @@ from lt_plugins.options import OVERWRITE_OPTION, RESUME_OPTION
 from lt_plugins.runs.cli import (
     ToolParser,
     add_config_arguments,
+    add_early_stop_argument,
     add_pickle_argument,
     add_resident_argument,
     add_shorten_argument,
@@ -88,6 +89,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="with --resume: take over settings and data that differ from those of the run so far",
     )
+    add_early_stop_argument(parser)
     add_tracker_arguments(parser)
     add_launcher_argument(parser)
     add_pickle_argument(parser)
@@ -132,6 +134,7 @@ def train(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     from lt_plugins.checkpoints.checkpoint import guard_pickles
     from lt_plugins.checks.global_batch import check_global_batch
+    from lt_plugins.runs.best_epoch import keep_best_epoch, stop_early
     from lt_plugins.runs.config import load_stages
     from lt_plugins.runs.run_lock import lock_run
     from lt_plugins.runs.spec import run_name
@@ -144,9 +147,13 @@ def train(args: argparse.Namespace) -> None:
     check_stages(stages)
     for stage in stages:
         merge_args(stage.cfg, args)
+        if args.data is not None:
+            keep_best_epoch(stage.cfg)
         use_trackers(stage.cfg, args)
         prepare_launch(stage.cfg, args.launcher)
         check_global_batch(stage.cfg, launch_size(args.launcher))
+    if args.early_stop is not None:
+        stop_early(configs, args.early_stop)
     with lock_run(cfg.work_dir) if launch_rank(args.launcher) == 0 else nullcontext():
         train_stages(stages, args.resume or configured_resume(configs), args.overwrite, args.allow_pickle)
 

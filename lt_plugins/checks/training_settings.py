@@ -12,6 +12,7 @@ from mmengine.registry import HOOKS, OPTIM_WRAPPERS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from lt_plugins.checks.component_check import find_component
+from lt_plugins.checks.early_stop import stopped_early
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.unwrap import unwrap_model
 
@@ -102,6 +103,11 @@ def check_work_left(runner: Runner) -> None:
         raise UserInputError(
             f"nothing is left to train: {runner._load_from or 'the checkpoint'} holds {done} finished "
             f"{'epochs' if by_epoch else 'iterations'} and {setting}={length}; raise it, or test the checkpoint."
+        )
+    if by_epoch and stopped_early(runner.message_hub.runtime_info, runner.cfg, done):
+        raise UserInputError(
+            f"nothing is left to train: {runner._load_from or 'the checkpoint'} was stopped early after {done} epochs; "
+            "test it, or train it further without --early-stop, with --accept-changes."
         )
     if not any(parameter.requires_grad for parameter in unwrap_model(runner.model).parameters()):
         raise UserInputError("no parameter of the model is trained, all are frozen; train at least the head.")

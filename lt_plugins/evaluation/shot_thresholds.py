@@ -82,11 +82,23 @@ def _is_called(metric: Mapping[str, Any], name: str) -> bool:
     return str(metric.get("type")).rpartition(".")[2] == name
 
 
+def find_shot_metric(evaluator: Any) -> Mapping[str, Any] | None:
+    """Find the config of ``ShotAccuracy`` in that of an evaluator.
+
+    Args:
+        evaluator (Any): Config of an evaluator, of a metric, or of several.
+
+    Returns:
+        Mapping[str, Any] | None: The first one; None if there is none.
+    """
+    return next((metric for metric in _metrics(evaluator) if _is_called(metric, "ShotAccuracy")), None)
+
+
 def _read(evaluator: Any) -> ShotThresholds | None:
-    for metric in _metrics(evaluator):
-        if _is_called(metric, "ShotAccuracy"):
-            return ShotThresholds(**{name: metric[name] for name in ShotThresholds._fields if name in metric})
-    return None
+    metric = find_shot_metric(evaluator)
+    if metric is None:
+        return None
+    return ShotThresholds(**{name: metric[name] for name in ShotThresholds._fields if name in metric})
 
 
 def _metrics(evaluator: Any) -> Iterator[MutableMapping[str, Any]]:

@@ -37,6 +37,7 @@ __all__ = [
     "ToolParser",
     "add_config_arguments",
     "add_data_argument",
+    "add_early_stop_argument",
     "add_pickle_argument",
     "add_resident_argument",
     "add_shorten_argument",
@@ -197,6 +198,20 @@ def add_val_interval_argument(parser: argparse._ActionsContainer) -> None:
         metavar="N",
         help="evaluate after every N epochs, in all stages (of a training that counts iterations: after every N of "
         "them); the last one is always evaluated",
+    )
+
+
+def add_early_stop_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--early-stop``.
+
+    Args:
+        parser (ArgumentParser): Extended in place.
+    """
+    parser.add_argument(
+        "--early-stop",
+        type=_positive_int,
+        metavar="N",
+        help="end each stage whose mean class accuracy on the validation images has not risen for N evaluations",
     )
 
 

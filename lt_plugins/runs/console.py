@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
-import shutil
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
-from lt_plugins.terminal import PrintableStream, one_line, raw_stream
+from lt_plugins.terminal import PrintableStream, StatusLine, one_line, raw_stream
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -32,16 +31,27 @@ _COSTS = re.compile(r"\b(time|data_time|memory): \S+\s*")  # the width of a term
 _PROGRESS = ("after_train_iter", "after_val_iter", "after_test_iter")
 
 
+class Progress(Protocol):
+    """What shows the progress of a run on a terminal."""
+
+    def note(self, text: str) -> None:
+        """Take in a line of mmengine that is not shown.
+
+        Args:
+            text (str): The line.
+        """
+
+
 class ConsoleHandler(logging.Handler):
     """Console handler: prints a run's summary, a line for each logged step, metrics, and warnings of this package.
 
-    On a terminal the line of the next step replaces that of the one before.
+    On a terminal the line of the next step replaces that of the one before, or :attr:`progress` shows something better.
 
     Args:
         level (int): Lowest level to show. Defaults to ``logging.INFO``.
     """
 
-    is_line_open = False
+    progress: Progress | None = None  # draws the status line itself, in place of mmengine's lines
 
     def __init__(self, level: int = logging.INFO) -> None:
         super().__init__(level)
@@ -53,34 +63,30 @@ class ConsoleHandler(logging.Handler):
             record (LogRecord): The record.
         """
         stream = raw_stream(sys.stdout)
-        on_terminal = stream.isatty()
-        is_progress = record.funcName in _PROGRESS and _origin().startswith("mmengine.")
-        if not (_is_shown(record) or (is_progress and on_terminal and "Exp name" not in record.getMessage())):
-            return
+        on_terminal, of_mmengine = stream.isatty(), _origin().startswith("mmengine.")
         text = record.getMessage()
+        is_progress = record.funcName in _PROGRESS and of_mmengine
+        progress = ConsoleHandler.progress
+        if progress is not None and of_mmengine and (is_progress or record.funcName == "after_val_epoch"):
+            progress.note(text)
+            return
+        if not (_is_shown(record) or (is_progress and on_terminal and "Exp name" not in text)):
+            return
         if record.levelno >= logging.WARNING:
             text = f"{record.levelname.lower() if record.levelno == logging.WARNING else record.levelname}: {text}"
         try:
             if is_progress and on_terminal:
-                width = shutil.get_terminal_size().columns
-                stream.write(f"\r\x1b[2K{one_line(_COSTS.sub('', text))[: width - 1]}")
-                stream.flush()
-                ConsoleHandler.is_line_open = True
+                StatusLine.draw(one_line(_COSTS.sub("", text)))
+                return
+            if progress is None:
+                StatusLine.end()
             else:
-                end_progress_line()
-                PrintableStream(stream).write(f"{text}\n")
-                stream.flush()
+                StatusLine.erase()
+            PrintableStream(stream).write(f"{text}\n")
+            stream.flush()
         except (OSError, SystemExit):
             # Nobody reads the console any more, or it goes to a full disk. That is no reason to end a training.
             self.setLevel(logging.CRITICAL + 1)
-
-
-def end_progress_line() -> None:
-    """Begin a new line on the terminal, where the last one is a progress line."""
-    if ConsoleHandler.is_line_open:
-        ConsoleHandler.is_line_open = False
-        raw_stream(sys.stdout).write("\n")
-        raw_stream(sys.stdout).flush()
 
 
 def show_on_console(logger: logging.Logger) -> None:
@@ -102,7 +108,7 @@ def warnings_to_log() -> Iterator[None]:
 
     def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any) -> None:
         if Path(filename).is_relative_to(PACKAGE):
-            end_progress_line()
+            StatusLine.end()
             print(f"warning: {one_line(str(message))}", file=sys.stderr, flush=True)  # noqa: T201
         elif (loggers := getattr(sys.modules.get("mmengine.logging"), "MMLogger", None)) and loggers._instance_dict:
             text = f"{filename}:{lineno}: {category.__name__}: {message}"

@@ -11,6 +11,7 @@ from typing import Any
 
 from lt_plugins.atomic_write import atomic_write
 from lt_plugins.checkpoints.run_checkpoints import load_last_checkpoint
+from lt_plugins.checks.early_stop import stopped_early
 from lt_plugins.errors import UserInputError
 from lt_plugins.resources import TOOLS, spell_tools
 from lt_plugins.runs.child_processes import ChildProcesses, describe_exit
@@ -96,7 +97,7 @@ class RecordedRun:
         train_cfg = run.setting("train_cfg", dict)
         if _has_test_set(run):
             return None
-        last = train_cfg.get("max_iters") or run.setting("train_cfg.max_epochs", int)
+        last = train_cfg.get("max_iters") or self._num_epochs(run)
         found = [row for row in run.log().metrics if row["step"] == last]
         return found[-1] if found else None
 
@@ -146,8 +147,19 @@ class RecordedRun:
         if last is None:
             return False
         run = RunFolder(self.folder)
-        unit = "iter" if run.setting("train_cfg", dict).get("max_iters") else "epoch"
-        return bool(last.content.get("meta", {}).get(unit, 0) >= run.setting(f"train_cfg.max_{unit}s", int))
+        meta = last.content.get("meta", {})
+        if run.setting("train_cfg", dict).get("max_iters"):
+            return bool(meta.get("iter", 0) >= run.setting("train_cfg.max_iters", int))
+        return bool(meta.get("epoch", 0) >= self._num_epochs(run))
+
+    def _num_epochs(self, run: RunFolder) -> int:
+        """Epochs that it trains: those of its config, or fewer if it has been stopped early."""
+        cfg = run.config()[1]
+        if "early_stop" in cfg.get("default_hooks", {}) and (last := load_last_checkpoint(self.folder)) is not None:
+            epoch = int(last.content.get("meta", {}).get("epoch", 0))
+            if stopped_early(last.content.get("message_hub", {}).get("runtime_info"), cfg, epoch):
+                return epoch
+        return run.setting("train_cfg.max_epochs", int)
 
     def _start(self, tool: str, arguments: Sequence[str], num_gpus: int, run_command: RunCommand) -> None:
         """Run ``tools/<tool>.py`` to its end."""

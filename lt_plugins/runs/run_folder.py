@@ -262,6 +262,8 @@ def _append(log: RunLog, rows: list[Row], num_damaged: int) -> RunLog:
             metrics.append({"step": step} | {key: value for key, value in row.items() if key not in _NO_METRICS})
     first_iteration = train[0]["iter"] if train else float("inf")
     first_step = train[0]["epoch" if by_epoch else "iter"] if train else float("inf")
+    if metrics:  # early stopping repeats the evaluation of the epoch that is resumed
+        first_step = min(first_step, metrics[0]["step"])
     return RunLog(
         train=[row for row in log.train if row["iter"] < first_iteration] + train,
         metrics=[row for row in log.metrics if row["step"] < first_step] + metrics,

@@ -31,6 +31,7 @@ from lt_plugins.checkpoints.run_checkpoints import (
     resolve_checkpoint,
     warn_fallback,
 )
+from lt_plugins.checks.early_stop import stopped_early
 from lt_plugins.checks.preflight import check_batches
 from lt_plugins.checks.training_settings import check_training_settings
 from lt_plugins.datasets.class_subset import ClassSubset
@@ -38,12 +39,13 @@ from lt_plugins.engine.hooks.finite_training_hook import explain_failure
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.build import build_model
 from lt_plugins.registry import DATASETS
-from lt_plugins.runs.hooks import SafeCheckpointHook
+from lt_plugins.runs.hooks import ProgressHook, SafeCheckpointHook
 from lt_plugins.runs.quiet_runner import QuietRunner
 from lt_plugins.runs.run_changes import ChangedRunError, check_finished_run
 from lt_plugins.runs.schedule import fit_schedule
 from lt_plugins.runs.spec import stage_folder
 from lt_plugins.runs.teachers import list_teachers
+from lt_plugins.runs.time_left import planned_work
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ def train_stages(stages: list[Stage], resume: str | None, overwrite: bool = Fals
             notes.append(
                 str(stage) + (f", {'resumes' if cfg.resume else 'from'} {cfg.load_from}" if cfg.load_from else "")
             )
-        _train(cfg, notes, overwrite)
+        _train(stages[index:], notes, overwrite)
         notes, checkpoint = [], None
         if is_main_process():
             for later in stages[index + 1 :]:  # what an older run left there does not belong to these weights
@@ -250,7 +252,9 @@ def _is_finished(stage: Stage, checkpoint: RunCheckpoint) -> bool:
     if max_epochs is None:
         raise UserInputError(f"{stage.name} has no train_cfg.max_epochs; stages are trained by epochs.")
     meta = checkpoint.content.get("meta", {})
-    is_finished = bool(meta.get("epoch", 0) >= max_epochs)
+    epoch = meta.get("epoch", 0)
+    runtime_info = checkpoint.content.get("message_hub", {}).get("runtime_info")
+    is_finished = bool(epoch >= max_epochs) or stopped_early(runtime_info, stage.cfg, epoch)
     if is_finished:
         source = f"stage {stage.number} of {stage.total}, {checkpoint.path},"
         check_finished_run(meta.get("run_record"), stage.cfg, source)
@@ -279,7 +283,9 @@ def _find_teachers(cfg: Config, stages: list[Stage], allow_pickle: bool) -> None
             teacher["checkpoint"] = resolve_checkpoint(teacher["checkpoint"], allow_pickle)
 
 
-def _train(cfg: Config, notes: list[str], overwrite: bool) -> None:
+def _train(stages: Sequence[Stage], notes: list[str], overwrite: bool) -> None:
+    """Train the first of these stages, which the others follow."""
+    stage, cfg = stages[0], stages[0].cfg
     dump = Path(cfg.work_dir, Path(cfg.filename).name)
     config_before = dump.read_bytes() if dump.is_file() else None
     runner = QuietRunner.from_cfg(cfg)
@@ -291,6 +297,10 @@ def _train(cfg: Config, notes: list[str], overwrite: bool) -> None:
     # PreflightHook checks it too, but schedulers that count steps fail on an empty epoch before any hook runs.
     check_batches("train", runner.train_dataloader)
     fit_schedule(runner)
+    if is_main_process():
+        num_images = len(runner.train_dataloader.dataset)
+        later = [planned_work(other.cfg, num_images) for other in stages[1:]]
+        runner.register_hook(ProgressHook(stage.number, stage.total, later))
     try:
         runner.train()
     except UserInputError as error:

@@ -13,10 +13,10 @@ from functools import partial
 from typing import Any, NoReturn
 
 from lt_plugins.resources import spell_tools
-from lt_plugins.runs.console import end_progress_line, warnings_to_log
+from lt_plugins.runs.console import warnings_to_log
 from lt_plugins.runs.error_line import error_line
 from lt_plugins.runs.stop_signals import stop_signals, stopping_signal
-from lt_plugins.terminal import PrintableStream, displayable, one_line, raw_stream
+from lt_plugins.terminal import PrintableStream, StatusLine, displayable, one_line, raw_stream
 
 DEBUG_VARIABLE = "LT_PLUGINS_DEBUG"
 # Set by tools/dist_run.py, which says why a process of its was killed, and tells a lost connection by this exit code.
@@ -76,7 +76,7 @@ def _printable_output() -> Iterator[None]:
 
 
 def _end(line: str, error: BaseException) -> NoReturn:
-    end_progress_line()
+    StatusLine.end()
     if os.environ.get(DEBUG_VARIABLE) == "1":
         traceback.print_exception(error)
     if _is_first_to_report():
@@ -100,7 +100,7 @@ def _end_import(continues: Continues, number: int) -> NoReturn:
 
 
 def _say_stopped(number: int, continues: Continues) -> None:
-    end_progress_line()
+    StatusLine.end()
     is_first = _is_first_to_report() if _is_connected() else os.environ.get("RANK", "0") == "0"
     if is_first and LAUNCHER_VARIABLE not in os.environ:
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
@@ -125,7 +125,7 @@ def _end_by_lost_connection(error: BaseException, continues: Continues) -> NoRet
 
 
 def _end_by_bug(error: Exception) -> NoReturn:
-    end_progress_line()
+    StatusLine.end()
     if not _is_connected() or _is_first_to_report():
         traceback.print_exception(error)
         _say(BUG_HINT)

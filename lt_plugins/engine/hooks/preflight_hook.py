@@ -25,7 +25,6 @@ EVERY_RUN = (
     "AveragedModelHook",
     "CheckpointFitHook",
     "ClassDistributionHook",
-    "CompileHook",
     "DeferredInfoHook",
     "EpochHook",
     "EpochSeedHook",
@@ -33,9 +32,6 @@ EVERY_RUN = (
     "MemoryFormatHook",
     "PeakMemoryHook",
     "PreflightHook",
-    "RunLogHook",
-    "RunRecordHook",
-    "SafeCheckpointHook",
     "TeacherHook",
 )
 
@@ -185,8 +181,9 @@ def _last_name(component: Any) -> str:
 
 
 def _belongs_to_method(hook: Hook) -> bool:
-    """Check whether a hook belongs to the method: not mmengine's, mmpretrain's, or one of every run."""
-    return not type(hook).__module__.startswith(("mmengine.", "mmpretrain.")) and type(hook).__name__ not in EVERY_RUN
+    """Check whether a hook belongs to the method: not mmengine's, mmpretrain's, of the tools, or one of every run."""
+    others = ("mmengine.", "mmpretrain.", "lt_plugins.runs.")
+    return not type(hook).__module__.startswith(others) and type(hook).__name__ not in EVERY_RUN
 
 
 def _nested_name(dataset: Any) -> str:
