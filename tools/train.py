@@ -18,6 +18,7 @@ from lt_plugins.runs.cli import (
     add_config_arguments,
     add_early_stop_argument,
     add_pickle_argument,
+    add_pretrained_argument,
     add_resident_argument,
     add_shorten_argument,
     add_shot_thresholds_argument,
@@ -42,6 +43,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add_shot_thresholds_argument(parser)
     add_skip_bad_argument(parser)
     add_shorten_argument(parser)
+    add_pretrained_argument(parser)
     parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/<path of the config>)")
     parser.add_argument(
         RESUME_OPTION,
@@ -148,7 +150,7 @@ def train(args: argparse.Namespace) -> None:
     configs = load_stages(args.config, config_overrides(args), ["train"], data=args.data, shorten=args.shorten)
     cfg, name = configs[-1], run_name(args.config, args.data, args.shorten)
     stages = place_stages(configs, args.work_dir or cfg.get("work_dir") or Path("work_dirs", name))
-    check_stages(stages)
+    check_stages(stages, args.allow_pickle)
     for stage in stages:
         merge_args(stage.cfg, args)
         if args.data is not None:

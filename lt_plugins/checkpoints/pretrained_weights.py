@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -114,9 +113,8 @@ def rename_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str,
 def _readings(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str, dict[str, Tensor]]]:
     """Ways to read the names of a file: scheme, prefix, and the tensors by the names of the module."""
     # A wrapper around a network of another package has all its tensors below one name.
-    wrapper = os.path.commonprefix([*own]).rpartition(".")[0] if len(own) > 1 else ""
-    wrapper = f"{wrapper}." if wrapper else ""
-    for root in dict.fromkeys(("", wrapper)):
+    parts = {key.partition(".")[0] for key in own}
+    for root in ["", *(f"{part}." for part in parts if len(parts) == 1)]:
         first = next((key.removeprefix(root) for key in own), None)
         for prefix in _prefixes(tensors, first) if first is not None else ():
             yield (_own_label(tensors, prefix), prefix, _below(tensors, prefix, lambda key, root=root: root + key))  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Naming schemes of weights: how torchvision, timm, CLIP and others call the tensors of networks that mmpretrain has."""
+"""Naming schemes of weights: what torchvision, timm, CLIP and others call the tensors of mmpretrain's networks."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lt_plugins.checkpoints.checkpoint import find_resume_problem
 from lt_plugins.checkpoints.checkpoint_fit import Purpose, check_checkpoint_fit, is_frozen, optional_keys
+from lt_plugins.checkpoints.normalisation import follow_normalisation
 from lt_plugins.checkpoints.pretrained_weights import rename_weights
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.unwrap import unwrap_model
@@ -72,6 +73,8 @@ class CheckpointFitHook(Hook):
             state_dict.update(named)
             plain = named
         check_checkpoint_fit(model, plain, source, purpose, self.min_backbone_fraction)
+        if purpose == "test":
+            follow_normalisation(model, checkpoint)
         if purpose == "initialise":
             parts = getattr(model, "initialised_parts", ("",))
             # A classifier that was adjusted after training is not to be trained on.

@@ -108,6 +108,7 @@ class PreflightHook(Hook):
             batch_parts=batch_parts(loader),
             num_batches=len(loader),
             max_epochs=runner.max_epochs,
+            pretrained_on=runner.cfg.get("pretrained_on"),
         )
         runner.logger.info(f"About to train, results go to {runner.work_dir}\n{summary}")
 
