@@ -83,14 +83,16 @@ def _labels(num_classes: int | None, tag: str, name: str) -> str:
 
 def _normalisation(told: Mapping[str, Any], label: str) -> Normalisation | None:
     """What the file beside the weights says, or what all weights of a scheme want; timm's transformers differ."""
-    mean, std = told.get("mean"), told.get("std")
-    if _is_rgb(mean) and _is_rgb(std):
-        return Normalisation("config.json's", *(tuple(255 * value for value in part) for part in (mean, std)))
+    mean, std = _rgb(told.get("mean")), _rgb(told.get("std"))
+    if mean is not None and std is not None:
+        return Normalisation("config.json's", mean, std)
     return None if label in ("timm ViT", "mmpretrain naming", "naming of the backbone itself") else OF_IMAGENET
 
 
-def _is_rgb(values: Any) -> bool:
-    return isinstance(values, list) and len(values) == 3 and all(isinstance(value, (int, float)) for value in values)
+def _rgb(values: Any) -> tuple[float, ...] | None:
+    """Three numbers of 0..1 in values of 0..255."""
+    is_rgb = isinstance(values, list) and len(values) == 3 and all(isinstance(value, (int, float)) for value in values)
+    return tuple(255 * value for value in values) if is_rgb else None
 
 
 def _timm_config(path: Path) -> dict[str, Any]:

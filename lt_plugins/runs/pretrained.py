@@ -39,7 +39,7 @@ def set_pretrained(cfg: Config, keep_normalisation: bool) -> None:
         raise UserInputError(
             f"--pretrained {source}: {cfg.filename} has no classifier with a backbone; a detector takes --backbone."
         )
-    backbone.init_cfg = {"type": "Pretrained", "checkpoint": source}
+    backbone["init_cfg"] = {"type": "Pretrained", "checkpoint": source}
     cfg.pretrained = {"checkpoint": source, "keep_normalisation": keep_normalisation}
     cfg.pretrained_on = None  # of other weights
 

@@ -23,7 +23,12 @@ from lt_plugins.runs.pretrained import prepare_pretrained
 from tests.tool_process import ROOT, run_tool
 
 IMAGENET_MEAN = [123.675, 116.28, 103.53]
-SMALL = ["model.backbone.depth=20", "train_dataloader.dataset.max_count=12", "train_cfg.max_epochs=1"]
+SMALL = [
+    "model.backbone.depth=20",
+    "train_dataloader.dataset.max_count=16",
+    "train_dataloader.dataset.imbalance_factor=8",
+    "train_cfg.max_epochs=1",
+]
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +126,8 @@ def test_origin_by_name_config_and_classes(tmp_path: Path) -> None:
     assert find_origin("vit_b_16-c867db91.pth", {}, matched).labels == IMAGENET
     swag = find_origin("vit_b_16_swag-9ac1b537.pth", {}, matched)
     assert swag.labels == f"Instagram hashtags, then {IMAGENET}"
-    folder = {"architecture": "vit_base_patch16_224", "pretrained_cfg": {"tag": "augreg_in21k_ft_in1k"}}
-    folder["pretrained_cfg"] |= {"mean": [0.5] * 3, "std": [0.5] * 3}
+    told = {"tag": "augreg_in21k_ft_in1k", "mean": [0.5] * 3, "std": [0.5] * 3}
+    folder = {"architecture": "vit_base_patch16_224", "pretrained_cfg": told}
     (tmp_path / "config.json").write_text(json.dumps(folder))
     timm = find_origin(str(tmp_path / "model.safetensors"), {}, matched)
     assert timm.labels == BOTH
