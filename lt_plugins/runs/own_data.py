@@ -139,7 +139,7 @@ def use_data(cfg: Config, data: OwnData) -> None:
             dataset = {**loader["dataset"], **counted, "dataset": dataset}
         cfg[f"{loop}_dataloader"] = ConfigDict({**loader, "dataset": dataset})
     for part in (cfg.get("model"), cfg.get("data_preprocessor")):
-        _set_num_classes(part, data.num_classes)
+        set_num_classes(part, data.num_classes)
     if "num_classes" in cfg:  # a variable, that our configs of image lists have
         cfg.num_classes = data.num_classes
     _set_glt_metric(cfg, any(part["type"] == GLT for part in data.parts.values()))
@@ -234,16 +234,21 @@ def innermost(dataset: dict[str, Any]) -> dict[str, Any]:
         dataset = inner
 
 
-def _set_num_classes(node: Any, num_classes: int) -> None:
-    """Set every number of classes in a part of a config."""
+def set_num_classes(node: Any, num_classes: int) -> None:
+    """Set every number of classes in a part of a config.
+
+    Args:
+        node (Any): The part; changed in place.
+        num_classes (int): The number.
+    """
     if isinstance(node, dict):
         if "num_classes" in node:
             node["num_classes"] = num_classes
         for value in node.values():
-            _set_num_classes(value, num_classes)
+            set_num_classes(value, num_classes)
     elif isinstance(node, (list, tuple)):
         for value in node:
-            _set_num_classes(value, num_classes)
+            set_num_classes(value, num_classes)
 
 
 def _set_glt_metric(cfg: Config, is_glt: bool) -> None:

@@ -32,6 +32,7 @@ COMMANDS = {
     "inspect_model.py": [[EVIL]],
     "make_glt.py": [["-o", "out", "--features", EVIL], ["-o", "out", "--features", CONFIG, EVIL]],
     "posthoc.py": [[EVIL]],
+    "predict.py": [[EVIL, str(ROOT / "docs/images/class_accuracy_digits.png")]],
     "detection/predict.py": [[EVIL, str(ROOT / "docs/images/class_accuracy_digits.png"), "-o", "out"]],
     "sweep.py": [["--backbones", EVIL]],
     "export.py": [["out.pth"]],
@@ -56,6 +57,7 @@ def test_every_tool_that_reads_checkpoints_is_covered() -> None:
         if re.search(r"load_checkpoint|load_trained_model|load_weights|\.load_from|guard_pickles", text):
             assert "guard_pickles(" in text, f"{name} reads checkpoints without guard_pickles"
             assert name in COMMANDS
+        assert ("open_classifier(" in text) <= (name in COMMANDS)
 
 
 @pytest.mark.parametrize(("tool", "arguments"), CASES, ids=[f"{tool} {' '.join(call)}" for tool, call in CASES])

@@ -143,6 +143,7 @@ ARGUMENT_MISTAKES = {
     "make_glt.py": ["a", "-o", "b", "--preset", "places-glt"],
     "make_lists.py": ["a"],
     "export.py": ["a", "b", "--torchvision-names"],
+    "predict.py": ["a", "b", "c", "--topk", "0"],
     "posthoc.py": ["a", "b", "--method", "magic"],
     "detection/predict.py": ["a"],
     "dev/campaign.py": ["--minutes"],

@@ -1,0 +1,1 @@
+"""Use of a trained classifier: prediction on image files, calibrated confidence, export."""
