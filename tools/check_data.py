@@ -24,6 +24,7 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.runs.cli import (
     ToolParser,
     add_config_arguments,
+    add_imbalance_argument,
     add_shot_thresholds_argument,
     config_overrides,
     user_errors,
@@ -43,6 +44,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_arguments(parser)
+    add_imbalance_argument(parser)
     add_shot_thresholds_argument(parser)
     parser.add_argument("--split", default=",".join(SPLITS), help="which to check (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=0, help="processes that read images (default: %(default)s)")

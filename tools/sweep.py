@@ -23,6 +23,7 @@ from lt_plugins.runs.cli import (
     ToolParser,
     add_data_argument,
     add_early_stop_argument,
+    add_imbalance_argument,
     add_pickle_argument,
     add_resident_argument,
     add_shorten_argument,
@@ -390,6 +391,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         "--latex", action="store_true", help="also write table.tex, for booktabs, and print it instead of Markdown"
     )
     add_data_argument(parser)
+    add_imbalance_argument(parser)
     add_shorten_argument(parser)
     add_val_interval_argument(parser)
     add_resident_argument(parser)

@@ -11,6 +11,7 @@ from lt_plugins.atomic_write import atomic_write, check_output
 from lt_plugins.runs.cli import (
     ToolParser,
     add_config_arguments,
+    add_imbalance_argument,
     add_pickle_argument,
     add_resident_argument,
     add_shot_thresholds_argument,
@@ -26,6 +27,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = ToolParser(description=__doc__)
     add_config_arguments(parser)
+    add_imbalance_argument(parser)
     add_resident_argument(parser)
     add_shot_thresholds_argument(parser)
     add_skip_bad_argument(parser)

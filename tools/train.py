@@ -15,6 +15,7 @@ from lt_plugins.runs.cli import (
     ToolParser,
     add_config_arguments,
     add_early_stop_argument,
+    add_imbalance_argument,
     add_pickle_argument,
     add_resident_argument,
     add_shorten_argument,
@@ -36,6 +37,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = ToolParser(description=__doc__)
     add_config_arguments(parser)
+    add_imbalance_argument(parser)
     add_resident_argument(parser)
     add_shot_thresholds_argument(parser)
     add_skip_bad_argument(parser)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -14,7 +16,8 @@ from lt_plugins.datasets.profiles import Profile, class_profile
 from lt_plugins.errors import UserInputError
 from lt_plugins.registry import DATASETS
 
-Draw = Literal["shuffled", "first"]
+Draw = Literal["ldam", "first", "choice"]
+Order = Literal["label", "size"]
 
 
 @DATASETS.register_module()
@@ -22,24 +25,31 @@ class LongTailDataset(IndexedDataset):
     """Keeps the images of a long-tailed profile over the classes of a dataset.
 
     The largest class is label 0, the smallest the last label; with ``reverse`` the other way round. With CIFAR-10/100,
-    ``profile='exp'`` and ``seed=0`` the selection is, index by index, that of the generator released with LDAM
+    ``profile='exp'`` and the default draw the selection is, index by index, that of the generator released with LDAM
     (arXiv:1906.07413, ``imbalance_cifar.py``), which the field uses; the samples are grouped by class. The global
     random state is neither read nor written.
+
+    Three training sets of the literature have the same counts and other images; compare methods on one of them.
+    ``draw='ldam'`` keeps the images of LDAM's generator with ``seed``. ``'first'`` keeps the first ones in the order of
+    the dataset, as the released codes of SHIKE, LOS, ImbSAM and weight balancing have it. ``'choice'`` draws without
+    replacement by the seed of the run, so that each run has images of its own, as in that of GLMC.
 
     Args:
         dataset (Any): Dataset (usually balanced), or its config.
         imbalance_factor (float): Largest over smallest class count, at least 1 (papers: 10, 50, 100).
         profile (Profile): ``'exp'``, ``'step'`` or ``'pareto'``, see :func:`class_profile`. Defaults to ``'exp'``.
         max_count (int | None): Images of the largest class. Defaults to the largest class of ``dataset``. A set
-            that already is long-tailed can be cut to a higher imbalance factor.
-        seed (int): Which images are kept. Defaults to 0, the field's draw.
+            that already is long-tailed can be cut to a higher imbalance factor. With ``order='size'``: as many as leave
+            every class enough.
+        seed (int | None): Which images are kept. Defaults to 0, the field's draw; ``draw='choice'`` needs one, which a
+            config takes from ``randomness.seed``.
         pareto_alpha (float): Power value of ``'pareto'``. Defaults to 6.
         pipeline (Sequence[dict] | None): Transforms in place of those of the dataset. Defaults to its own.
         reverse (bool): Whether the last label is the largest class. From a balanced test set, factor 50 makes the
             shifted sets of SADE's tables, "forward-50" and, reversed, "backward-50". Defaults to False.
-        draw (Draw): Which images of a class are kept: ``'shuffled'``, drawn by ``seed``, or ``'first'``, the first ones
-            in the order of the dataset, as the released codes of SHIKE, LOS, ImbSAM and weight balancing have it; as
-            many, but others. Defaults to ``'shuffled'``.
+        draw (Draw): Which images of a class are kept: ``'ldam'``, ``'first'`` or ``'choice'``. Defaults to ``'ldam'``.
+        order (Order): Which class is the largest: ``'label'``, the first one, or ``'size'``, the one with most images,
+            and so on; so the classes of any dataset can be cut. Defaults to ``'label'``.
         meta_per_class (int): Images of each class that are taken out for a balanced meta set before, those at the end
             of the order of ``draw``. They come after the others as part 1 (:class:`.PartSampler`); the
             largest class has as many fewer, unless ``max_count`` says otherwise. Defaults to 0: no meta set.
@@ -59,25 +69,34 @@ class LongTailDataset(IndexedDataset):
         imbalance_factor: float,
         profile: Profile = "exp",
         max_count: int | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         pareto_alpha: float = 6.0,
         pipeline: Sequence[dict] | None = None,
         reverse: bool = False,
-        draw: Draw = "shuffled",
+        draw: Draw = "ldam",
+        order: Order = "label",
         meta_per_class: int = 0,
     ) -> None:
-        if draw not in get_args(Draw):
-            raise UserInputError(f"unknown draw {draw!r}; choose one of {', '.join(get_args(Draw))}")
+        for name, value, known in (("draw", draw, get_args(Draw)), ("order", order, get_args(Order))):
+            if value not in known:
+                raise UserInputError(f"unknown {name} {value!r}; choose one of {', '.join(known)}")
+        if order == "size" and reverse:
+            raise UserInputError("order='size' ranks classes by their images, and reverse=True by label; drop one")
+        if draw == "choice" and seed is None:
+            raise UserInputError("draw='choice' draws by the seed of the run; give it, like seed=0")
         if meta_per_class < 0:
             raise UserInputError(f"meta_per_class={meta_per_class} must be 0 (no meta set) or more, like 10")
         super().__init__(dataset)
         labels, names = get_labels(self.dataset), get_class_names(self.dataset)
         available = np.bincount(labels, minlength=len(names)) - meta_per_class
         names += tuple(str(label) for label in range(len(names), len(available)))
-        largest = int(available.max(initial=0)) if max_count is None else max_count
-        wanted = class_profile(len(available), largest, imbalance_factor, profile, pareto_alpha, reverse)
-        _check_enough(names, available, wanted, largest)
-        chosen, meta = _draw(labels, wanted, seed, draw, meta_per_class)
+        if order == "size":
+            wanted = _by_size(available, max_count, imbalance_factor, profile, pareto_alpha)
+        else:
+            largest = int(available.max(initial=0)) if max_count is None else max_count
+            wanted = class_profile(len(available), largest, imbalance_factor, profile, pareto_alpha, reverse)
+        _check_enough(names, available, wanted, int(wanted.max(initial=0)))
+        chosen, meta = _draw(labels, wanted, seed or 0, draw, meta_per_class)
         super().__init__(self.dataset, np.concatenate([chosen, meta]), pipeline)
         self._num_meta = len(meta)
 
@@ -98,7 +117,7 @@ class LongTailDataset(IndexedDataset):
 def _draw(
     labels: np.ndarray, counts: np.ndarray, seed: int, draw: Draw, meta_per_class: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The released generator's selection: shuffle each class in label order, unless asked not to, keep the first.
+    """The released generators' selections: bring each class in label order into the order of the draw, keep the first.
 
     The last ones are the meta set: with the same seed the first ones are the same, with or without it.
     """
@@ -106,11 +125,44 @@ def _draw(
     selected, meta = [], []
     for label, count in enumerate(counts):
         members = np.flatnonzero(labels == label)
-        if draw == "shuffled":
+        if draw == "ldam":
             generator.shuffle(members)
+        elif draw == "choice":
+            members = generator.choice(members, len(members), replace=False)
         selected.append(members[:count])
         meta.append(members[len(members) - meta_per_class :])
     return np.concatenate(selected), np.concatenate(meta)
+
+
+def _by_size(available: np.ndarray, max_count: int | None, factor: float, profile: Profile, alpha: float) -> np.ndarray:
+    """Class counts of the profile over the classes by their size: the largest ones that leave every class enough."""
+    ranking = np.argsort(-available, kind="stable")
+    sizes = available[ranking]
+    if max_count is None and sizes[-1] > 0:
+        max_count = _largest(sizes, factor, profile, alpha)
+        if class_profile(len(sizes), max(max_count, 1), factor, profile, alpha)[-1] == 0:
+            fitting = (
+                lower
+                for lower in range(math.ceil(factor) - 1, 0, -1)
+                if class_profile(len(sizes), max(_largest(sizes, lower, profile, alpha), 1), lower, profile, alpha)[-1]
+            )
+            raise UserInputError(
+                f"imbalance_factor={factor:g} would leave a class without images: beside the others the largest one "
+                f"can keep {max_count} of its {sizes[0]} images; give at most {next(fitting)}, or more images"
+            )
+    largest = int(sizes[0]) if max_count is None else max_count
+    counts = np.empty_like(available)
+    counts[ranking] = class_profile(len(sizes), largest, factor, profile, alpha)
+    return counts
+
+
+def _largest(sizes: np.ndarray, factor: float, profile: Profile, alpha: float) -> int:
+    """Size of the largest class, with which no class needs more images than it has."""
+
+    def is_too_much(largest: int) -> bool:
+        return bool((class_profile(len(sizes), largest, factor, profile, alpha) > sizes).any())
+
+    return bisect_left(range(1, int(sizes[0]) + 1), True, key=is_too_much)
 
 
 def _check_enough(names: tuple[str, ...], available: np.ndarray, wanted: np.ndarray, max_count: int) -> None:
@@ -122,7 +174,7 @@ def _check_enough(names: tuple[str, ...], available: np.ndarray, wanted: np.ndar
         if has < needs:
             raise UserInputError(
                 f"class {label} ({name}) has {has} images, the profile needs {needs}; lower max_count={max_count}, "
-                "raise imbalance_factor, or order the classes by size"
+                "raise imbalance_factor, or give order='size'"
             )
         if needs == 0:
             raise UserInputError(

@@ -30,6 +30,7 @@ from typing import Any, NoReturn
 from lt_plugins.errors import UserInputError
 from lt_plugins.options import ALLOW_PICKLE_OPTION
 from lt_plugins.runs.console import show_on_console
+from lt_plugins.runs.imbalance import OPTION, with_factor
 from lt_plugins.runs.user_errors import user_errors
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "add_config_arguments",
     "add_data_argument",
     "add_early_stop_argument",
+    "add_imbalance_argument",
     "add_pickle_argument",
     "add_resident_argument",
     "add_shorten_argument",
@@ -74,6 +76,11 @@ class ToolParser(argparse.ArgumentParser):
             UserInputError: If an argument is unknown, missing or malformed.
         """
         parsed = super().parse_args(args, namespace)
+        if (factor := getattr(parsed, "imbalance_factor", None)) is not None:  # from here on it is a variant
+            if hasattr(parsed, "configs"):
+                parsed.configs = [with_factor(config, factor) for config in parsed.configs]
+            else:
+                parsed.config = with_factor(parsed.config, factor)
         from mmengine.logging import MMLogger
 
         show_on_console(MMLogger.get_current_instance())  # where mmengine logs before there is a runner
@@ -227,6 +234,20 @@ def add_resident_argument(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="keep all images in memory and augment whole batches on the device of the model; they must have one size "
         "(default: as the config says, with --data no)",
+    )
+
+
+def add_imbalance_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--imbalance-factor``, which the parser turns into a variant of the config or of all configs.
+
+    Args:
+        parser (ArgumentParser): Extended in place.
+    """
+    parser.add_argument(
+        OPTION,
+        metavar="N",
+        help="cut the training images so that the largest class has N times as many as the smallest, like the variant "
+        ":ltN (CIFAR, digits, and --data)",
     )
 
 

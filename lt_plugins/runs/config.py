@@ -10,6 +10,7 @@ import textwrap
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,8 @@ from lt_plugins.compat import check_detection
 from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation.shot_thresholds import set_shot_thresholds
 from lt_plugins.resources import SCOPE, find_config, ready_configs
-from lt_plugins.runs.derived_data import derive_datasets
+from lt_plugins.runs.derived_data import derive_datasets, seed_draws
+from lt_plugins.runs.imbalance import named_factor, set_factor, variant_factor
 from lt_plugins.runs.old_configs import new_spelling
 from lt_plugins.runs.own_data import find_data, require_data, use_data
 from lt_plugins.runs.schedule import dotted_keys, follow_overrides, shorten_training, training_length
@@ -175,8 +177,9 @@ def _read(
     spec: str, overrides: dict[str, Any], data: str | None, shorten: int, check: Callable[[Config], None]
 ) -> list[_Stage]:
     """Resolve a config, then replace its data, check it, and fit its hooks to the length of the training."""
-    own_data = None if data is None else find_data(data)
-    stages = _resolve(spec, overrides)
+    factor = named_factor(parse_spec(spec).variants)
+    own_data = None if data is None else replace(find_data(data), imbalance_factor=factor)
+    stages = _resolve(spec, overrides, own_data is not None)
     for number, stage in enumerate(stages, start=1):
         try:
             if own_data is not None:
@@ -186,6 +189,7 @@ def _read(
                 if "resident" in stage.cfg and "resident" not in stage.given:
                     stage.cfg.resident = False  # they may be of any size and number
             derive_datasets(stage.cfg)
+            seed_draws(stage.cfg)
             set_shot_thresholds(stage.cfg)
             check(stage.cfg)
             follow_overrides(stage.cfg, stage.written, stage.given)
@@ -199,12 +203,12 @@ def _read(
     return stages
 
 
-def _resolve(spec: str, overrides: dict[str, Any]) -> list[_Stage]:
+def _resolve(spec: str, overrides: dict[str, Any], is_own_data: bool) -> list[_Stage]:
     """Resolve a file into its stages, with variants and overrides."""
     parsed = parse_spec(spec)
     path, variants = parsed.file, parsed.variants
     cfg = read_config(path)
-    _merge_variants(cfg, [name for name in variants if not STAGE.fullmatch(name)], path)
+    _merge_variants(cfg, [name for name in variants if not STAGE.fullmatch(name)], path, is_own_data)
     _check_stage_keys(cfg, path)
     for name in variants:
         if match := STAGE.fullmatch(name):
@@ -227,8 +231,8 @@ def _resolve(spec: str, overrides: dict[str, Any]) -> list[_Stage]:
     ]
 
 
-def _merge_variants(cfg: Config, chosen: Sequence[str], path: str) -> None:
-    """Merge variants of a config over it, in order."""
+def _merge_variants(cfg: Config, chosen: Sequence[str], path: str, is_own_data: bool) -> None:
+    """Merge variants of a config over it, in order; a factor of own data is set where those are."""
     variants = cfg.get("variants") or {}
     if not isinstance(variants, dict) or not all(isinstance(variant, dict) for variant in variants.values()):
         raise UserInputError(f"{path} has variants={variants!r:.100}, expected variants = dict(NAME=dict(...)).")
@@ -238,6 +242,11 @@ def _merge_variants(cfg: Config, chosen: Sequence[str], path: str) -> None:
             "which have a meaning of their own."
         )
     for name in chosen:
+        factor = variant_factor(name)
+        if name not in variants and factor is not None:
+            if not is_own_data:
+                set_factor(cfg, factor, f"{path}:{name}")
+            continue
         if name not in variants:
             hint = did_you_mean(name, variants) if variants else ", and no other either."
             raise UserInputError(f"config {path} has no variant {name!r}{hint}")

@@ -63,7 +63,7 @@ def derive_datasets(cfg: Config) -> None:
 
 def _skip_bad(cfg: Config) -> None:
     """Leave unreadable images out of each ``ImageListDataset``."""
-    datasets = [dataset for loop in LOOPS for dataset in _inner_datasets(_dataset(cfg, loop))]
+    datasets = [dataset for loop in LOOPS for dataset in _inner_datasets(_dataset(cfg, loop), "ImageListDataset")]
     if not datasets:
         raise UserInputError(
             "--skip-bad is for datasets of image files (ImageListDataset), and the config has none; drop it, or give "
@@ -73,16 +73,33 @@ def _skip_bad(cfg: Config) -> None:
         dataset["skip_unreadable"] = True
 
 
-def _inner_datasets(node: Any) -> Iterator[dict[str, Any]]:
-    """Each ``ImageListDataset`` in the config of a dataset."""
+def seed_draws(cfg: Config) -> None:
+    """Give datasets with ``draw='choice'`` the seed of the run, ``randomness.seed``, unless they have one.
+
+    Args:
+        cfg (Config): The config of a stage; changed in place.
+
+    Raises:
+        UserInputError: If the run has no seed.
+    """
+    seed = (cfg.get("randomness") or {}).get("seed")
+    for dataset in (part for loop in LOOPS for part in _inner_datasets(_dataset(cfg, loop), "LongTailDataset")):
+        if dataset.get("draw") == "choice" and dataset.get("seed") is None:
+            if seed is None:
+                raise UserInputError("draw='choice' draws by the seed of the run; give it, randomness.seed=0.")
+            dataset["seed"] = seed
+
+
+def _inner_datasets(node: Any, kind: str) -> Iterator[dict[str, Any]]:
+    """Each dataset of a type in the config of a dataset."""
     if isinstance(node, dict):
-        if str(node.get("type")).rpartition(".")[2] == "ImageListDataset":
+        if str(node.get("type")).rpartition(".")[2] == kind:
             yield node
         for key in ("dataset", "datasets", "counted_in"):
-            yield from _inner_datasets(node.get(key))
+            yield from _inner_datasets(node.get(key), kind)
     elif isinstance(node, (list, tuple)):
         for part in node:
-            yield from _inner_datasets(part)
+            yield from _inner_datasets(part, kind)
 
 
 def _hold_out(cfg: Config, hold_out: dict[str, Any]) -> None:

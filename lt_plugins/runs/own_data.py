@@ -18,6 +18,7 @@ from lt_plugins.datasets.image_table import SPLITS, SUFFIX, read_image_table
 from lt_plugins.datasets.splits import DEFAULT_FRACTION
 from lt_plugins.datasets.text_file import read_lines, show_path
 from lt_plugins.errors import UserInputError
+from lt_plugins.runs.imbalance import cut_to_factor
 
 EVALUATORS = ("val_evaluator", "test_evaluator")
 GLT = "GLTDataset"
@@ -34,10 +35,12 @@ class OwnData:
         parts (dict[str, dict]): Config of the dataset of each split that is there, without transforms. A single one,
             ``"all"``, is to be split.
         num_classes (int): Number of classes.
+        imbalance_factor (float | None): What the training images are cut to. Defaults to None, as they are.
     """
 
     parts: dict[str, dict[str, Any]]
     num_classes: int
+    imbalance_factor: float | None = None
 
     def dataset(self, split: str, settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Config of the dataset of a split, and the part of it that takes the transforms.
@@ -49,6 +52,13 @@ class OwnData:
             split (str): ``"train"``, ``"val"`` or ``"test"``.
             settings (dict): Of :class:`~lt_plugins.datasets.split_dataset.SplitDataset`.
         """
+        part, inner = self._part(split, settings)
+        if split == "train" and self.imbalance_factor is not None:
+            return cut_to_factor(part, self.imbalance_factor), inner
+        return part, inner
+
+    def _part(self, split: str, settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Config of the dataset of a split with all its images, and the innermost part of it."""
         if split != "train" and not {"val", "test"} & {*self.parts}:
             split = "val"
         elif split not in self.parts:

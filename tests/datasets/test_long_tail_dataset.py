@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import pickle
 import tarfile
 from typing import Any
@@ -94,8 +95,54 @@ def test_the_first_images_of_each_class_whatever_the_seed() -> None:
     assert dataset.indices.tolist() == expected
     assert dataset.class_counts.tolist() == shuffled.class_counts.tolist()
     assert set(expected) != set(shuffled.indices.tolist())
-    with pytest.raises(UserInputError, match="unknown draw 'last'; choose one of shuffled, first"):
+    with pytest.raises(UserInputError, match="unknown draw 'last'; choose one of ldam, first, choice"):
         LongTailDataset(base, 10, draw="last")  # type: ignore[arg-type]
+
+
+def test_choice_is_the_draw_of_glmc() -> None:
+    """Per class in label order, without replacement, by the generator that the run has seeded."""
+    targets = _shuffled(10, 500)
+    base = LabelsOnly(targets.tolist(), num_classes=10)
+    state = np.random.get_state()  # noqa: NPY002
+    draws = []
+    for seed in (3407, 1):
+        np.random.seed(seed)  # noqa: NPY002
+        expected: list[int] = []
+        for label in range(10):
+            kept = np.random.choice(500, int(500 * 0.1 ** (label / 9)), replace=False)  # noqa: NPY002
+            expected += np.where(targets == label)[0][kept].tolist()
+        draws.append(LongTailDataset(base, 10, draw="choice", seed=seed).indices.tolist())
+        assert draws[-1] == expected
+    np.random.set_state(state)  # noqa: NPY002
+    assert draws[0] != draws[1]
+    with pytest.raises(UserInputError, match="draws by the seed of the run; give it, like seed=0"):
+        LongTailDataset(base, 10, draw="choice")
+
+
+def _brute_force(sizes: list[int], factor: float) -> list[int]:
+    """The largest counts by trying them all, largest first."""
+    order = sorted(range(len(sizes)), key=lambda label: (-sizes[label], label))
+    for largest in range(max(sizes), 0, -1):
+        counts = {label: int(largest * (1 / factor) ** (k / (len(sizes) - 1))) for k, label in enumerate(order)}
+        if all(counts[label] <= sizes[label] for label in counts):
+            return [counts[label] for label in range(len(sizes))]
+    raise AssertionError
+
+
+@pytest.mark.parametrize("sizes", [[9, 57, 30, 12], [40, 40, 40], [3, 100, 5, 7, 90], [1, 2, 3]])
+@pytest.mark.parametrize("factor", [1, 2, 3, 7.5, 60])
+def test_classes_ranked_by_size(sizes: list[int], factor: float) -> None:
+    """Classes of any sizes in any order of labels; as many images as leave every class enough."""
+    base = LabelsOnly(np.repeat(np.arange(len(sizes)), sizes).tolist(), num_classes=len(sizes))
+    expected = _brute_force(sizes, factor)
+    if min(expected) > 0:
+        assert LongTailDataset(base, factor, order="size").class_counts.tolist() == expected
+        return
+    with pytest.raises(UserInputError, match=f"imbalance_factor={factor:g} would leave a class without") as error:
+        LongTailDataset(base, factor, order="size")
+    highest = int(str(error.value).split("give at most ")[1].split(",")[0])
+    LongTailDataset(base, highest, order="size")
+    assert all(min(_brute_force(sizes, lower)) == 0 for lower in range(highest + 1, math.ceil(factor)))
 
 
 def test_a_balanced_meta_set_is_taken_out_before() -> None:
@@ -162,6 +209,9 @@ def test_builds_a_config() -> None:
         ),
         ([0, 0, 0, 2, 2], {"imbalance_factor": 1}, r"class 1 \(c1\) has no images"),
         ([0, 0, 1, 1, 2, 2], {"imbalance_factor": 9}, r"class 1 \(c1\) would keep no image; lower imbalance_factor"),
+        ([0, 0, 2], {"imbalance_factor": 2, "order": "size"}, r"class 1 \(c1\) has no images"),
+        ([0, 1, 2], {"imbalance_factor": 2, "order": "size", "reverse": True}, r"reverse=True by label; drop one"),
+        ([0, 1, 2], {"imbalance_factor": 2, "order": "age"}, r"unknown order 'age'; choose one of label, size"),
         ([0, 1, 2], {"imbalance_factor": 0.5}, r"imbalance_factor=0.5 must be at least 1"),
         ([0, 1, 2], {"imbalance_factor": 1, "profile": "cosine"}, r"unknown profile 'cosine'"),
     ],
