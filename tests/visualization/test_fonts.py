@@ -81,7 +81,7 @@ def all_shown(figure: Figure) -> None:
 
 def draw(names: list[str]) -> Figure:
     counts = np.arange(len(names), 0, -1)
-    return plot_class_accuracy({"run": counts * 10.0}, counts, np.full(len(names), "few"), names)
+    return plot_class_accuracy({"run": 10 * counts.astype(np.float64)}, counts, np.full(len(names), "few"), names)
 
 
 def test_an_installed_font_is_used(hieroglyphs: str) -> None:
