@@ -14,13 +14,13 @@ class ConfusedPair(NamedTuple):
     Args:
         label (int): True class.
         predicted (int): Class that it is taken for.
-        count (int): Test images.
+        images (int): Test images.
         share (float): These of all test images of the true class, in percent.
     """
 
     label: int
     predicted: int
-    count: int
+    images: int
     share: float
 
 

@@ -158,14 +158,8 @@ class RunFolder:
         trained = [start for start in self.starts if _has_log(start)]
         paths = [start / "vis_data" / "config.py" for start in trained or self.starts]
         path = _newest(paths, f"{self.path} has no config (*/vis_data/config.py).")
-        with refuse_unreadable(path, "a config", "put back the one that training wrote."):
-            text = path.read_text(encoding="utf-8")
-            values = {
-                statement.targets[0].id: _literal(statement.value)
-                for statement in ast.parse(text).body
-                if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
-            }
-        return text, values
+        values = read_config_values(path)
+        return path.read_text(encoding="utf-8"), values
 
     def setting(self, key: str, kind: type[Value]) -> Value:
         """Read a value of the config, see :meth:`config`.
@@ -187,6 +181,23 @@ class RunFolder:
     def _newest_evaluation(self, name: str, metric: str = "ShotAccuracy") -> Path:
         missing = f"{self.path} has no {name} yet; {metric} writes it on each evaluation."
         return _newest([start / name for start in self.starts], missing)
+
+
+def read_config_values(path: Path) -> dict[str, Any]:
+    """Parse a config that mmengine dumped, without running it; what is not a literal stays source text.
+
+    Args:
+        path (Path): The file.
+
+    Raises:
+        UserInputError: If it is missing or damaged.
+    """
+    with refuse_unreadable(path, "a config", "put back the one that training wrote."):
+        return {
+            statement.targets[0].id: _literal(statement.value)
+            for statement in ast.parse(path.read_text(encoding="utf-8")).body
+            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
+        }
 
 
 # What mmengine logs beside the metrics.

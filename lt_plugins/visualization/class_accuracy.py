@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lt_plugins.visualization.style import (
     MAX_LABELLED_BARS,
     MAX_NAMED_CLASSES,
+    MAX_RUN_NAME,
     RUN_COLORS,
     RUN_MARKERS,
     class_ticks,
@@ -18,6 +19,7 @@ from lt_plugins.visualization.style import (
     clean,
     new_figure,
     shade_groups,
+    shorten,
     size_bars,
 )
 
@@ -47,7 +49,8 @@ def plot_class_accuracy(
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
 
     few_points = num_classes <= MAX_NAMED_CLASSES
-    for index, (run, values) in enumerate(accuracy.items()):
+    for index, (name, values) in enumerate(accuracy.items()):
+        run = shorten(name, MAX_RUN_NAME)
         color = RUN_COLORS[index % len(RUN_COLORS)]
         marker = RUN_MARKERS[index % len(RUN_MARKERS)]
         values = values[order]
@@ -56,7 +59,13 @@ def plot_class_accuracy(
             continue
         size = float(np.clip(2000 / num_classes, 4, 20))
         upper.scatter(ranks, values, s=size, color=color, marker=marker, alpha=0.35, linewidths=0)
-        upper.plot(ranks, _running_mean(values, max(5, num_classes // 20)), color=color, linewidth=2, label=run)
+        upper.plot(
+            ranks,
+            _running_mean(values, max(5, num_classes // 20)),
+            color=color,
+            linewidth=2,
+            label=run,
+        )
     upper.set_ylim(-3, 103)
     upper.set_ylabel("accuracy on the class (%)")
     if len(accuracy) > 1 or not few_points:

@@ -48,15 +48,9 @@ def draw_contact_sheet(rows: Sequence[SheetRow], side: int = 72) -> NDArray[np.u
         top = _GAP + index * (_TITLE_HEIGHT + side + _GAP)
         draw.text((_GAP, top + 2), title, fill="black", font=font)
         for column, pixels in enumerate(row.images):
-            picture = Image.fromarray(pixels)
-            scale = side / max(picture.size)
-            size = [max(1, round(length * scale)) for length in picture.size]
-            # Enlarged pixels stay visible: a 32 x 32 image is not smeared.
-            picture = picture.resize(
-                (size[0], size[1]), Image.Resampling.BOX if scale > 1 else Image.Resampling.LANCZOS
-            )
-            left = _GAP + column * (side + _GAP) + (side - size[0]) // 2
-            sheet.paste(picture, (left, top + _TITLE_HEIGHT + (side - size[1]) // 2))
+            picture = fit_picture(pixels, side)
+            left = _GAP + column * (side + _GAP) + (side - picture.width) // 2
+            sheet.paste(picture, (left, top + _TITLE_HEIGHT + (side - picture.height) // 2))
     return np.asarray(sheet)
 
 
@@ -66,3 +60,16 @@ def _line(title: str) -> tuple[ImageFont.FreeTypeFont | ImageFont.ImageFont, str
         return ImageFont.load_default(13), title
     path, spelled = picture_font(title)
     return ImageFont.truetype(path, 13), spelled
+
+
+def fit_picture(pixels: NDArray[np.uint8], side: int) -> Image.Image:
+    """Fit a picture into a square, keeping its shape. Enlarged pixels stay visible: a 32 x 32 image is not smeared.
+
+    Args:
+        pixels (NDArray): RGB ``(H, W, 3)`` uint8.
+        side (int): Height and width of the square in pixels.
+    """
+    picture = Image.fromarray(pixels)
+    scale = side / max(picture.size)
+    width, height = (max(1, round(length * scale)) for length in picture.size)
+    return picture.resize((width, height), Image.Resampling.BOX if scale > 1 else Image.Resampling.LANCZOS)

@@ -53,13 +53,13 @@ def find_families(characters: Collection[str]) -> tuple[list[str], set[str]]:
     left -= {character for character in left if character.isspace()}
     families: list[str] = []
     while left:
-        known = {entry.name for entry in font_manager.fontManager.ttflist if not entry.name.startswith(_BOXES)}
-        counts = {name: len(_covered(_path(name), left)) for name in known.difference(families)}
+        paths = _families()
+        counts = {name: len(_covered(paths[name], left)) for name in paths.keys() - set(families)}
         # Of equal ones a sans-serif, to go with the default.
         best = max(sorted(counts), key=lambda name: (counts[name], "sans" in name.lower()), default=None)
         if best is not None and counts[best]:
             families.append(best)
-            left -= _covered(_path(best), left)
+            left -= _covered(paths[best], left)
         elif not _notice_new_fonts():
             break
     return families, left
@@ -122,13 +122,21 @@ def picture_font(text: str) -> tuple[str, str]:
         tuple[str, str]: Path of the font, and the text with the characters spelled that it lacks.
     """
     families, _ = find_families(set(text))
-    paths = [default_font(), *map(_path, families)]
+    known = _families()
+    paths = [default_font(), *(known[family] for family in families)]
     path = max(paths, key=lambda path: len(_covered(path, text)))
     return path, _spell(text, {character for character in text if ord(character) not in characters_of(path)})
 
 
-def _path(family: str) -> str:
-    return font_manager.findfont(FontProperties(family=[family]))
+def _families() -> dict[str, str]:
+    """Path of the plainest font of each family; matplotlib's own search warns of families without one."""
+    plainest: dict[str, tuple[bool, float, str]] = {}
+    for entry in font_manager.fontManager.ttflist:
+        if not entry.name.startswith(_BOXES):
+            weight = entry.weight if isinstance(entry.weight, int) else font_manager.weight_dict.get(entry.weight, 400)
+            own = (entry.style != "normal", abs(weight - 400), entry.fname)
+            plainest[entry.name] = min(own, plainest.get(entry.name, own))
+    return {name: path for name, (_, _, path) in plainest.items()}
 
 
 def _covered(path: str, characters: Iterable[str]) -> set[str]:

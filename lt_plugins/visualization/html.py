@@ -123,15 +123,20 @@ class HtmlReport:
         self._parts.append(_figure_tag(png, caption, width))
         return png
 
-    def add_images(self, images: Iterable[tuple[NDArray[np.uint8], str]], width: int | None = None) -> None:
+    def add_images(
+        self, images: Iterable[tuple[NDArray[np.uint8], str]], width: int | None = None, as_jpeg: bool = False
+    ) -> None:
         """Add pictures with captions beside each other; the row wraps.
 
         Args:
             images (Iterable[tuple[NDArray, str]]): RGB ``(H, W, 3)`` or grey ``(H, W)`` uint8 pictures, and captions.
             width (int | None): Shown width of each in pixels. Defaults to that of the picture.
+            as_jpeg (bool): Whether photographs may lose what JPEG loses, for a page of a tenth of the size. Defaults to
+                False.
         """
         size = "" if width is None else f' width="{width}"'
-        tags = (_figure_tag(_image_to_png(image), caption, size) for image, caption in images)
+        kind = "jpeg" if as_jpeg else "png"
+        tags = (_figure_tag(_encode(image, kind), caption, size, kind) for image, caption in images)
         self._parts.append(f'<div class="grid">{"".join(tags)}</div>')
 
     def render(self) -> str:
@@ -181,16 +186,16 @@ def _show_dollars(figure: Figure) -> None:
         text.set_parse_math(text.get_text().startswith(r"$\mathdefault"))
 
 
-def _image_to_png(image: NDArray[np.uint8]) -> bytes:
+def _encode(image: NDArray[np.uint8], kind: str) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
+    Image.fromarray(image).save(buffer, format=kind)
     return buffer.getvalue()
 
 
-def _figure_tag(png: bytes, caption: str, attributes: str) -> str:
-    data = base64.b64encode(png).decode()
+def _figure_tag(data: bytes, caption: str, attributes: str, kind: str = "png") -> str:
+    encoded = base64.b64encode(data).decode()
     text = escape(caption)
-    image = f'<img alt="{text}" src="data:image/png;base64,{data}"{attributes}>'
+    image = f'<img alt="{text}" src="data:image/{kind};base64,{encoded}"{attributes}>'
     return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
 
 

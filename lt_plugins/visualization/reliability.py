@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lt_plugins.visualization.style import RUN_COLORS, clean, new_figure
+from lt_plugins.visualization.style import GROUP_COLORS, RUN_COLORS, clean, new_figure
 
 
 def plot_reliability_diagram(
@@ -52,4 +54,33 @@ def plot_reliability_diagram(
     lower.set_xlim(0, 100)
     for axes in (upper, lower):
         clean(axes)
+    return figure
+
+
+def plot_group_reliability(bins: Mapping[str, Sequence[NDArray]], errors: Mapping[str, float]) -> Figure:
+    """Draw accuracy against confidence of the test images of each group of classes, side by side.
+
+    The area of a point is the share of the group's predictions in its bin.
+
+    Args:
+        bins (Mapping[str, Sequence[NDArray]]): Count, accuracy and mean confidence of each bin, the last two in [0, 1],
+            each ``(M,)``, by the group.
+        errors (Mapping[str, float]): Expected calibration error in percent by the group.
+    """
+    figure = new_figure(3.2 * len(bins), 3.6)
+    for axes, (group, (count, accuracy, confidence)) in zip(
+        np.atleast_1d(figure.subplots(1, len(bins), sharex=True, sharey=True)), bins.items(), strict=True
+    ):
+        filled = count > 0
+        axes.plot([0, 100], [0, 100], color="0.3", linestyle="--", linewidth=1)
+        color = GROUP_COLORS.get(group, RUN_COLORS[-1])
+        axes.plot(100 * confidence[filled], 100 * accuracy[filled], color=color, linewidth=1)
+        area = 20 + 400 * count[filled] / count.sum()
+        axes.scatter(100 * confidence[filled], 100 * accuracy[filled], s=area, color=color, alpha=0.6, linewidths=0)
+        axes.set_title(f"{group}: ECE {errors[group]:.1f} %", fontsize=10)
+        axes.set_xlim(0, 100)
+        axes.set_ylim(-3, 103)
+        axes.set_xlabel("confidence (%)")
+        axes.grid(color="0.88", linewidth=0.8)
+    figure.axes[0].set_ylabel("accuracy (%)")
     return figure

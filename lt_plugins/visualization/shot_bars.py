@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from lt_plugins.visualization.style import RUN_COLORS, clean, new_figure
+from lt_plugins.visualization.style import MAX_RUN_NAME, RUN_COLORS, clean, new_figure, run_legend, shorten
 
 
 def plot_shot_bars(
@@ -32,7 +32,7 @@ def plot_shot_bars(
             heights,
             width=0.94 * width,
             color=RUN_COLORS[index % len(RUN_COLORS)],
-            label=run,
+            label=shorten(run, MAX_RUN_NAME),
         )
         axes.bar_label(bars, fmt="%.1f", padding=2, fontsize=9)
     axes.set_xticks(range(len(groups)), groups)
@@ -41,5 +41,5 @@ def plot_shot_bars(
     axes.set_ylim(0, 105)
     clean(axes)
     if len(results) > 1:
-        figure.legend(loc="outside upper center", ncols=min(len(results), 4), frameon=False)
+        run_legend(figure)
     return figure

@@ -25,6 +25,10 @@ SMALL_PRINT = 6.5
 # Inches of a name in small print, and the number of names that stand for the others of more classes.
 _NAME_WIDTH = 0.105
 _SAMPLED_NAMES = 20
+# Letters of the name of a run in a legend, and what a legend has room for.
+MAX_RUN_NAME = 48
+_LETTERS_PER_INCH = 13
+_MARK_LETTERS = 6
 
 
 def new_figure(width: float = 8.0, height: float = 4.5) -> Figure:
@@ -163,6 +167,18 @@ def group_legend(figure: Figure, groups: Collection[str | None]) -> None:
     ]
     if handles:
         figure.legend(handles=handles, loc="lower left", ncols=3, frameon=False, fontsize=9)
+
+
+def run_legend(figure: Figure) -> None:
+    """Name the runs above the axes, in as many columns as their names leave room for.
+
+    Args:
+        figure (Figure): Where.
+    """
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    columns = int(figure.get_figwidth() * _LETTERS_PER_INCH / (max(map(len, labels), default=1) + _MARK_LETTERS))
+    ncols = max(1, min(columns, len(labels), 4))
+    figure.legend(handles, labels, loc="outside upper center", ncols=ncols, frameon=False, fontsize=9)
 
 
 def shorten(name: str, length: int = 18) -> str:

@@ -90,10 +90,10 @@ def test_whole_report(work_dir: Path, capsys: pytest.CaptureFixture[str], tmp_pa
     reader.feed(page)
     assert reader.open == []
     assert "b" not in reader.tags  # class names are escaped
-    assert all(link.startswith("data:image/png;base64,") for link in reader.links)
     assert "http:" not in page
     assert "https:" not in page
     names = ["shot_bars", "training_curves", "class_accuracy", "class_histogram", "confusion", "reliability"]
+    names += ["group_reliability", "size_trend"]
     assert sorted(path.stem for path in (tmp_path / "png").iterdir()) == sorted(names)
     assert reader.tags.count("img") == len(names)
     assert "best (epoch 2)" in page
@@ -101,9 +101,10 @@ def test_whole_report(work_dir: Path, capsys: pytest.CaptureFixture[str], tmp_pa
     for text in ("LongTailDataset(dataset=CIFAR100(), imbalance_factor=100)", "SGD(lr=0.1)", "epoch 3, iteration 30"):
         assert text in page
     notes = [line for line in printed.splitlines() if line.startswith("note: ")]
-    assert len(notes) == 2
+    assert len(notes) == 3
     assert "1 damaged lines" in notes[0]
     assert "no test run" in notes[1]
+    assert "config.py has no test set" in notes[2]
 
 
 def test_the_order_of_starts_is_in_their_contents(tmp_path: Path) -> None:
@@ -224,9 +225,13 @@ def test_damaged_parts_become_lines(work_dir: Path, capsys: pytest.CaptureFixtur
     (start / "vis_data" / "config.py").write_text(CONFIG[:50])
     (start / f"{start.name}.json").write_text('{"shot/few": ')
     page, printed = build(work_dir, capsys)
-    for part in ("per_class.csv", "predictions.npz", "config.py", f"{start.name}.json"):
+    for part in ("per_class.csv", "config.py", f"{start.name}.json"):
         assert f"{part} " in printed
     assert page.count("<img") == 2  # bars and curves are left
+    write_evaluation(start)
+    (start / "predictions.npz").write_bytes(b"PK")
+    page, printed = build(work_dir, capsys)
+    assert "predictions.npz " in printed and page.count("<img") == 2
 
 
 def test_a_test_run_is_shown_beside_the_training(work_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -84,7 +84,7 @@ def draw(names: list[str]) -> Figure:
     return plot_class_accuracy({"run": 10 * counts.astype(np.float64)}, counts, np.full(len(names), "few"), names)
 
 
-def test_an_installed_font_is_used(hieroglyphs: str) -> None:
+def test_an_installed_font_is_used(hieroglyphs: str, caplog: pytest.LogCaptureFixture) -> None:
     names = ["cat", HIEROGLYPHS, f"a{HIEROGLYPHS[1]}"]
     assert find_families(set("".join(names))) == ([hieroglyphs], set())
     assert figure_names(names) == names
@@ -95,6 +95,7 @@ def test_an_installed_font_is_used(hieroglyphs: str) -> None:
     all_shown(figure)
     labels = [label.get_text() for label in figure.axes[1].get_xticklabels()]
     assert labels == names
+    assert not caplog.records, "matplotlib logs each family without a plain font"
     path, text = picture_font(HIEROGLYPHS)
     assert (Path(path).name, text) == ("glyphs.ttf", HIEROGLYPHS)
 
