@@ -144,16 +144,18 @@ def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
     return dict(parser.parse_args(["--cfg-options", *pairs]).cfg_options)
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+def add_config_arguments(parser: argparse.ArgumentParser, also: str = "", help_text: str = "") -> None:
     """Add the positional ``config``, ``--cfg-options`` and ``--data``.
 
     Args:
         parser (ArgumentParser): Extended in place.
+        also (str): What the tool takes in place of a config. Defaults to nothing.
+        help_text (str): What that is. Defaults to nothing.
     """
     parser.add_argument(
         "config",
-        metavar="CONFIG.py[:VARIANT,...]",
-        help="config file, like configs/lpa/paco_r50_inat.py, with variants like :lt50",
+        metavar=f"{also}|CONFIG.py[:VARIANT,...]".lstrip("|"),
+        help=f"{help_text}config file, like configs/lpa/paco_r50_inat.py, with variants like :lt50",
     )
     parser.add_argument(
         "--cfg-options",

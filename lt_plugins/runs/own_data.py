@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
 
 from lt_plugins.checks.config_rules import LOOPS
 from lt_plugins.datasets.decoded_size import limit_decoded_size
 from lt_plugins.datasets.folder_scan import is_folder, list_folder
 from lt_plugins.datasets.glt.glt_file import read_glt
+from lt_plugins.datasets.image_file import IMAGE_SUFFIXES
 from lt_plugins.datasets.image_table import SPLITS, SUFFIX, read_image_table
-from lt_plugins.datasets.splits import DEFAULT_FRACTION
+from lt_plugins.datasets.splits import DEFAULT_FRACTION, some_names
 from lt_plugins.datasets.text_file import read_lines, show_path
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.imbalance import cut_to_factor
+from lt_plugins.terminal import displayable
 
 EVALUATORS = ("val_evaluator", "test_evaluator")
 GLT = "GLTDataset"
@@ -171,6 +175,8 @@ def _find_folders(root: Path) -> OwnData:
             f"--data {show_path(root)} has no class folders; expected {show_path(root)}/<class>/<image>, or "
             f"{show_path(root)}/train/<class>/<image> with val/ or test/ beside it."
         )
+    if is_split:
+        _warn_of_others(root, parts)
     common = {"type": "ImageListDataset", "data_root": str(root)}
     if not is_split:
         found = {"all": common}
@@ -182,6 +188,19 @@ def _find_folders(root: Path) -> OwnData:
             split: {**common, "data_prefix": split, "class_folder": "train"} for split in parts if split != "train"
         }
     return OwnData(found, len(classes))
+
+
+def _warn_of_others(root: Path, parts: Collection[str]) -> None:
+    """Say which images and folders beside the splits are left out."""
+    entries = list_folder(root)
+    folders = [entry.name for entry in entries if is_folder(entry) and entry.name not in parts]
+    images = [entry.name for entry in entries if entry.name.lower().endswith(IMAGE_SUFFIXES) and not is_folder(entry)]
+    for found, what in ((folders, "folder"), (images, "image")):
+        if found:
+            plural = "s" if len(found) > 1 else ""
+            names = some_names([displayable(name) for name in found])
+            line = f"{show_path(root)}: {len(found):,} {what}{plural} beside {'/, '.join(parts)}/ left out: {names}"
+            print_log(line, logger="current", level=logging.WARNING)
 
 
 def _folder_names(root: Path) -> list[str]:

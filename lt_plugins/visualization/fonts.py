@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
 from collections import Counter
@@ -15,6 +16,9 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
+
+# A family without a regular weight (DejaVu Sans Light) serves as well, and is no news for the user.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 # Fonts whose every character is a box with its block's name.
 _BOXES = "Last Resort"

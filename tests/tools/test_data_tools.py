@@ -11,8 +11,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from lt_plugins.datasets.image_list_dataset import ImageListDataset
 from lt_plugins.datasets.split_dataset import SplitDataset
@@ -209,3 +212,142 @@ def test_check_refuses_labels_beyond_the_model(tmp_path: Path, capsys: pytest.Ca
     options = [*_options(tmp_path / "tiny"), "data_preprocessor.num_classes=100"]
     assert _check(CONFIG, *options) == 1
     assert "labels run from 0 to 199, expected 0 to 99" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------ images of one's own, no config
+
+
+def save_photo(path: Path, seed: int, size: tuple[int, int] = (90, 60), **options: Any) -> Image.Image:
+    """A smooth image, as photographs are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    image = Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
+    image.save(path, **options)
+    return image
+
+
+@pytest.fixture(scope="module")
+def caltech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """102 folders without a split, one of them of background, with all that may lie in them."""
+    root = tmp_path_factory.mktemp("data") / "caltech like"
+    names = ["BACKGROUND_Google", *(f"object_{k:03d}" for k in range(99)), "Дом", "日本の家"]
+    seed = 0
+    for label, name in enumerate(names):
+        for number in range(max(1, int(40 * 0.96**label))):
+            save_photo(root / name / f"image_{number:04d}.jpg", seed)
+            seed += 1
+    folder = root / "object_003"
+    image = save_photo(folder / "rgb.png", seed)
+    image.rotate(90).convert("CMYK").save(folder / "cmyk.jpg")
+    image.rotate(180).convert("RGBA").save(folder / "rgba.png")
+    Image.fromarray(np.asarray(image.rotate(33).convert("L")).astype(np.uint16) * 16).save(folder / "deep.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    save_photo(folder / "turned.jpg", seed + 1, exif=exif)
+    save_photo(folder / "huge.jpg", seed + 2, size=(5600, 3600))
+    shutil.copy(folder / "image_0001.jpg", folder / "copy.jpg")
+    Image.open(folder / "image_0002.jpg").resize((70, 50)).save(folder / "small.webp")
+    (folder / "phone.heic").write_bytes(b"x")
+    (root / "stray.jpg").write_bytes(b"x")
+    return root
+
+
+def check_images(*arguments: str | Path) -> int:
+    """Exit code of tools/check_data.py on images, run in this process."""
+    try:
+        _load("check_data").main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return 0 if stop.code is None else 1
+    return 0
+
+
+def test_check_of_a_folder_without_config(caltech: Path, tmp_path: Path) -> None:
+    page = tmp_path / "sizes.html"
+    done = run_tool("check_data.py", caltech, "--out", page, logs=tmp_path)
+    assert done.exit_code == 0, done.output
+    shown = done.output
+    for line in (
+        "2 files left out: 1 .heic (object_003/phone.heic), 1 .jpg (stray.jpg)",
+        "no validation part is given, so 20 % of each class is split off (seed 0)",
+        "4 images in 2 groups of copies or the like stay together",
+        "BACKGROUND_Google  32  ████████████████████████████",
+        "日本の家",
+        "62 more classes",
+        "these split better: --shot-thresholds 10 2",
+        "have a single image, kept for training and not measurable",
+        "are measured by fewer than 5 images",
+        "* class BACKGROUND_Google (40 images) looks like what is none of the others",
+        "90 x 60",
+        "1 with 16 bits a channel (scaled to 8 by the bits that each uses), 1 with an alpha channel",
+        "1 CMYK (converted), 1 turned upright by their EXIF orientation, 1 of more than 20 megapixels",
+        "1 pair of equal files in one class; a split keeps them on one side",
+        "object_003/copy.jpg and object_003/image_0001.jpg are equal files",
+        "object_003/image_0002.jpg and object_003/small.webp look alike",
+        f"python tools/train.py configs/finetune/lite0.py --data '{caltech}'",
+        "everything is in order",
+    ):
+        assert line in shown, line
+    html = page.read_text()
+    assert "BACKGROUND_Google" in html and "日本の家" in html and "data:image/png" in html
+
+
+def test_check_of_a_folder_lists_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "photos"
+    for number in range(4):
+        for split, name in (("train", "ant"), ("train", "bee"), ("val", "ant"), ("val", "bee")):
+            save_photo(root / split / name / f"{number}.jpg", len(list(root.rglob("*.jpg"))))
+    (root / "train/cat").mkdir()
+    (root / "extra").mkdir()
+    save_photo(root / "loose.jpg", 99)
+    shutil.copy(root / "train/ant/0.jpg", root / "val/ant/shared.jpg")
+    shutil.copy(root / "train/ant/1.jpg", root / "train/bee/same.jpg")
+    Image.open(root / "train/ant/2.jpg").save(root / "val/ant/alike.png")
+    bad = root / "train/ant/3.jpg"
+    bad.write_bytes(bad.read_bytes()[:-300])
+    picture = tmp_path / "sizes.png"
+    assert check_images(root, "--shot-thresholds", "3", "1", "--out", picture) == 1
+    shown = capsys.readouterr()
+    for line in (
+        "1 folder beside train/, val/ left out: extra",
+        "1 image beside train/, val/ left out: loose.jpg",
+        "1 file that cannot be read, listed below: mend or remove, or train with --skip-bad",
+        "train/ant/3.jpg: OSError: image file is truncated",
+        "train and val share an image: train/ant/0.jpg and val/ant/shared.jpg",
+        "train/ant/1.jpg (ant) and train/bee/same.jpg (bee) are the same image",
+        "train and val look alike in: train/ant/2.jpg and val/ant/alike.png",
+        "class cat has no training image",
+    ):
+        assert line in shown.out + shown.err, line
+    assert "error: 4 problems" in shown.err
+    assert "split better" not in shown.out, "the thresholds are given"
+    assert Image.open(picture).size[0] > 500
+
+
+def test_check_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{number}.png,{'ant' if number < 8 else 'bee'},{'train' if number % 4 else 'val'}" for number in range(12)]
+    for number in range(12):
+        save_photo(tmp_path / f"{number}.png", number)
+    (tmp_path / "table.csv").write_text("path,label,split\n" + "\n".join(rows))
+    assert check_images(tmp_path / "table.csv") == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "train 9 2 of 2 6 3 2" in shown and "val 3 2 of 2 2 1 2" in shown, shown
+    assert "12 PNG, all of 90 x 60 pixels" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "x"], "--data is for a config, and"),
+        (["--cfg-options", "a=1"], "--cfg-options is for a config, and"),
+        (["--out", "x.pdf"], "--out x.pdf must end in .png (a picture) or .html (a page)"),
+        (["--shot-thresholds", "5", "9"], "few_threshold=9 and many_threshold=5 must satisfy"),
+    ],
+)
+def test_check_of_images_refuses(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_photo(tmp_path / "photos/ant/0.png", 0)
+    save_photo(tmp_path / "photos/bee/0.png", 1)
+    assert check_images(tmp_path / "photos", *arguments) == 1
+    assert message in capsys.readouterr().err
+    assert check_images(tmp_path / "photos") == 0, "classes of one image can be checked"
