@@ -34,6 +34,7 @@ GUIDES = {
     "Tutorials": [
         "docs/tutorials/README",
         "docs/tutorials/add_a_method",
+        "docs/tutorials/own_loop",
     ],
     "Methods": [
         "docs/methods",

@@ -25,6 +25,7 @@ from lt_plugins.runs.cli import (
     add_early_stop_argument,
     add_imbalance_argument,
     add_pickle_argument,
+    add_pretrained_argument,
     add_resident_argument,
     add_shorten_argument,
     add_shot_thresholds_argument,
@@ -81,6 +82,7 @@ class Row(NamedTuple):
         is_short (bool): Whether a stage of it is shorter than its config file says.
         backbone (NamedBackbone | None): The backbone that a detector starts from.
         is_glt (bool): Whether its tests are those of a GLT benchmark.
+        pretrained_on (str | None): Labels that its weights have seen before.
     """
 
     config: str
@@ -88,6 +90,7 @@ class Row(NamedTuple):
     is_short: bool
     backbone: NamedBackbone | None
     is_glt: bool
+    pretrained_on: str | None = None
 
     @property
     def columns(self) -> dict[str, Column]:
@@ -194,6 +197,11 @@ class Sweep:
         """Columns of the table: those of all rows."""
         return {name: column for row in self.rows for name, column in row.columns.items()}
 
+    @property
+    def shows_pretraining(self) -> bool:
+        """Whether the table says what labels the weights of a row have seen before."""
+        return any(row.pretrained_on for row in self.rows)
+
     def write_table(self) -> str:
         """Write what is finished as Markdown, HTML, CSV and, if asked for, LaTeX.
 
@@ -252,9 +260,11 @@ class Sweep:
         rows = result_rows(published, results, columns, published)
         for row, (_, *middle, seeds) in zip(self.rows, rows, strict=True):
             first = (self._config_name(row), row.backbone.name) if row.backbone else (row.name,)
-            cells.append((*first, *middle, "short" if row.is_short else "full", seeds))
+            seen = (row.pretrained_on or "nothing",) if self.shows_pretraining else ()
+            cells.append((*first, *middle, *seen, "short" if row.is_short else "full", seeds))
         header = (*(("Config", "Backbone") if transfer else ("Config",)), *columns)
-        header += (f"Published {' / '.join(columns)}" if transfer else "Published", "Schedule", "Seeds")
+        header += (f"Published {' / '.join(columns)}" if transfer else "Published",)
+        header += (*(("Pretrained on",) if self.shows_pretraining else ()), "Schedule", "Seeds")
         notes = [
             f"{len(results)} of {len(self.runs)} runs are finished. {NOTE}",
             *([DETECTORS] if transfer else [CLASSIFIERS] if not all(row.is_glt for row in self.rows) else []),
@@ -293,7 +303,7 @@ def check_rows(args: argparse.Namespace) -> list[Row]:
     backbones = check_backbones(args)
     rows: list[Row] = []
     for config in args.configs:
-        base = run_name(config, args.data, args.shorten)
+        base = run_name(config, args.data, args.shorten) + ("+pretrained" if args.pretrained else "")
         configs = load_stages(
             config, parse_overrides(args.cfg_options), ["train"], data=args.data, shorten=args.shorten
         )
@@ -305,7 +315,8 @@ def check_rows(args: argparse.Namespace) -> list[Row]:
             if backbone is not None:
                 set_backbone(configs[-1], backbone.source)
             rows.append(Row(config, name, any(map(is_short, configs)), backbone, is_glt(configs[-1])))
-        check_stages(place_stages(configs, args.work_dir))
+        check_stages(place_stages(configs, args.work_dir), args.allow_pickle)
+        rows[-1] = rows[-1]._replace(pretrained_on=configs[-1].get("pretrained_on"))
         if args.early_stop is not None:
             stop_early(configs, args.early_stop)
         for cfg in configs:
@@ -393,6 +404,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add_data_argument(parser)
     add_imbalance_argument(parser)
     add_shorten_argument(parser)
+    add_pretrained_argument(parser)
     add_val_interval_argument(parser)
     add_resident_argument(parser)
     add_early_stop_argument(parser)

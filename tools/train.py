@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,6 +19,7 @@ from lt_plugins.runs.cli import (
     add_early_stop_argument,
     add_imbalance_argument,
     add_pickle_argument,
+    add_pretrained_argument,
     add_resident_argument,
     add_shorten_argument,
     add_shot_thresholds_argument,
@@ -27,7 +30,7 @@ from lt_plugins.runs.cli import (
 )
 from lt_plugins.runs.launch import add_launcher_argument, launch_rank, launch_size, prepare_launch
 from lt_plugins.runs.trackers import add_tracker_arguments, use_trackers
-from lt_plugins.runs.typed_command import resume_command
+from lt_plugins.runs.typed_command import resume_command, shared_options
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -42,6 +45,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add_shot_thresholds_argument(parser)
     add_skip_bad_argument(parser)
     add_shorten_argument(parser)
+    add_pretrained_argument(parser)
     parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/<path of the config>)")
     parser.add_argument(
         RESUME_OPTION,
@@ -95,7 +99,9 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add_tracker_arguments(parser)
     add_launcher_argument(parser)
     add_pickle_argument(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.shared = shared_options(sys.argv[1:] if argv is None else argv)
+    return args
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> None:
@@ -146,7 +152,7 @@ def train(args: argparse.Namespace) -> None:
     configs = load_stages(args.config, config_overrides(args), ["train"], data=args.data, shorten=args.shorten)
     cfg, name = configs[-1], run_name(args.config, args.data, args.shorten)
     stages = place_stages(configs, args.work_dir or cfg.get("work_dir") or Path("work_dirs", name))
-    check_stages(stages)
+    check_stages(stages, args.allow_pickle)
     for stage in stages:
         merge_args(stage.cfg, args)
         if args.data is not None:
@@ -157,7 +163,17 @@ def train(args: argparse.Namespace) -> None:
     if args.early_stop is not None:
         stop_early(configs, args.early_stop)
     with lock_run(cfg.work_dir) if launch_rank(args.launcher) == 0 else nullcontext():
+        started = time.monotonic()
         train_stages(stages, args.resume or configured_resume(configs), args.overwrite, args.allow_pickle)
+        summarize(args, cfg.work_dir, time.monotonic() - started)
+
+
+def summarize(args: argparse.Namespace, work_dir: str, seconds: float) -> None:
+    """Print what a finished training has led to."""
+    from lt_plugins.runs.run_summary import NO_SUMMARY, summarize_run
+
+    if launch_rank(args.launcher) == 0 and not os.environ.get(NO_SUMMARY):
+        print("\n" + summarize_run(work_dir, args.config, args.shared, seconds))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

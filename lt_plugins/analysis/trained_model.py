@@ -10,6 +10,7 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS
 
 from lt_plugins.checkpoints.checkpoint_fit import check_checkpoint_fit
+from lt_plugins.checkpoints.normalisation import follow_normalisation
 from lt_plugins.checkpoints.run_checkpoints import open_checkpoint, warn_fallback
 from lt_plugins.checks.preflight import Allowed
 from lt_plugins.datasets.class_names import check_same_classes, checkpoint_classes, leaf_classes
@@ -81,6 +82,7 @@ def load_weights(
         if isinstance(module, ClassDistribution):
             module.set_thresholds(*shot_thresholds(cfg))
     model.load_state_dict(state_dict, strict=False)
+    follow_normalisation(model, checkpoint)
     epoch = checkpoint.get("meta", {}).get("epoch")
     return TrainedModel(model.to(device).eval(), found.path, epoch, checkpoint_classes(checkpoint))
 

@@ -150,7 +150,7 @@ def set_backbone(cfg: Config, source: str, allow_pickle: bool = False) -> None:
     if not hooks:
         raise UserInputError(
             f"--backbone {source}: {cfg.filename} has no dict(type='LoadBackboneHook') in custom_hooks; the option is "
-            "for detectors (configs/detection). A classifier takes --cfg-options load_from=CKPT."
+            "for detectors (configs/detection). A classifier takes --pretrained FILE."
         )
     if source != RANDOM_BACKBONE and not Path(source).exists():
         raise UserInputError(f"--backbone {source} does not exist; give a checkpoint, or {RANDOM_BACKBONE!r}.")

@@ -6,11 +6,11 @@ from mmengine.logging import print_log
 from mmengine.model.weight_init import PretrainedInit, update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 from mmengine.runner.checkpoint import CheckpointLoader, load_state_dict
-from torch import nn
+from torch import Tensor, nn
 
 from lt_plugins.checkpoints.checkpoint_fit import check_checkpoint_fit
+from lt_plugins.checkpoints.pretrained_weights import rename_weights
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.backbones.expert_stage import spread_to_experts
 
 
 @WEIGHT_INITIALIZERS.register_module(name="Pretrained", force=True)
@@ -18,12 +18,14 @@ class CheckedPretrainedInit(PretrainedInit):
     """mmengine's ``Pretrained`` initialiser, which refuses a checkpoint that would leave the module partly random.
 
     mmengine loads the tensors that happen to fit, and warns about the rest in the middle of the log. The check is that
-    of ``load_from``: of a whole model the backbone must fit, of any other module all of it. Weights of a plain network
-    fit one of several experts, too: each starts from them.
+    of ``load_from``: of a whole model the backbone must fit, of any other module all of it. Names of torchvision, timm,
+    CLIP and others are recognised (:func:`~lt_plugins.checkpoints.pretrained_weights.match_weights`), and weights of a
+    plain network fit one of several experts, too: each starts from them.
 
     Args:
         checkpoint (str): The checkpoint: ``.pth``, ``.safetensors``, or an address such as ``torchvision://resnet50``.
-        prefix (str | None): Take the tensors whose names start with it, such as ``backbone.``. Defaults to None.
+        prefix (str | None): Take the tensors whose names start with it, such as ``backbone.``. Defaults to None, which
+            finds it.
         map_location (str): As for :func:`torch.load`. Defaults to ``"cpu"``.
         min_fraction (float): How many of the tensors must be in the checkpoint; the rest stays random. Defaults to 1.0.
 
@@ -51,7 +53,7 @@ class CheckedPretrainedInit(PretrainedInit):
         print_log(f"load {self.prefix or 'model'} from: {source}", logger="current")
         checkpoint = CheckpointLoader.load_checkpoint(source, self.map_location, logger="silent")
         weights = checkpoint.get("state_dict", checkpoint)
-        state_dict = {key.removeprefix("module."): value for key, value in weights.items()}
+        state_dict = {key.removeprefix("module."): value for key, value in weights.items() if isinstance(value, Tensor)}
         if self.prefix is not None:
             prefix = self.prefix.removesuffix(".") + "."
             found = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
@@ -62,7 +64,7 @@ class CheckedPretrainedInit(PretrainedInit):
                     f"{parts}); give another prefix, or none for a backbone by itself."
                 )
             state_dict = found
-        state_dict = spread_to_experts(module, state_dict)
+        state_dict = rename_weights(module, state_dict)
         check_checkpoint_fit(module, state_dict, source, "initialise", self.min_fraction)
         load_state_dict(module, state_dict, strict=False, logger="current")
         if hasattr(module, "_params_init_info"):

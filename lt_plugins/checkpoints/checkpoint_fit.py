@@ -15,6 +15,8 @@ Purpose = Literal["resume", "test", "initialise"]
 MAX_SHOWN = 3
 # Batch normalisation counts its batches there, and does not need the number; weights of before 2018 lack it.
 COUNTER = "num_batches_tracked"
+# In the names of position embeddings and of tables of relative positions.
+RESIZED = "pos"
 
 
 def check_checkpoint_fit(
@@ -38,12 +40,7 @@ def check_checkpoint_fit(
     """
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in state_dict.items()}
-    sized_by_data = _keys_sized_by_data(model)
-    fitting = {
-        key
-        for key, shape in expected.items()
-        if found.get(key) == shape or (key in sized_by_data and len(found.get(key, ())) == len(shape))
-    }
+    fitting = _same_shape(model, expected, found)
     if purpose == "initialise":
         fitting |= _keys_resized_on_loading(model, expected, found)
         needed = {"backbone.": 1 if is_frozen(model) else min_fraction}
@@ -68,6 +65,21 @@ def check_checkpoint_fit(
             f"{source} is a checkpoint of another model: {len(fitting)} of {len(expected)} tensors fit, "
             f"{len(wrong)} do not: {describe_misfits(wrong, expected, found)}; use the config that it was trained with."
         )
+
+
+def fits_on_loading(model: nn.Module, state_dict: Mapping[str, Tensor]) -> set[str]:
+    """Find the tensors of a model that can be initialised from a checkpoint, with those that resize as they load.
+
+    Args:
+        model (nn.Module): The model, or a part of it.
+        state_dict (Mapping[str, Tensor]): Weights, keys as in ``model.state_dict()``.
+
+    Returns:
+        set[str]: Their names.
+    """
+    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in state_dict.items()}
+    return _same_shape(model, expected, found) | _keys_resized_on_loading(model, expected, found)
 
 
 def optional_keys(model: nn.Module, state_dict: Mapping[str, object]) -> set[str]:
@@ -100,6 +112,17 @@ def _count_keys(model: nn.Module) -> set[str]:
     return {f"{path}.counts" for path, module in model.named_modules() if isinstance(module, ClassDistribution)}
 
 
+def _same_shape(
+    model: nn.Module, expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
+) -> set[str]:
+    sized_by_data = _keys_sized_by_data(model)
+    return {
+        key
+        for key, shape in expected.items()
+        if found.get(key) == shape or (key in sized_by_data and len(found.get(key, ())) == len(shape))
+    }
+
+
 def _keys_sized_by_data(model: nn.Module) -> set[str]:
     """Buffers that a training set gives their size, such as the subclass of each image; they resize as they load."""
     return {f"{path}.{name}" for path, module in model.named_modules() for name in getattr(module, "sized_by_data", ())}
@@ -113,7 +136,9 @@ def _keys_resized_on_loading(
     return {
         key
         for key, shape in expected.items()
-        if len(found.get(key, ())) == len(shape) and any(key.startswith(owner) for owner in owners)
+        if RESIZED in key.rpartition(".")[2]
+        and len(found.get(key, ())) == len(shape)
+        and any(key.startswith(owner) for owner in owners)
     }
 
 

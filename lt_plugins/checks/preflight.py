@@ -234,6 +234,7 @@ def preflight_summary(
     batch_parts: tuple[int, int],
     num_batches: int,
     max_epochs: int,
+    pretrained_on: str | None = None,
 ) -> str:
     """Describe a run in a few lines.
 
@@ -246,6 +247,7 @@ def preflight_summary(
         batch_parts (tuple[int, int]): Images of a part of a batch, and parts: 1 and the number of companions.
         num_batches (int): Steps an epoch.
         max_epochs (int): Epochs.
+        pretrained_on (str | None): Labels that its weights have seen before. Defaults to None.
 
     Returns:
         str: The lines, without a line feed at the end.
@@ -261,6 +263,7 @@ def preflight_summary(
         "shots": f"{many} many (> {distribution.many_threshold} images), {medium} medium, "
         f"{few} few (< {distribution.few_threshold})",
         "method": ", ".join([_describe_parts(model), *hook_names]),
+        **({"weights": f"pretrained on {pretrained_on}"} if pretrained_on else {}),
         "device": device if world_size == 1 else f"{world_size} processes on {device}",
         "schedule": f"{max_epochs} epochs of {num_batches} steps, batch {batch_size}"
         + (f" x {parts} (with its companions)" if parts > 1 else "")

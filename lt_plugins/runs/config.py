@@ -28,6 +28,7 @@ from lt_plugins.runs.derived_data import derive_datasets, seed_draws
 from lt_plugins.runs.imbalance import named_factor, set_factor, variant_factor
 from lt_plugins.runs.old_configs import new_spelling
 from lt_plugins.runs.own_data import find_data, require_data, use_data
+from lt_plugins.runs.pretrained import set_pretrained
 from lt_plugins.runs.schedule import dotted_keys, follow_overrides, shorten_training, training_length
 from lt_plugins.runs.spec import CONFIGS, STAGE, from_here, is_variant_name, parse_spec
 from lt_plugins.runs.teachers import describe_teachers
@@ -215,6 +216,8 @@ def _resolve(spec: str, overrides: dict[str, Any], is_own_data: bool) -> list[_S
             _keep_stages(cfg, int(match[1]), spec)
     lengths = [training_length(stage) for stage in _derive_stages(cfg, path)]
     _merge_overrides(cfg, overrides, spec)
+    if cfg.get("pretrained"):
+        set_pretrained(cfg, any(key.removeprefix("model.").startswith("data_preprocessor") for key in overrides))
     given: dict[int, set[str]] = {number: set() for number in range(1, len(lengths) + 1)}
     for key in dotted_keys(overrides):
         top, _, rest = key.partition(".")

@@ -16,6 +16,7 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.resources import TOOLS, spell_tools
 from lt_plugins.runs.child_processes import ChildProcesses, describe_exit
 from lt_plugins.runs.run_folder import RunFolder
+from lt_plugins.runs.run_summary import NO_SUMMARY
 from lt_plugins.runs.typed_command import THREADS
 from lt_plugins.unreadable import read_json, refuse_unreadable
 
@@ -172,8 +173,10 @@ class RecordedRun:
             *(["--launcher", "pytorch"] if num_gpus > 1 else []),
             *self._settings(),
         ]
-        threads = {THREADS: str(self.threads)} if self.threads is not None else {}
-        exit_code, reason = run_command(command, threads)
+        environment = {NO_SUMMARY: "1"}
+        if self.threads is not None:
+            environment[THREADS] = str(self.threads)
+        exit_code, reason = run_command(command, environment)
         if exit_code != 0:
             reason = reason or describe_exit(exit_code)
             raise UserInputError(

@@ -78,6 +78,7 @@ def _describe(run: RecordedRun, options: Sequence[str]) -> dict[str, Any]:
         "command": run.command(options),
         "seed": run.seed,
         **_backbone(run.record),
+        **_pretrained(folder),
         **length,
         "schedule": "short" if any(is_short(stage.config()[1]) for stage in (*earlier, folder)) else "full",
         "hardware": describe_hardware(header),
@@ -193,6 +194,12 @@ def _named(row: Mapping[str, float]) -> dict[str, float]:
 
 def _backbone(record: Mapping[str, Any]) -> dict[str, Any]:
     return {"backbone": {**record["backbone"], "sha256": record["sha256"]}} if "backbone" in record else {}
+
+
+def _pretrained(folder: RunFolder) -> dict[str, Any]:
+    """What labels the weights of a run had seen before."""
+    labels = folder.config()[1].get("pretrained_on")
+    return {"pretrained_on": labels} if labels else {}
 
 
 def _dataset(run: RecordedRun) -> str:

@@ -77,7 +77,8 @@ def record_run(runner: Runner) -> dict[str, Any]:
         fingerprint of the list in its order, of a split also one of the names, steps an epoch), ``teachers``
         (fingerprints of the networks that the model learns from), ``environment`` (processes, workers, threads, device,
         torch, memory format, compilation) and ``schedule`` (``"full"``, or ``"short"`` of a training that was
-        shortened).
+        shortened), ``pretrained_on`` (labels that the weights had seen before) and ``sets_normalisation`` (whether
+        ``--pretrained`` chose that of the images).
     """
     from lt_plugins.runs.hooks import CompileHook  # whose package imports this module
 
@@ -98,6 +99,8 @@ def record_run(runner: Runner) -> dict[str, Any]:
         },
         "teachers": [fingerprint_weights(teacher.state_dict()) for teacher in getattr(model, "teachers", ())],
         "schedule": "short" if is_short(runner.cfg) else "full",
+        "pretrained_on": runner.cfg.get("pretrained_on"),
+        "sets_normalisation": bool(runner.cfg.get("pretrained")),
         "environment": {
             "world_size": runner.world_size,
             "num_workers": loader.num_workers,

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
-from mmengine.logging import MessageHub, MMLogger
+from mmengine.logging import MessageHub, MMLogger, print_log
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
@@ -40,6 +40,7 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.models.build import build_model
 from lt_plugins.registry import DATASETS
 from lt_plugins.runs.hooks import ProgressHook, SafeCheckpointHook
+from lt_plugins.runs.pretrained import prepare_pretrained
 from lt_plugins.runs.quiet_runner import QuietRunner
 from lt_plugins.runs.run_changes import ChangedRunError, check_finished_run
 from lt_plugins.runs.schedule import fit_schedule
@@ -87,16 +88,19 @@ def place_stages(configs: Sequence[Config], work_dir: str | Path) -> list[Stage]
     return [Stage(cfg, number, len(configs)) for number, cfg in enumerate(configs, start=1)]
 
 
-def check_stages(stages: list[Stage]) -> None:
+def check_stages(stages: list[Stage], allow_pickle: bool = False) -> None:
     """Check before training that each stage can hand its weights on.
 
     Args:
         stages (list[Stage]): The stages in order.
+        allow_pickle (bool): As for :func:`~lt_plugins.checkpoints.checkpoint.load_checkpoint`. Defaults to False.
 
     Raises:
         UserInputError: If the classes or the backbones of two stages in a row differ, or a stage would train nothing,
-            or the training set of one is a subset of classes that has no class.
+            or the training set of one is a subset of classes that has no class, or pretrained weights do not fit.
     """
+    for line in prepare_pretrained([stage.cfg for stage in stages], allow_pickle):
+        print_log(line, logger="current")
     for stage in stages:
         check_training_settings(stage.cfg)
         _check_subset(stage.cfg)

@@ -11,6 +11,16 @@ from lt_plugins.options import OVERWRITE_OPTION, RESUME_OPTION
 
 THREADS = "OMP_NUM_THREADS"  # sums in another order differ in their last bits, so a run is resumed with its number
 
+# Options that several tools have, and how many words follow them at most.
+SHARED = {
+    "--cfg-options": sys.maxsize,
+    "--data": 1,
+    "--no-resident": 0,
+    "--resident": 0,
+    "--shot-thresholds": 2,
+    "--skip-bad": 0,
+}
+
 
 def typed_command(argv: Sequence[str] | None = None) -> list[str]:
     """Words of the command line: interpreter and its options, script or ``-m`` module, arguments.
@@ -42,3 +52,26 @@ def resume_command() -> str:
     words.append(RESUME_OPTION)
     threads = f"{THREADS}={os.environ[THREADS]} " if os.environ.get(THREADS) else ""
     return threads + shlex.join(words)
+
+
+def shared_options(argv: Sequence[str]) -> list[str]:
+    """Options of ``tools/train.py`` that say which model and images, and that the other tools take as well.
+
+    Args:
+        argv (Sequence[str]): Arguments of ``tools/train.py``.
+
+    Returns:
+        list[str]: The words of those that were given.
+    """
+    words: list[str] = []
+    room = 0
+    for word in argv:
+        option, equals, _ = word.partition("=")
+        if word.startswith("--"):
+            room = 0 if equals else SHARED.get(option, 0)
+            if option in SHARED:
+                words.append(word)
+        elif room > 0:
+            words.append(word)
+            room -= 1
+    return words

@@ -11,9 +11,9 @@ from tests.tool_process import ROOT, run_tool
 from tools.dev.tutorials import STOPS, VARYING
 
 PYTHON = re.compile(r"(?P<variables>(?:\w+=\S+ +)*)python +(?P<words>.*)", flags=re.DOTALL)
-SHORTENED = re.compile(r"add\s+`(?P<options>--[^`]+)`\s+to\s+(?:each|the)\s+`(?P<tool>\w+\.py)`")
+SHORTENED = re.compile(r"add\s+`(?P<options>[^`]+)`\s+to\s+(?:each|the)\s+`(?P<tool>\w+\.py)`")
 # As in a table whose runs, digits and widths are others: numbers, their spread, rules and blanks.
-SHAPES = ((r"\d[\d.,]*(?:e[+-]\d+)?", "#"), (r"\bnan\b", "#"), (r"# ± #", "#"), (r"-{2,}", "-"), (r"\s+", " "))
+SHAPES = ((r"\d[\d.,]*(?:e[+-]\d+)?", "#"), (r"\bnan\b", "#"), (r"-{2,}", "-"), (r"\s+", " "), (r"# ± #", "#"))
 
 
 def shortening(text: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ import torch
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.recorded_run import RecordedRun
 from lt_plugins.runs.run_folder import RunFolder
+from lt_plugins.runs.run_summary import NO_SUMMARY
 
 
 def make(folder: Path, seed: int = 0) -> RecordedRun:
@@ -187,7 +188,7 @@ def test_a_run_keeps_the_number_of_threads_that_it_began_with(tmp_path: Path) ->
     assert start(None).command() == "python tools/train.py a.py --cfg-options randomness.seed=0"
     assert start(4).command() == "OMP_NUM_THREADS=4 python tools/train.py a.py --cfg-options randomness.seed=0"
     assert [start(threads).threads for threads in (2, None)] == [4, 4], "it has begun with 4"
-    assert seen == [{}, *[{"OMP_NUM_THREADS": "4"}] * 3]
+    assert seen == [{NO_SUMMARY: "1"}, *[{NO_SUMMARY: "1", "OMP_NUM_THREADS": "4"}] * 3]
     record = tmp_path / "sweep.json"
     record.write_text(record.read_text().replace('"threads": 4', '"threads": "many"'))
     with pytest.raises(UserInputError, match=r"sweep\.json cannot be read as the record of a run"):

@@ -6,9 +6,12 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
+from torch import Tensor
 
 from lt_plugins.checkpoints.checkpoint import find_resume_problem
 from lt_plugins.checkpoints.checkpoint_fit import Purpose, check_checkpoint_fit, is_frozen, optional_keys
+from lt_plugins.checkpoints.normalisation import follow_normalisation
+from lt_plugins.checkpoints.pretrained_weights import rename_weights
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import HOOKS
@@ -63,13 +66,15 @@ class CheckpointFitHook(Hook):
             purpose = "initialise"
         model = unwrap_model(runner.model)
         state_dict = checkpoint.get("state_dict", checkpoint)
-        check_checkpoint_fit(
-            model,
-            {key.removeprefix("module."): value for key, value in state_dict.items()},
-            source,
-            purpose,
-            self.min_backbone_fraction,
-        )
+        plain = {k.removeprefix("module."): v for k, v in state_dict.items() if isinstance(v, Tensor)}
+        if purpose == "initialise" and (named := rename_weights(model, plain)).keys() != plain.keys():
+            for key in [key for key, value in state_dict.items() if isinstance(value, Tensor)]:
+                del state_dict[key]
+            state_dict.update(named)
+            plain = named
+        check_checkpoint_fit(model, plain, source, purpose, self.min_backbone_fraction)
+        if purpose == "test":
+            follow_normalisation(model, checkpoint)
         if purpose == "initialise":
             parts = getattr(model, "initialised_parts", ("",))
             # A classifier that was adjusted after training is not to be trained on.

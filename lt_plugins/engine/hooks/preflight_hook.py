@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from lt_plugins.checks.global_batch import check_global_batch
 from lt_plugins.checks.preflight import Allowed, check_data, check_setup, describe_device, preflight_summary
+from lt_plugins.checks.size_warnings import find_size_warnings
 from lt_plugins.checks.training_settings import check_work_left
 from lt_plugins.datasets.class_names import checkpoint_classes
 from lt_plugins.datasets.loader_order import batch_parts
@@ -108,8 +109,11 @@ class PreflightHook(Hook):
             batch_parts=batch_parts(loader),
             num_batches=len(loader),
             max_epochs=runner.max_epochs,
+            pretrained_on=runner.cfg.get("pretrained_on"),
         )
         runner.logger.info(f"About to train, results go to {runner.work_dir}\n{summary}")
+        for warning in find_size_warnings(model, loader, runner.world_size):
+            runner.logger.warning(warning)
 
     def before_test(self, runner: Runner) -> None:
         """Check the test set as training checks its data.

@@ -19,14 +19,14 @@ from lt_plugins.datasets.loader_order import batch_parts
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.console import ConsoleHandler
 from lt_plugins.runs.run_folder import RunFolder
+from lt_plugins.runs.short_names import short_names
 from lt_plugins.runs.time_left import TimeLeft, Work, evaluations_between, show_duration
 from lt_plugins.terminal import StatusLine, raw_stream
 
 SECONDS_BETWEEN_LINES = 0.2
 MEASURED_STEPS = 11  # after the first one; FiniteTrainingHook waits for the device after every tenth
 PATIENCE = 20.0  # seconds after which fewer steps are enough for an estimate
-NAMES = {"accuracy_top1": "overall", "ece": "ECE"}
-SHOWN = ("overall", "balanced", "many", "medium", "few", "ECE")
+GROUPS = ("many", "medium", "few")
 _LOSS = re.compile(r"\bloss: (\S+)")
 
 
@@ -205,7 +205,7 @@ class ProgressHook(Hook):
         self._drawn_at = now
         is_by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
         done, left = self._time.elapsed, self._left
-        groups = ", ".join(f"{name} {self._scores[name]:.1f}" for name in SHOWN[2:5] if name in self._scores)
+        groups = ", ".join(f"{name} {self._scores[name]:.1f}" for name in GROUPS if name in self._scores)
         parts = {
             "where": self._where(runner, epoch if is_by_epoch else runner.iter + 1),
             "step": step if is_by_epoch or step.startswith("evaluation") else "",
@@ -223,17 +223,6 @@ class ProgressHook(Hook):
         is_by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
         unit, total = ("epoch", runner.max_epochs) if is_by_epoch else ("step", runner.max_iters)
         return f"{self._stage}  {unit} {position}/{total}".strip()
-
-
-def short_names(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Metrics by the names that the field writes, those of every run first.
-
-    Args:
-        metrics (Mapping[str, float]): By their names in the log.
-    """
-    named = {NAMES.get(key.rpartition("/")[2], key.rpartition("/")[2]): value for key, value in metrics.items()}
-    first = {name: named[name] for name in SHOWN if name in named}
-    return first or {name: value for name, value in named.items() if name not in ("time", "data_time")}
 
 
 def fit_line(parts: Mapping[str, str], width: int | None = None) -> str:

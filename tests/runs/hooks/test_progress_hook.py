@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lt_plugins.runs.hooks.progress_hook import fit_line, short_names
+from lt_plugins.runs.hooks.progress_hook import fit_line
+from lt_plugins.runs.short_names import short_names
 from tests.tool_process import ROOT, run_tool
 
 SMALL = [
