@@ -25,6 +25,7 @@ test_pipeline = [
     dict(type="CenterCrop", crop_size=224),
     dict(type="PackInputs"),
 ]
+small_pipeline = [dict(type="LoadImage"), dict(type="Resize", scale=(96, 96)), dict(type="PackInputs")]
 
 train_dataloader = dict(
     batch_size=32,
@@ -79,6 +80,20 @@ variants = dict(
                 ]
             )
         )
+    ),
+    # For small images, of 32 to 96 pixels: five times as fast.
+    px96=dict(
+        train_dataloader=dict(
+            dataset=dict(
+                pipeline=[
+                    *train_pipeline[:1],
+                    dict(type="RandomResizedCrop", scale=96, crop_ratio_range=(0.35, 1.0)),
+                    *train_pipeline[2:],
+                ]
+            )
+        ),
+        val_dataloader=dict(dataset=dict(pipeline=small_pipeline)),
+        test_dataloader=dict(dataset=dict(pipeline=small_pipeline)),
     ),
     # Predicts with the mean of the weights of the last hundred steps or so.
     ema=dict(custom_hooks=[dict(type="EMAHook", momentum=0.01)]),

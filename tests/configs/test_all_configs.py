@@ -88,6 +88,10 @@ def _tiny_cfg(path: Path, stage: int, root: Path, work_dir: Path) -> Config:
             hook["num_workers"] = 0
             # Running statistics of one step: the means are 10^8, and no features that others may be pulled to.
             cfg.model.head.centroid_loss.weights = 0.0
+        if hook["type"] in ("ClassMeanHook", "FeatureCacheHook"):
+            hook["num_workers"] = 0
+        if hook["type"] == "FeatureCacheHook":
+            hook["folder"] = str(work_dir / "features")
         if hook["type"] == "ReclusterHook":
             hook.update(start=0, num_workers=0)
     if cfg.model.get("queue_size"):

@@ -5,12 +5,14 @@ from .averaged_model_hook import AveragedModelHook
 from .centroid_hook import CentroidHook
 from .checkpoint_fit_hook import CheckpointFitHook
 from .class_distribution_hook import ClassDistributionHook
+from .class_mean_hook import ClassMeanHook
 from .contrast_geometry_hook import ContrastGeometryHook
 from .covariance_hook import CovarianceHook
 from .deferred_info_hook import DeferredInfoHook
 from .environment_hook import EnvironmentHook
 from .epoch_hook import EpochHook
 from .epoch_seed_hook import EpochSeedHook
+from .feature_cache_hook import FeatureCacheHook
 from .few_shot_weight_hook import FewShotWeightHook
 from .finite_training_hook import FiniteTrainingHook
 from .image_buffers_hook import ImageBuffersHook
@@ -30,12 +32,14 @@ __all__ = [
     "CentroidHook",
     "CheckpointFitHook",
     "ClassDistributionHook",
+    "ClassMeanHook",
     "ContrastGeometryHook",
     "CovarianceHook",
     "DeferredInfoHook",
     "EnvironmentHook",
     "EpochHook",
     "EpochSeedHook",
+    "FeatureCacheHook",
     "FewShotWeightHook",
     "FiniteTrainingHook",
     "ImageBuffersHook",

@@ -110,7 +110,8 @@ class FrozenBackboneClassifier(ImageClassifier):
         """Compute features; those of backbone and neck carry no gradient.
 
         Args:
-            inputs (Tensor): Preprocessed images, shape ``(B, 3, H, W)``.
+            inputs (Tensor): Preprocessed images, shape ``(B, 3, H, W)``; or what the neck gives for them, ``(B, D)``,
+                as :class:`.FeatureCacheHook` computes it once.
             stage (str): ``"backbone"``, ``"neck"`` or ``"pre_logits"``, as in mmpretrain. Defaults to ``"neck"``.
 
         Returns:
@@ -126,6 +127,8 @@ class FrozenBackboneClassifier(ImageClassifier):
             )
         if stage == "pre_logits":
             return self.head.pre_logits(self.extract_feat(inputs))
+        if inputs.ndim == 2 and stage == "neck":
+            return (inputs,)
         with torch.no_grad():
             return super().extract_feat(inputs, stage)
 

@@ -76,9 +76,9 @@ class ImageBatchPreprocessor(ClsDataPreprocessor):
         """Move to the device, normalise, and mix.
 
         Args:
-            data (dict): ``inputs``: a batch ``(B, 3, H, W)``, a list of ``B`` images, or a list of views, each of these
-                two kinds; and ``data_samples``, if the images have labels. Or ``inputs`` alone, a list of one
-                ``ResidentBatch``, which has the labels.
+            data (dict): ``inputs``: a batch ``(B, 3, H, W)``, a list of ``B`` images, a list of views, each of these
+                two kinds, or features of images ``(B, D)``; and ``data_samples``, if the images have labels. Or
+                ``inputs`` alone, a list of one ``ResidentBatch``, which has the labels.
             training (bool): Whether to mix images, if ``batch_augments`` are configured. Defaults to False.
 
         Returns:
@@ -126,7 +126,9 @@ class ImageBatchPreprocessor(ClsDataPreprocessor):
         return views, samples if batch.labels is None and "gt_label" in samples[0] else batch
 
     def _normalise(self, view: Images) -> Tensor:
-        """Images as one batch of floats on the device, ``(B, 3, H, W)``."""
+        """Images as one batch of floats on the device, ``(B, 3, H, W)``; features of images, ``(B, D)``, stay."""
+        if isinstance(view, Tensor) and view.ndim == 2:
+            return view.to(self.device)
         if not isinstance(view, Tensor) and len({image.shape for image in view}) == 1:
             view = torch.stack(list(view))
         return super().forward({"inputs": view})["inputs"]

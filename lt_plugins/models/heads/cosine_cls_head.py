@@ -72,6 +72,15 @@ class CosineClsHead(LinearHead):
         with torch.no_grad():
             self.fc.weight.copy_(F.normalize(self.fc.weight))
 
+    def start_from(self, means: Tensor) -> None:
+        """Point the weight of each class in the direction of a feature, such as the mean of its images.
+
+        Args:
+            means (Tensor): Shape ``(C, in_channels)``.
+        """
+        with torch.no_grad():
+            self.fc.weight.copy_(F.normalize(means))
+
     def check_loss(self, loss: Any) -> None:
         """Refuse a loss that is told another scale of the cosines.
 
