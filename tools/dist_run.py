@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from lt_plugins.resources import tools
 from lt_plugins.runs.stop_signals import stop_signals, stopping_signal
+from lt_plugins.runs.typed_command import COMMAND, resume_command
 from lt_plugins.runs.user_errors import LAUNCHER_VARIABLE, LOST_CONNECTION_CODE
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def launch() -> None:
 def say_stopped(number: int) -> int:
     """Print which signal stopped the run, and return the exit code."""
     name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-    print(f"stopped by {name}; {CONTINUES}", file=sys.stderr, flush=True)
+    how = f"resume from the last checkpoint with: {resume_command()}" if COMMAND in os.environ else CONTINUES
+    print(f"stopped by {name}; {how}", file=sys.stderr, flush=True)
     return 128 + number
 
 

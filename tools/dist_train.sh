@@ -10,5 +10,5 @@ if [ "${NNODES:-1}" = 1 ]; then
 else
     RENDEZVOUS=(--nnodes "$NNODES" --node-rank "$NODE_RANK" --master-addr "$MASTER_ADDR" --master-port "${PORT:-29500}")
 fi
-PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}" exec "${PYTHON:-python}" "$ROOT/tools/dist_run.py" \
+LT_PLUGINS_COMMAND="$(printf '%q ' "$0" "$@")" PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}" exec "${PYTHON:-python}" "$ROOT/tools/dist_run.py" \
     "${RENDEZVOUS[@]}" --nproc-per-node "$2" "$ROOT/tools/train.py" "$1" --launcher pytorch "${@:3}"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from lt_plugins.options import OVERWRITE_OPTION, RESUME_OPTION
 
 THREADS = "OMP_NUM_THREADS"  # sums in another order differ in their last bits, so a run is resumed with its number
+COMMAND = "LT_PLUGINS_COMMAND"  # environment variable of the scripts for several processes: how they were called
 
 # Options that several tools have, and how many words follow them at most.
 SHARED = {
@@ -22,19 +23,13 @@ SHARED = {
 }
 
 
-def typed_command(argv: Sequence[str] | None = None) -> list[str]:
-    """Words of the command line: interpreter and its options, script or ``-m`` module, arguments.
-
-    Args:
-        argv (Sequence[str] | None): Other arguments of the same tool. Defaults to those of the process.
-
-    Returns:
-        list[str]: The words, not quoted.
-    """
+def typed_command() -> list[str]:
+    """Words of the command line, not quoted: interpreter and its options, script or ``-m`` module, arguments."""
+    if script := os.environ.get(COMMAND):
+        return shlex.split(script)
     given, original = sys.argv[1:], sys.orig_argv
     is_ours = len(original) > len(given) + 1 and original[len(original) - len(given) :] == given
-    start = original[: len(original) - len(given)] if is_ours else ["python", sys.argv[0]]
-    return [*start, *(given if argv is None else argv)]
+    return [*(original[: len(original) - len(given)] if is_ours else ["python", sys.argv[0]]), *given]
 
 
 def resume_command() -> str:

@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lt_plugins.engine.hooks import FiniteTrainingHook
 from lt_plugins.runs.config import read_stages
+from lt_plugins.runs.hooks import ProgressHook
 from lt_plugins.runs.quiet_runner import QuietRunner
 from tests.tool_process import ROOT
 
@@ -153,6 +154,7 @@ def test_steps_wait_for_nothing(config: str, tmp_path: Path) -> None:
     runner = QuietRunner.from_cfg(cfg)
     hook = WaitsHook()
     runner.register_hook(hook, "LOWEST")
+    runner.register_hook(ProgressHook())  # as tools/train.py does
     runner.train()
     [interval] = [other.interval for other in runner.hooks if isinstance(other, FiniteTrainingHook)]
     assert len(hook.waits) == NUM_STEPS > interval

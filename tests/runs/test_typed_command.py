@@ -40,7 +40,8 @@ def test_another_program_that_calls_the_tool(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sys, "argv", ["tools/train.py", "a.py"])
     monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "pytest"])
     assert typed_command() == ["python", "tools/train.py", "a.py"]
-    assert typed_command(["b.py"]) == ["python", "tools/train.py", "b.py"]
+    monkeypatch.setenv("LT_PLUGINS_COMMAND", r"tools/dist_train.sh a.py 2 --data my\ \ photos ")
+    assert typed_command() == ["tools/dist_train.sh", "a.py", "2", "--data", "my  photos"]
 
 
 def test_as_a_shell_starts_it() -> None:
