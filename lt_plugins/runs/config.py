@@ -26,6 +26,7 @@ from lt_plugins.evaluation.shot_thresholds import set_shot_thresholds
 from lt_plugins.resources import SCOPE, find_config, ready_configs
 from lt_plugins.runs.derived_data import derive_datasets, seed_draws
 from lt_plugins.runs.imbalance import named_factor, set_factor, variant_factor
+from lt_plugins.runs.net import follow_backbone, use_net
 from lt_plugins.runs.old_configs import new_spelling
 from lt_plugins.runs.own_data import find_data, require_data, use_data
 from lt_plugins.runs.pretrained import set_pretrained
@@ -36,6 +37,9 @@ from lt_plugins.runs.teachers import describe_teachers
 MAX_FILES = 100  # of a config and all its bases; ours have at most nine
 # Settings of a dataset, but for its transforms.
 _DATASET = re.compile(r"(train|val|test)_dataloader\.dataset\b(?!.*\bpipeline\b)")
+# Overrides that make another network of the backbone, and those that say the width of its features.
+_CHANGES_BACKBONE = re.compile(r"model\.backbone(\.(type|depth|arch|model_name))?")
+_WIDTH = re.compile(r"model\..*in_channels$")
 # What the head of a stage takes from that of the stage before; one of the same type takes all num_... of it.
 TAKEN_OVER = ("num_classes", "in_channels")
 
@@ -216,6 +220,10 @@ def _resolve(spec: str, overrides: dict[str, Any], is_own_data: bool) -> list[_S
             _keep_stages(cfg, int(match[1]), spec)
     lengths = [training_length(stage) for stage in _derive_stages(cfg, path)]
     _merge_overrides(cfg, overrides, spec)
+    if cfg.get("net"):
+        use_net(cfg)
+    elif any(_CHANGES_BACKBONE.fullmatch(key) for key in overrides) and not any(map(_WIDTH.search, overrides)):
+        follow_backbone(cfg)
     if cfg.get("pretrained"):
         set_pretrained(cfg, any(key.removeprefix("model.").startswith("data_preprocessor") for key in overrides))
     given: dict[int, set[str]] = {number: set() for number in range(1, len(lengths) + 1)}

@@ -17,6 +17,8 @@ from lt_plugins.errors import UserInputError
 from lt_plugins.models.build import build_model
 
 PREPROCESSOR = "data_preprocessor"
+NEEDED = "needed"
+"""``pretrained`` of a recipe that starts from weights, and has none by itself."""
 
 
 def set_pretrained(cfg: Config, keep_normalisation: bool) -> None:
@@ -30,7 +32,7 @@ def set_pretrained(cfg: Config, keep_normalisation: bool) -> None:
         UserInputError: If it has no classifier with a backbone.
     """
     source = cfg.pretrained
-    if isinstance(source, dict):  # of a config that was written into a work dir
+    if isinstance(source, dict) or source == NEEDED:  # of a config that was written into a work dir
         return
     backbone = (cfg.get("model") or {}).get("backbone")
     if not isinstance(source, str) or not source:
@@ -59,6 +61,11 @@ def prepare_pretrained(configs: Sequence[Config], allow_pickle: bool = False) ->
         UserInputError: If tensors of the backbone are missing, or the file is of a larger network.
     """
     first = configs[0]
+    if first.get("pretrained") == NEEDED:
+        raise UserInputError(
+            f"{first.filename} starts from weights in a file; give it with --pretrained FILE, of torchvision, timm or "
+            "mmpretrain (where to get one: docs/finetuning.md)."
+        )
     init_cfgs = [_pretrained_init(cfg) for cfg in configs]
     # Where the last stage that begins anew does so.
     init_cfg = next((found for found in reversed(init_cfgs) if found is not None), None)

@@ -7,6 +7,7 @@ from .last_block_resnet import LastBlockResNet
 from .multi_expert_resnet import MultiExpertResNet, MultiExpertResNeXt
 from .resnet10 import ResNet10
 from .shike_resnet import SHIKEResNet
+from .timm_features import TimmFeatures
 
 __all__ = [
     "CIFARResNet",
@@ -17,4 +18,5 @@ __all__ = [
     "MultiExpertResNet",
     "ResNet10",
     "SHIKEResNet",
+    "TimmFeatures",
 ]

@@ -1,0 +1,3 @@
+# ConvNeXt-T from weights in a file, --pretrained.
+_base_ = "./resnet50.py"
+net = "convnext-tiny"
