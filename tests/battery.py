@@ -7,6 +7,7 @@ loss.
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentat
 from lt_plugins.models.losses import CenterLoss, CentroidLoss, LongTailLoss, MultiExpertLoss, RangeLoss
 from lt_plugins.models.structures import ClassDistribution, ContrastBatch, LabelBatch, NetworkOutputs
 
+HAS_TIMM = importlib.util.find_spec("timm") is not None
 NUM_CLASSES = 4
 CHANNELS = 64
 NUM_IMAGES = 64
@@ -82,7 +84,7 @@ def registered(registry_name: str) -> dict[str, Any]:
         registry = getattr(module, registry_name, None)
         if isinstance(registry, Registry):
             found |= {k: v for k, v in registry.module_dict.items() if v.__module__.startswith("lt_plugins")}
-    return found
+    return {name: cls for name, cls in found.items() if HAS_TIMM or name != "TimmFeatures"}
 
 
 def registry_names() -> list[str]:
@@ -493,6 +495,11 @@ MODULES: dict[str, ModuleEntry] = {
     "CIFARResNet": ModuleEntry(backbone_step, small={"depth": 20}),
     "SHIKEResNet": ModuleEntry(backbone_step, small={"depth": 20, "num_experts": 2}),
     "EfficientNetLite0": ModuleEntry(wide_backbone_step),
+    **(
+        {"TimmFeatures": ModuleEntry(wide_backbone_step, required={"model_name": "resnet18"}, small={"as_map": True})}
+        if HAS_TIMM
+        else {}
+    ),
     "LastBlockResNet": ModuleEntry(last_block_step, {"depth": 50}),
     "MultiExpertHead": ModuleEntry(experts_head_step, _HEAD, prepare=set_counts),
     "MultiExpertResNeXt": ModuleEntry(wide_backbone_step, {"depth": 50}, small={**_EXPERTS, "groups": 2}),

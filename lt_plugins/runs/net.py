@@ -20,7 +20,7 @@ from lt_plugins.errors import UserInputError
 
 TIMM = "timm/"
 POOLING = {"type": "GlobalAveragePooling"}
-WIDTHS = ("in_channels", "hid_channels")
+WIDTHS = ("in_channels", "hid_channels", "hidden_channels")
 # Parts whose sizes are not those of the features.
 OTHERS = ("backbone", "predictor", "teachers")
 MAX_SHOWN = 4

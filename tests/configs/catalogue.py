@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import importlib.util
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -46,6 +47,11 @@ def _read_base_once(filename: str, *args: Any, **kwargs: Any) -> Any:
 def is_for_own_data(path: Path) -> bool:
     """Whether a config takes its images from ``--data`` only."""
     return path.parent.name == OWN_DATA
+
+
+def needs_missing_timm(path: Path) -> bool:
+    """Whether a config has a network of timm, which is not installed."""
+    return path.stem == "timm" and importlib.util.find_spec("timm") is None
 
 
 def name_of(path: Path) -> str:

@@ -12,7 +12,7 @@ import torch
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.backbones import TimmFeatures
 from lt_plugins.models.build import build_model
-from lt_plugins.runs.config import load_stages
+from lt_plugins.runs.config import load_stages, read_stages
 from lt_plugins.runs.net import find_net
 from tests.tool_process import ROOT
 
@@ -36,7 +36,7 @@ def test_features_reach_head_and_projector(config: str, net: str, width: int, ne
     size = 224 if "224" in net else 64
     for cfg in load_stages(str(ROOT / "configs" / config), {"net": net}):
         assert "net" not in cfg
-        assert cfg.model.get("neck") == neck or cfg is not None and cfg.model.type == "FrozenBackboneClassifier"
+        assert cfg.model.get("neck") == neck or cfg.model.type == "FrozenBackboneClassifier"
         model: Any = build_model(cfg)
         model.eval()
         images = torch.zeros(2, 3, size, size)
@@ -89,8 +89,8 @@ def test_without_timm_a_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "timm", raising=False)
     with pytest.raises(UserInputError, match=r"timm/resnet18 needs timm, which is not installed: pip install timm"):
         TimmFeatures("resnet18")
-    cfg = load_stages(str(ROOT / "configs/finetune/timm.py"), {"pretrained": "x.pth"}, data=None)
-    assert cfg[0].model.backbone.type == "TimmFeatures"
+    [cfg] = read_stages(str(ROOT / "configs/finetune/timm.py"), {"pretrained": "x.pth"})
+    assert cfg.model.backbone.type == "TimmFeatures"
 
 
 @needs_timm
