@@ -95,7 +95,7 @@ def test_without_timm_a_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @needs_timm
 def test_features_are_those_that_the_classifier_of_timm_is_given() -> None:
-    import timm  # type: ignore[import-not-found]
+    import timm
 
     for name in ("resnet18", "convnext_atto", "vit_tiny_patch16_224"):
         whole = timm.create_model(name, pretrained=False, num_classes=7).eval()
