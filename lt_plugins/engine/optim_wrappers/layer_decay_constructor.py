@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from mmengine.optim import DefaultOptimWrapperConstructor
@@ -88,12 +89,11 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
                 f"LayerDecayConstructor asks for the layers of model.backbone, which {type(model).__name__} does not "
                 "have; leave optim_wrapper.constructor out."
             )
-        if hasattr(backbone, "get_layer_depth"):
+        numbers = layer_numbers([name.removeprefix(BACKBONE) for name in names])
+        below = [max(numbers) + 1 - number for number in numbers]
+        with suppress(AttributeError, NotImplementedError):  # mmpretrain's ResNet-18 does not know its layers
             depths = [backbone.get_layer_depth(name, BACKBONE) for name in names]
             below = [total - layer - 1 for layer, total in depths]
-        else:
-            numbers = layer_numbers([name.removeprefix(BACKBONE) for name in names])
-            below = [max(numbers) + 1 - number for number in numbers]
         scales = dict.fromkeys(parameters.values(), 1.0)
         return scales | {
             parameters[name]: self.layer_decay_rate**steps for name, steps in zip(names, below, strict=True)

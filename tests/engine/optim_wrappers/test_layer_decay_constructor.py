@@ -116,6 +116,21 @@ def test_layers_by_name(names: list[str], expected: str) -> None:
     assert layer_numbers(names) == [int(digit) for digit in expected]
 
 
+def test_a_resnet_18_which_does_not_know_its_layers_has_those_of_its_names() -> None:
+    model = nn.Module()
+    model.backbone = mmpretrain.registry.MODELS.build({"type": "mmpretrain.ResNet", "depth": 18})
+    settings = {
+        "type": "OptimWrapper",
+        "optimizer": {"type": "SGD", "lr": 1.0},
+        "constructor": "mmpretrain.LayerDecayConstructor",
+    }
+    optimizer = build_optim_wrapper(model, {**settings, "paramwise_cfg": {"layer_decay_rate": 0.5}}).optimizer
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rates[id(model.backbone.layer4[0].conv1.weight)] == 0.5
+    assert rates[id(model.backbone.layer1[0].conv1.weight)] == 0.5**4
+    assert rates[id(model.backbone.conv1.weight)] == 0.5**5
+
+
 @pytest.mark.parametrize("rate", [0, 1.5, "0.7"])
 def test_a_factor_out_of_range_is_refused(rate: object) -> None:
     with pytest.raises(UserInputError, match="layer_decay_rate"):
