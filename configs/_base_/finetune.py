@@ -30,7 +30,7 @@ small_pipeline = [dict(type="LoadImage"), dict(type="Resize", scale=(96, 96)), d
 train_dataloader = dict(
     batch_size=32,
     num_workers=2,
-    persistent_workers=True,
+    persistent_workers=False,
     worker_init_fn=dict(type="epoch_worker_init"),
     dataset=dict(type="OwnImages", pipeline=train_pipeline),
     sampler=dict(type="DefaultSampler", shuffle=True),

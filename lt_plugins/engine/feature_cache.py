@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -29,6 +30,8 @@ from lt_plugins.terminal import progress_bar
 KEY_BYTES = 16
 MAX_BYTES = 4 << 30
 """A file that would be larger keeps the images of the last run alone."""
+# How a part of mmengine's kind begins, which its weights tell.
+_INIT_CFG = re.compile(r"\n *init_cfg=.*")
 # What decodes, scales and computes: another version may give other numbers.
 _PACKAGES = ("lt_plugins", "mmcv", "mmpretrain", "opencv-python", "opencv-python-headless", "pillow", "torch")
 
@@ -121,7 +124,7 @@ def feature_identity(model: Any, pipeline: Sequence[dict]) -> str:
         if isinstance(value, (bool, int, float, str)) and name not in ("_seed", "_epoch", "training")
     }
     described = {
-        "networks": [repr(part) for part in parts],
+        "networks": [_INIT_CFG.sub("", repr(part)) for part in parts],
         "weights": [fingerprint_weights(part.state_dict()) for part in parts],
         "preprocessor": settings,
         "normalisation": [getattr(preprocessor, name).flatten().tolist() for name in ("mean", "std")]

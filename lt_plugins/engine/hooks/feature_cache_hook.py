@@ -17,6 +17,8 @@ from lt_plugins.models.classifiers import FrozenBackboneClassifier
 from lt_plugins.models.unwrap import unwrap_model
 from lt_plugins.registry import HOOKS
 
+CPU_BATCH, GPU_BATCH = 8, 64
+
 
 @HOOKS.register_module()
 class FeatureCacheHook(MethodHook):
@@ -29,7 +31,8 @@ class FeatureCacheHook(MethodHook):
 
     Args:
         folder (str, optional): Where the files are. Defaults to :func:`.cache_folder`.
-        batch_size (int): Images a batch of the pass. Defaults to 64.
+        batch_size (int, optional): Images a batch of the pass. Defaults to 64 on a GPU and 8 on a CPU, where the maps
+            of larger batches are memory that is fetched from the system for each layer: half of the time.
         num_workers (int): Data-loader workers of the pass. Defaults to 2.
 
     Raises:
@@ -40,8 +43,8 @@ class FeatureCacheHook(MethodHook):
         >>> custom_hooks = [dict(type='FeatureCacheHook'), dict(type='ClassMeanHook')]
     """
 
-    def __init__(self, folder: str | None = None, batch_size: int = 64, num_workers: int = 2) -> None:
-        if batch_size < 1 or num_workers < 0:
+    def __init__(self, folder: str | None = None, batch_size: int | None = None, num_workers: int = 2) -> None:
+        if (batch_size is not None and batch_size < 1) or num_workers < 0:
             raise UserInputError(f"batch_size={batch_size} must be positive and num_workers={num_workers} 0 or more.")
         self.folder = None if folder is None else Path(folder)
         self.batch_size = batch_size
@@ -60,6 +63,8 @@ class FeatureCacheHook(MethodHook):
         if runner.val_loop is not None:
             loops["validation"] = (runner.val_loop, loader_pipeline(runner.cfg.val_dataloader) or pipeline)
         folder = self.folder or cache_folder()
+        on_cpu = next(model.parameters()).device.type == "cpu"
+        batch_size = self.batch_size or (CPU_BATCH if on_cpu else GPU_BATCH)
         for name, (loop, transforms) in loops.items():
             dataset = loop.dataloader.dataset
             features, num_computed = cached_features(
@@ -67,7 +72,7 @@ class FeatureCacheHook(MethodHook):
                 dataset,
                 transforms,
                 folder=folder,
-                batch_size=self.batch_size,
+                batch_size=batch_size,
                 num_workers=self.num_workers,
                 description=f"features of {name} images",
             )
