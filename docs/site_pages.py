@@ -29,6 +29,7 @@ GUIDES = {
         "docs/data",
         "docs/running",
         "docs/evaluation",
+        "docs/prediction",
         "docs/plain_pytorch",
     ],
     "Tutorials": [

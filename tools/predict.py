@@ -33,7 +33,6 @@ from lt_plugins.runs.cli import (
 from lt_plugins.terminal import displayable, progress_bar
 
 if TYPE_CHECKING:
-    from lt_plugins.prediction.classifier import ImageClassifier
     from lt_plugins.prediction.image_reader import ImageBatch
     from lt_plugins.prediction.prediction_file import Prediction
 
@@ -88,6 +87,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def predict(args: argparse.Namespace, stdout: TextIO) -> None:
     """Do what the command line asks for; of what it prints predictions alone go to ``stdout``."""
     from lt_plugins.checkpoints.checkpoint import guard_pickles
+    from lt_plugins.prediction.calibration import try_calibrate
     from lt_plugins.prediction.classifier import choose_device, open_classifier, read_model_config
     from lt_plugins.prediction.image_paths import ImagePaths
     from lt_plugins.prediction.image_reader import choose_workers, read_batches
@@ -109,7 +109,7 @@ def predict(args: argparse.Namespace, stdout: TextIO) -> None:
     paths = ImagePaths(args.images)
     for note in paths.notes:
         say(f"warning: {note}")
-    is_calibrated, how = calibrate(args, classifier, workers)
+    is_calibrated, how = try_calibrate(classifier, args.calibration, args.batch_size, workers)
     rows = RowFormat(args.out, args.topk, is_calibrated) if args.out else None
     least, summary = LeastCertain(SHEET_IMAGES), Summary()
     with growing_file(args.out) if args.out else nullcontext() as file:
@@ -135,21 +135,8 @@ def predict(args: argparse.Namespace, stdout: TextIO) -> None:
     if args.sheet and summary.total > summary.num_broken:
         count = write_sheet(args.sheet, least.ranked(), f"The {SHEET_IMAGES} least certain of {summary.total:,} images")
         written.append(f"{args.sheet} ({count} images)")
-    say(f"{summary.describe()}; confidence {how}" + (f"; wrote {', '.join(written)}" if written else ""))
+    say(f"{summary.describe()}; probabilities {how}" + (f"; wrote {', '.join(written)}" if written else ""))
     summary.report_broken(" (column error)" if args.out else "")
-
-
-def calibrate(args: argparse.Namespace, classifier: ImageClassifier, workers: int) -> tuple[bool, str]:
-    """Set the temperature unless the user wants none; whether there is one now, and a phrase about it."""
-    from lt_plugins.prediction.calibration import calibrate
-
-    if not args.calibration:
-        return False, "as the model gives it (--no-calibration)"
-    try:
-        found, kept = calibrate(classifier, args.batch_size, workers)
-    except UserInputError as error:
-        return False, f"not calibrated: {str(error).rstrip('.')}"
-    return True, f"calibrated by {found.describe()}, {kept}"
 
 
 class Summary:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lt_plugins.checkpoints.finite import check_finite_checkpoint
 from lt_plugins.checkpoints.lite0_weights import LITE0_ADDRESS, find_lite0_file, lite0_state_dict
-from lt_plugins.checkpoints.safetensors_file import SAFETENSORS_SUFFIX, is_safetensors, read_safetensors
+from lt_plugins.checkpoints.safetensors_file import SAFETENSORS_SUFFIX, is_safetensors, read_classes, read_safetensors
 from lt_plugins.checkpoints.version_0_1 import update_checkpoint
 from lt_plugins.errors import UserInputError
 from lt_plugins.options import ALLOW_PICKLE_OPTION
@@ -108,6 +108,8 @@ def load_checkpoint(
         if is_safetensors(path):
             tensors = read_safetensors(path)
             checkpoint = {"state_dict": {name: tensor.to(_device(map_location)) for name, tensor in tensors.items()}}
+            if classes := read_classes(path):
+                checkpoint["meta"] = {"dataset_meta": {"classes": classes}}
         else:
             checkpoint = _load_torch(path, map_location, allow_pickle, mmap)
     _check_content(checkpoint, str(path))

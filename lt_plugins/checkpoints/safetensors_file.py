@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
@@ -28,18 +29,19 @@ def is_safetensors(path: str | Path) -> bool:
     return Path(path).suffix == SAFETENSORS_SUFFIX
 
 
-def pack_safetensors(tensors: Mapping[str, Tensor]) -> bytes:
+def pack_safetensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] = MappingProxyType({})) -> bytes:
     """The content of a file. Its metadata hold a checksum, which the format itself has not.
 
     Args:
         tensors (Mapping[str, Tensor]): Tensors by name, contiguous, on the CPU, none sharing memory with another.
+        metadata (Mapping[str, str]): What else the file says. Defaults to nothing.
 
     Raises:
         UserInputError: If safetensors is not installed.
     """
     library = _safetensors()
     checksum = _checksum(*_split(library.save(dict(tensors))))
-    return library.save(dict(tensors), metadata={"format": "pt", _CHECKSUM: checksum})
+    return library.save(dict(tensors), metadata={**metadata, "format": "pt", _CHECKSUM: checksum})
 
 
 def read_safetensors(path: str | Path) -> dict[str, Tensor]:
@@ -54,16 +56,49 @@ def read_safetensors(path: str | Path) -> dict[str, Tensor]:
     Raises:
         UserInputError: If it is no such file or damaged, or safetensors is not installed.
     """
-    library = _safetensors()
     data = Path(path).read_bytes()
     with refuse_unreadable(
         path, "a file of safetensors", "it is damaged, or something else: export or fetch it again."
     ):
-        tensors: dict[str, Tensor] = library.load(data)
-        header, content = _split(data)
-        checksum = header.get("__metadata__", {}).get(_CHECKSUM)
-        require(checksum in (None, _checksum(header, content)), "its checksum does not match")
+        return unpack_safetensors(data)
+
+
+def unpack_safetensors(data: bytes) -> dict[str, Tensor]:
+    """Tensors of the content of a file; a checksum is verified.
+
+    Args:
+        data (bytes): The content.
+
+    Returns:
+        dict[str, Tensor]: Tensors by name, on the CPU.
+
+    Raises:
+        Exception: Whatever a parser says of something else.
+    """
+    tensors: dict[str, Tensor] = _safetensors().load(data)
+    header, content = _split(data)
+    checksum = header.get("__metadata__", {}).get(_CHECKSUM)
+    require(checksum in (None, _checksum(header, content)), "its checksum does not match")
     return tensors
+
+
+def read_classes(path: str | Path) -> list[str] | None:
+    """Class names in the metadata of a file, as ``tools/export.py --to safetensors`` writes them.
+
+    Args:
+        path (str | Path): The file, which :func:`read_safetensors` has read.
+
+    Returns:
+        list[str] | None: The names in label order; None if it has none.
+    """
+    with Path(path).open("rb") as file:
+        start = file.read(_LENGTH_BYTES)
+        header = json.loads(file.read(int.from_bytes(start, "little")))
+    try:
+        classes = json.loads(header.get("__metadata__", {})["classes"])
+    except (KeyError, ValueError, TypeError):
+        return None
+    return classes if isinstance(classes, list) and all(isinstance(name, str) for name in classes) else None
 
 
 def _split(data: bytes) -> tuple[dict[str, Any], memoryview]:

@@ -90,6 +90,27 @@ def calibrate(
     return found, done
 
 
+def try_calibrate(classifier: ImageClassifier, is_wanted: bool, batch_size: int, num_workers: int) -> tuple[bool, str]:
+    """Set the temperature of a classifier where that is wanted and possible, see :func:`calibrate`.
+
+    Args:
+        classifier (ImageClassifier): The classifier.
+        is_wanted (bool): Whether the user wants it.
+        batch_size (int): As for :func:`calibrate`.
+        num_workers (int): As for :func:`calibrate`.
+
+    Returns:
+        tuple[bool, str]: Whether it is calibrated now, and how or why not.
+    """
+    if not is_wanted:
+        return False, "as the model gives them (--no-calibration)"
+    try:
+        found, kept = calibrate(classifier, batch_size, num_workers)
+    except UserInputError as error:
+        return False, f"not calibrated: {str(error).rstrip('.')}"
+    return True, f"calibrated by {found.describe()}, {kept}"
+
+
 def fit_calibration(
     classifier: ImageClassifier, weights: str, batch_size: int, num_workers: int, max_images: int = MAX_IMAGES
 ) -> Calibration:

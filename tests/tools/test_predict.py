@@ -60,7 +60,7 @@ def test_csv_and_sheet(run: Path, tmp_path: Path) -> None:
         values = [float(row[f"calibrated_confidence{rank}"]) for rank in ("", "_2", "_3")]
         assert values == sorted(values, reverse=True) and 0 < sum(values) < 1
     errors = done.errors.read_text()
-    assert "11 images in" in errors and "confidence calibrated by temperature" in errors
+    assert "11 images in" in errors and "probabilities calibrated by temperature" in errors
     assert "500 validation images, which are its test images" in errors
     assert f"kept in {run / 'calibration_epoch_1.json'}" in errors
     assert f"warning: 1 of 11 images cannot be read (column error): {images / '004.png'} (is in no known" in errors
@@ -76,7 +76,7 @@ def test_csv_and_sheet(run: Path, tmp_path: Path) -> None:
     found = {item["image"]: item for item in map(json.loads, lines.read_text().splitlines())}
     assert {row["image"]: row["class"] for row in rows} == {k: v["class"] for k, v in found.items() if "class" in v}
     assert all("confidence" in item or "error" in item for item in found.values())
-    assert "confidence as the model gives it (--no-calibration)" in done.errors.read_text()
+    assert "probabilities as the model gives them (--no-calibration)" in done.errors.read_text()
 
 
 def test_no_calibration_where_there_are_no_images(run: Path, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_no_calibration_where_there_are_no_images(run: Path, tmp_path: Path) -> 
     done = run_tool(TOOL, copy, image, "--out", out, "--cfg-options", *data, logs=tmp_path)
     assert done.exit_code == 0, done.output
     assert [*read(out)[0]] == ["image", "class", "confidence", "error"]
-    assert "confidence not calibrated: there are 2 validation images, fewer than 10" in done.errors.read_text()
+    assert "probabilities not calibrated: there are 2 validation images, fewer than 10" in done.errors.read_text()
 
 
 def test_images_of_several_sizes(run: Path, tmp_path: Path) -> None:
