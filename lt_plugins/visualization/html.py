@@ -82,7 +82,7 @@ class HtmlReport:
         rows = [[*row] for row in rows]
         columns = list(zip(header, *rows, strict=True))
         numeric = {index for index, (_, *column) in enumerate(columns) if column and all(map(_is_number, column))}
-        head = "".join(f"<th{_NUMBER if i in numeric else ''}>{escape(name)}</th>" for i, name in enumerate(header))
+        head = "".join(f"<th{_NUMBER if i in numeric else ''}>{_breakable(name)}</th>" for i, name in enumerate(header))
         body = "".join(
             f"<tr>{''.join(_cell(value, index in numeric) for index, value in enumerate(row))}</tr>" for row in rows
         )
@@ -199,10 +199,15 @@ def _figure_tag(data: bytes, caption: str, attributes: str, kind: str = "png") -
     return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
 
 
+def _breakable(name: str) -> str:
+    """A header that may break where names of runs and metrics have their joints."""
+    return re.sub(r"([_/+@])", r"\1<wbr>", escape(name))
+
+
 def _is_number(value: object) -> bool:
     """Whether a cell is a number, empty, or text with a measured one: ``47.0``, ``47.0 ± 0.3``, ``-`` for none yet."""
     if isinstance(value, str):
-        return bool(re.fullmatch(r"-|[-+\u2212]?\d+\.\d+( ± \d+\.\d+)?", value))
+        return bool(re.fullmatch(r"-|[-+\u2212]?\d+\.\d+(e-\d+| ± \d+\.\d+)?", value))
     return value is None or (isinstance(value, numbers.Real) and not isinstance(value, bool))
 
 

@@ -17,6 +17,7 @@ th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align
   vertical-align: top; }
 td { overflow-wrap: break-word; max-width: 24rem; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.number { white-space: nowrap; } th { vertical-align: bottom; }
 th[aria-sort] { cursor: pointer; } th[aria-sort=ascending]::after { content: " ▲"; }
 th[aria-sort=descending]::after { content: " ▼"; }
 .table input { font: inherit; padding: .2rem .5rem; max-width: 100%; box-sizing: border-box; }
@@ -24,10 +25,12 @@ th[aria-sort=descending]::after { content: " ▼"; }
 .downloads a { color: var(--soft); }
 figure { margin: 1rem 0; } figure > img { max-width: 100%; height: auto; background: #fff; }
 figcaption { color: var(--soft); font-size: .9rem; }
-.grid { display: flex; flex-wrap: wrap; gap: .6rem; } .grid figure { margin: 0; } .grid figcaption { max-width: 9rem; }
+.grid { display: flex; flex-wrap: wrap; gap: .6rem; } .grid figure { margin: 0; width: min-content; }
+.grid figure > img { max-width: none; }
+.grid figcaption { overflow-wrap: break-word; max-width: 12rem; } .table { margin-top: .8rem; }
 pre { background: var(--code); padding: .8rem; overflow-x: auto; font-size: .8rem; }
 @media (max-width: 40rem) { body { margin: .5rem auto; } th, td { padding: .2rem .4rem; font-size: .85rem; }
-  .grid figcaption { max-width: 6rem; font-size: .75rem; } }
+  .grid figcaption { font-size: .75rem; max-width: 7rem; } }
 @media print {
   :root { color-scheme: light; --ink: #000; --paper: #fff; --soft: #333; --line: #bbb; --code: #fff; }
   body { max-width: none; margin: 0; font-size: 10pt; } .downloads, .table input, .table button { display: none; }

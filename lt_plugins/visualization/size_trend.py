@@ -32,12 +32,13 @@ def plot_size_trend(
     for index, (run, values) in enumerate(accuracy.items()):
         name = shorten(run, MAX_RUN_NAME)
         color, marker = RUN_COLORS[index % len(RUN_COLORS)], RUN_MARKERS[index % len(RUN_MARKERS)]
-        axes.scatter(
-            train_counts[known], values[known], s=size, color=color, marker=marker, alpha=0.3, linewidths=0, label=name
-        )
-        if run in trends:
+        known_trend = run in trends
+        label = {} if known_trend else {"label": name}
+        points = {"s": size, "color": color, "marker": marker, "alpha": 0.3, "linewidths": 0}
+        axes.scatter(train_counts[known], values[known], **points, **label)
+        if known_trend:
             at, mean, low, high = trends[run]
-            axes.plot(at, mean, color=color, marker=marker, markersize=6, linewidth=2, label=f"{name}: mean of a bin")
+            axes.plot(at, mean, color=color, marker=marker, markersize=6, linewidth=2, label=name)
             certain = ~np.isnan(low)
             axes.fill_between(at[certain], low[certain], high[certain], color=color, alpha=0.15, linewidth=0)
     axes.set_xscale("log")
@@ -45,5 +46,6 @@ def plot_size_trend(
     axes.set_xlabel("training images of the class")
     axes.set_ylabel("accuracy on the class (%)")
     clean(axes)
-    run_legend(figure)
+    if len(accuracy) > 1:
+        run_legend(figure)
     return figure

@@ -126,7 +126,7 @@ def shade_groups(axes: Axes, groups: NDArray[np.str_]) -> None:
     for group, color in GROUP_COLORS.items():
         members = np.flatnonzero(groups == group)
         if len(members):
-            axes.axvspan(members[0] - 0.5, members[-1] + 0.5, color=color, alpha=0.08, linewidth=0)
+            axes.axvspan(members[0] - 0.5, members[-1] + 0.5, color=color, alpha=0.08, linewidth=0, zorder=0)
     name_groups(axes, groups)
 
 

@@ -93,7 +93,7 @@ def test_worst_classes_with_their_wrong_images(built: Built) -> None:
     worst = page.partition("<h2>Worst classes</h2>")[2].partition("<h2>")[0]
     assert [part.partition("<")[0] for part in worst.split("<h3>")[1:]] == ["bee &lt;i&gt;", "cat"], "dogs are right"
     assert "0.0 % of 3 test images right, 50 training images (medium-shot). Taken for ant (2), cat (1)." in worst
-    captions = [part.partition("<")[0] for part in worst.split("<figcaption>")[1:]]
+    captions = [part.partition("<")[0].replace("\xa0", " ") for part in worst.split("<figcaption>")[1:]]
     assert captions == [
         *("bee &lt;i&gt; → ant, 95 %", "bee &lt;i&gt; → ant, 60 %", "bee &lt;i&gt; → cat, 50 %", "cat → dog, 40 %")
     ], "the most confident first"

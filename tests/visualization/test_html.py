@@ -23,7 +23,7 @@ EVIL = "<script>alert('&')</script>\"onload=\"x"
 class Reader(HTMLParser):
     """Collects tags, text and the cells of tables, and checks that tags are closed."""
 
-    VOID = ("meta", "img")
+    VOID = ("meta", "img", "wbr")
     EMBEDDED = re.compile(r"data:(image/(png|jpeg)|text/csv;charset=utf-8|application/x-tex;charset=utf-8);base64,")
 
     def __init__(self) -> None:

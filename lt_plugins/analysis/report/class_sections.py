@@ -166,7 +166,11 @@ class ClassSections:
         if trend is not None:
             report.page.add_text(f"{describe_trend(trend)} {BANDS}")
         figure = plot_size_trend({"accuracy": table.accuracy}, table.train_counts, trends)
-        report.figure("size_trend", figure, "Accuracy of each class over its training images, means and 95 % intervals")
+        report.figure(
+            "size_trend",
+            figure,
+            SIZE_CAPTION,
+        )
         self._tell_spelled()
         figure = plot_class_accuracy({"accuracy": table.accuracy}, table.train_counts, table.groups, self.drawn_names)
         report.figure("class_accuracy", figure, "Accuracy of each class, classes sorted by their training images")
@@ -240,9 +244,13 @@ class ClassSections:
             if (image := images.open(index)) is not None:
                 truth, predicted = self.predictions.label[index], self.predictions.predicted[index]
                 confidence = 100 * self.predictions.confidence[index]
-                yield image.pixels, f"{self.names[truth]} → {self.names[predicted]}, {confidence:.0f} %"
+                yield (
+                    image.pixels,
+                    f"{self.names[truth]} → {self.names[predicted]}, {confidence:.0f}\N{NO-BREAK SPACE}%",
+                )
 
 
+SIZE_CAPTION = "Accuracy of each class over its training images (points), and means of bins of classes (line)"
 BANDS = "Bands are 95 % confidence intervals of the mean over the classes of a bin."
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lt_plugins.analysis.report.aligned_run import AlignedRun, align_runs
-from lt_plugins.analysis.report.class_sections import BANDS, CONFUSED_PAIRS, describe_trend
+from lt_plugins.analysis.report.class_sections import BANDS, CONFUSED_PAIRS, SIZE_CAPTION, describe_trend
 from lt_plugins.analysis.report.evaluation import written_on
 from lt_plugins.analysis.report.run_report import curve, group_accuracies, monitored
 from lt_plugins.analysis.report.sections import SectionedPage
@@ -143,7 +143,7 @@ class ComparisonReport(SectionedPage):
             )
             for name, (value, low, high) in found.items():
                 if name != "all":
-                    tail = (*test[:2], f"{test.p_value:.2g}") if name == "overall" else (None, None, None)
+                    tail = (*test[:2], show_p(test.p_value)) if name == "overall" else (None, None, None)
                     rows.append((run.label, name, value, low, high, *tail))
         if not rows:
             raise UserInputError(f"no run was tested on the images of {self.first.label}.")
@@ -173,7 +173,11 @@ class ComparisonReport(SectionedPage):
         if trends:
             self.page.add_text(BANDS)
         figure = plot_size_trend(self.accuracy, counts, trends)
-        self.figure("size_trend", figure, "Accuracy of each class over its training images, means and 95 % intervals")
+        self.figure(
+            "size_trend",
+            figure,
+            SIZE_CAPTION,
+        )
         figure = plot_class_accuracy(self.accuracy, counts, groups, self.drawn_names)
         self.figure("class_accuracy", figure, "Accuracy of each class, classes sorted by their training images")
         for index, run in enumerate(self.others, start=1):
@@ -201,7 +205,7 @@ class ComparisonReport(SectionedPage):
             if self.paired[run.label]:
                 adjusted = self._class_tests(run)
                 header.append(f"p of {run.label}" if len(self.others) > 1 else "p (adjusted)")
-                columns.append([None if np.isnan(value) else f"{value:.2g}" for value in adjusted])
+                columns.append([None if np.isnan(value) else show_p(value) for value in adjusted])
                 sure = adjusted < SIGNIFICANT
                 text += (
                     f" At a false discovery rate of 5 %, {(sure & (gain > 0)).sum()} gain and "
@@ -281,3 +285,12 @@ class ComparisonReport(SectionedPage):
         tested = self._truth_counts > 0
         adjusted[tested] = adjust_p(mcnemar_p(lost[tested], won[tested]))
         return adjusted
+
+
+def show_p(value: float) -> str:
+    """Format a p-value.
+
+    Args:
+        value (float): The value.
+    """
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"

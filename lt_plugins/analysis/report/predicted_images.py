@@ -139,7 +139,11 @@ def _build(settings: Any) -> Any:
     try:
         return DATASETS.build(_plain(settings))
     except (UserInputError, OSError, RuntimeError, AssertionError, ValueError, TypeError, KeyError) as error:
-        raise UserInputError(f"the test images cannot be opened ({' '.join(str(error).split())[:300]})") from error
+        reason = " ".join(str(error).split())[:300]
+        raise UserInputError(
+            f"the test images cannot be opened ({reason}); paths in a config are seen from the folder in which the "
+            "training was started, so start the report there"
+        ) from error
 
 
 def _types(settings: Any) -> Iterator[Any]:

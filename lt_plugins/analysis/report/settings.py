@@ -29,6 +29,7 @@ def summarise(config: Mapping[str, Any]) -> list[tuple[str, str]]:
         "optimizer": "optim_wrapper.optimizer",
         "schedule": "param_scheduler",
         "seed": "randomness.seed",
+        "weights pretrained on": "pretrained_on",
     }
     rows = []
     for label, key in keys.items():
