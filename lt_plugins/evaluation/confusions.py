@@ -85,17 +85,22 @@ def class_errors(
 
 
 def worst_classes(
-    accuracy: NDArray[np.float64], test_counts: NDArray[np.int64], limit: int | None = None
+    accuracy: NDArray[np.float64],
+    test_counts: NDArray[np.int64],
+    train_counts: NDArray[np.int64] | None = None,
+    limit: int | None = None,
 ) -> NDArray[np.int64]:
-    """Classes with test images, the lowest accuracy first, of equals those with most test images.
+    """Classes with wrong test images, the lowest accuracy first, of equals those with fewest training images.
 
     Args:
-        accuracy (NDArray): Accuracy on each class, ``(C,)``; NaN without test images.
+        accuracy (NDArray): Accuracy on each class in percent, ``(C,)``; NaN without test images.
         test_counts (NDArray): Test images of each class, ``(C,)``.
+        train_counts (NDArray | None): Training images of each class, ``(C,)``, if they are known. Defaults to None.
         limit (int | None): Return no more classes. Defaults to None, all.
     """
-    order = np.lexsort((np.arange(len(accuracy)), -test_counts, accuracy))
-    return order[test_counts[order] > 0][:limit]
+    sizes = np.zeros_like(test_counts) if train_counts is None else train_counts
+    order = np.lexsort((np.arange(len(accuracy)), sizes, accuracy))
+    return order[(test_counts[order] > 0) & (accuracy[order] < 100)][:limit]
 
 
 def _wrong_pairs(

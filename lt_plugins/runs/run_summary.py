@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.cells import cell_len, set_cell_size
 
 from lt_plugins.checkpoints.run_checkpoints import find_results, load_last_checkpoint
 from lt_plugins.errors import UserInputError
+from lt_plugins.evaluation import confusions
 from lt_plugins.evaluation.class_table import ClassTable
 from lt_plugins.evaluation.predictions import Predictions
 from lt_plugins.resources import spell_tools, tools
@@ -95,16 +95,19 @@ def worst_classes(table: ClassTable, predictions: Predictions) -> list[str]:
         table (ClassTable): Accuracy by class.
         predictions (Predictions): Of the same evaluation.
     """
-    tested = [label for label in range(len(table.names)) if table.test_counts[label] and table.accuracy[label] < 100]
     counts = table.train_counts
-    order = sorted(tested, key=lambda label: (table.accuracy[label], 0 if counts is None else counts[label], label))
-    if not order:
+    order = confusions.worst_classes(table.accuracy, table.test_counts, counts, MAX_WORST)
+    if not len(order):
         return ["No class has a wrong prediction."]
     lines = [("worst classes, last evaluation", "accuracy", "trained on", "taken for")]
-    for label in order[:MAX_WORST]:
+    for label in order.tolist():
         own = np.equal(predictions.label, label)
-        taken = Counter(predictions.predicted[own & ~predictions.correct].tolist()).most_common(MAX_CONFUSIONS)
-        shown = [f"{_short(table.names[other])} ({number} of {table.test_counts[label]})" for other, number in taken]
+        taken = confusions.confused_pairs(
+            predictions.label[own], predictions.predicted[own], len(table.names), MAX_CONFUSIONS
+        )
+        shown = [
+            f"{_short(table.names[pair.predicted])} ({pair.images} of {table.test_counts[label]})" for pair in taken
+        ]
         images = "" if counts is None else f"{counts[label]} image{'s' if counts[label] != 1 else ''}"
         lines.append((_short(table.names[label]), f"{table.accuracy[label]:.1f}", images, ", ".join(shown)))
     return _table(lines, numeric=(1, 2))

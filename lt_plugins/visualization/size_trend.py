@@ -33,9 +33,16 @@ def plot_size_trend(
         name = shorten(run, MAX_RUN_NAME)
         color, marker = RUN_COLORS[index % len(RUN_COLORS)], RUN_MARKERS[index % len(RUN_MARKERS)]
         known_trend = run in trends
-        label = {} if known_trend else {"label": name}
-        points = {"s": size, "color": color, "marker": marker, "alpha": 0.3, "linewidths": 0}
-        axes.scatter(train_counts[known], values[known], **points, **label)
+        axes.scatter(
+            train_counts[known],
+            values[known],
+            s=size,
+            color=color,
+            marker=marker,
+            alpha=0.3,
+            linewidths=0,
+            label=None if known_trend else name,
+        )
         if known_trend:
             at, mean, low, high = trends[run]
             axes.plot(at, mean, color=color, marker=marker, markersize=6, linewidth=2, label=name)

@@ -44,5 +44,6 @@ def test_a_perfect_model_confuses_nothing() -> None:
 
 def test_worst_classes() -> None:
     accuracy, counts = np.array([50.0, 0.0, np.nan, 0.0, 100.0]), np.array([2, 1, 0, 5, 3])
-    assert worst_classes(accuracy, counts).tolist() == [3, 1, 0, 4]
-    assert worst_classes(accuracy, counts, 2).tolist() == [3, 1]
+    assert worst_classes(accuracy, counts).tolist() == [1, 3, 0]
+    assert worst_classes(accuracy, counts, np.array([9, 8, 7, 6, 5])).tolist() == [3, 1, 0]
+    assert worst_classes(accuracy, counts, limit=1).tolist() == [1]

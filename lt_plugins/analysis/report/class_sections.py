@@ -67,8 +67,8 @@ class ClassSections:
     def worst(self) -> None:
         """The classes with the lowest accuracy: what they are taken for, and the most confident wrong images."""
         page = self.report.page
-        chosen = worst_classes(self.table.accuracy, self.table.test_counts, WORST_CLASSES)
-        chosen = chosen[self.table.accuracy[chosen] < 100]
+        table = self.table
+        chosen = worst_classes(table.accuracy, table.test_counts, table.train_counts, WORST_CLASSES)
         if not len(chosen):
             page.add_text("Every test image is classified right.")
             return
