@@ -18,8 +18,8 @@ def get_labels(dataset: Any) -> np.ndarray:
 
     Args:
         dataset: A dataset of mmpretrain (``get_gt_labels()``) or torchvision (``targets`` or ``labels``), in any
-            nesting of wrappers (see :func:`build_leaf_table`); or the labels themselves, an integer array or tensor
-            ``(N,)``.
+            nesting of wrappers (see :func:`build_leaf_table`); or the labels themselves, whole numbers in an array,
+            tensor or list ``(N,)``.
 
     Returns:
         Labels ``(N,)``, int64.
@@ -82,14 +82,17 @@ def _require_labels(leaf: Any) -> np.ndarray:
     """Labels of a dataset that wraps nothing, or the labels themselves, ``(N,)`` int64; not to be written to."""
     if hasattr(leaf, "get_gt_labels"):
         return labels_of_leaf(leaf)
-    is_array = isinstance(leaf, np.ndarray | torch.Tensor)
-    given = leaf if is_array else getattr(leaf, "targets", getattr(leaf, "labels", None))
+    is_given = isinstance(leaf, np.ndarray | torch.Tensor | list | tuple)
+    given = leaf if is_given else getattr(leaf, "targets", getattr(leaf, "labels", None))
     if given is None:
         raise UserInputError(
             f"{type(leaf).__name__} has no get_gt_labels(), targets or labels, so the class of its samples is unknown; "
-            "give the labels as an array or tensor, or use a classification dataset of mmpretrain or torchvision"
+            "give the labels as an array, tensor or list, or use a classification dataset of mmpretrain or torchvision"
         )
-    labels = np.asarray(given.cpu() if isinstance(given, torch.Tensor) else given)
+    try:
+        labels = np.asarray(given.cpu() if isinstance(given, torch.Tensor) else given)
+    except ValueError as error:  # a list of lists of several lengths
+        raise UserInputError(f"labels of {type(leaf).__name__} are no list of whole numbers, one a sample.") from error
     if labels.shape != (len(leaf),) or labels.dtype.kind not in "iu":
         raise UserInputError(
             f"labels of {type(leaf).__name__} are {labels.dtype} of shape {labels.shape}, expected one integer for "

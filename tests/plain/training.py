@@ -18,7 +18,15 @@ from torch.utils.data import ConcatDataset, DataLoader, TensorDataset
 import lt_plugins
 from lt_plugins.clustering import ClassAttributeTable, class_temperatures, kmeans, prototypes, subclass_clusters
 from lt_plugins.datasets.labels import get_class_counts
-from lt_plugins.datasets.samplers import ClassAwareSampler
+from lt_plugins.datasets.samplers import (
+    ClassAwareSampler,
+    ClassBalancedSampler,
+    DeferredSampler,
+    EnvironmentSampler,
+    EpisodicSampler,
+    MetaSampler,
+)
+from lt_plugins.errors import UserInputError
 from lt_plugins.evaluation.functional import class_accuracy, expected_calibration_error, shot_accuracy
 from lt_plugins.models import losses
 from lt_plugins.models.losses import LongTailLoss, MultiExpertLoss, PCLLoss, SBCLLoss
@@ -296,6 +304,65 @@ def test_a_loss_trains(name: str) -> None:
     assert means[-1] < 0.9 * means[0], means
 
 
+FORMS: list[Callable[[Tensor], Any]] = [Tensor.tolist, Tensor.numpy, Tensor.int, lambda labels: tuple(labels.tolist())]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in names_of_losses() if issubclass(getattr(losses, name), LongTailLoss)]
+)
+def test_counts_and_labels_as_a_loop_has_them(name: str) -> None:
+    """Lists, arrays and tensors of any whole numbers give the same value; the counts are an argument of the loss."""
+    kind = getattr(losses, name)
+    case = CASES.get(name) or Case(experts_step if issubclass(kind, MultiExpertLoss) else logits_step)
+    values = []
+    for form in (lambda labels: labels, *FORMS):
+        torch.manual_seed(0)
+        kinds = {"num_classes": len(COUNTS), "channels": CHANNELS} if name in ("ISDALoss", "MetaSAugLoss") else {}
+        values.append(case.step(Net(), kind(**kinds, class_counts=form(COUNTS)), INPUTS, form(LABELS), LABELS))
+    assert len({value.item() for value in values}) == 1, values
+
+
+def test_other_losses_take_plain_labels_too() -> None:
+    torch.manual_seed(0)
+    net = Net()
+    features = net.body(INPUTS)
+    range_loss, paco, supcon = losses.RangeLoss(), losses.PaCoLoss(class_counts=COUNTS.tolist()), losses.SupConLoss()
+    for form in FORMS:
+        same, given = (
+            ContrastBatch.from_views(features, features.roll(1), labels) for labels in (LABELS, form(LABELS))
+        )
+        logits = net.fc(torch.cat([features, features]))
+        assert supcon(given) == supcon(same)
+        assert paco(logits, given) == paco(logits, same)
+        first, second = (range_loss(features, net.fc(features), labels) for labels in (LABELS, form(LABELS)))
+        assert first == second
+
+
+OF_LOGITS = {name for name in names_of_losses() if getattr(losses, name).forward is LongTailLoss.forward}
+
+
+@pytest.mark.parametrize("name", sorted({*names_of_losses()} - OF_LOGITS))
+@pytest.mark.parametrize("form", [Tensor.clone, *FORMS])
+def test_a_loss_of_something_else_says_how_it_is_called(name: str, form: Callable[[Tensor], Any]) -> None:
+    """In one line, whatever of its state is missing."""
+    case = CASES[name]
+    loss = (case.build or getattr(losses, name))()
+    with pytest.raises(UserInputError, match=rf"^{name} is no loss of \(logits, labels\) alone; call it loss\("):
+        loss(Net().fc(torch.randn(len(LABELS), CHANNELS)), form(LABELS))
+
+
+@pytest.mark.parametrize("name", [name for name in OF_LOGITS if issubclass(getattr(losses, name), MultiExpertLoss)])
+def test_a_loss_of_experts_says_what_it_takes(name: str) -> None:
+    with pytest.raises(UserInputError, match=r"shape \(B, K, C\), and got .*torch.stack\(\[z_1, z_2\], dim=1\)"):
+        getattr(losses, name)(class_counts=COUNTS)(torch.randn(8, 4), LABELS[:8])
+
+
+@pytest.mark.parametrize("labels", [[0.5, 1.0], ["a", "b"], [[0], [1, 2]], [True, False], torch.rand(2), None])
+def test_what_is_no_list_of_labels(labels: Any) -> None:
+    with pytest.raises(UserInputError, match=r"labels.* whole numbers from 0"):
+        losses.BalancedSoftmaxLoss(class_counts=[3, 2, 1])(torch.randn(2, 3), labels)
+
+
 def test_the_sampler_brings_all_classes_equally_often() -> None:
     dataset = TensorDataset(INPUTS, LABELS)
     loader = DataLoader(dataset, batch_size=44, sampler=ClassAwareSampler(LABELS, samples_per_class=1, seed=0))
@@ -340,3 +407,39 @@ def test_kmeans_without_faiss() -> None:
     found = kmeans(INPUTS, 4, seed=0)
     assert found.centroids.shape == (4, 8)
     assert 0.5 < found.mean_cosine < 1
+
+
+class Targets(torch.utils.data.Dataset):
+    """As torchvision's datasets: the labels are its ``targets``."""
+
+    def __init__(self, targets: Any) -> None:
+        self.targets = targets
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+SAMPLERS: list[Callable[..., Any]] = [
+    ClassAwareSampler,
+    ClassBalancedSampler,
+    lambda labels, seed: DeferredSampler(
+        labels, ClassAwareSampler(labels, seed=seed), ClassBalancedSampler(labels, seed=seed), start=2, seed=seed
+    ),
+    EnvironmentSampler,
+    MetaSampler,
+    lambda labels, seed: EpisodicSampler(labels, num_novel=1, num_exemplars=2, seed=seed),
+]
+
+
+@pytest.mark.parametrize("build", SAMPLERS)
+def test_samplers_take_labels_in_any_form(build: Callable[..., Any]) -> None:
+    expected = list(build(LABELS, seed=0))
+    for form in FORMS:
+        given: list[Any] = [form(LABELS), Targets(form(LABELS)), ConcatDataset([Targets(form(LABELS))])]
+        assert [list(build(labels, seed=0)) for labels in given] == [expected] * 3
+
+
+@pytest.mark.parametrize("labels", [[0.5, 1.0], ["a", "b"], [[0], [1, 2]], [None, 1], "0123"])
+def test_a_sampler_says_what_is_no_list_of_labels(labels: Any) -> None:
+    with pytest.raises(UserInputError, match=r"labels"):
+        ClassAwareSampler(labels)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Integral
+from typing import Any
 
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.structures import ContrastBatch, LabelBatch
+from lt_plugins.models.structures import ContrastBatch, LabelBatch, StatesCall, as_labels
 
 
 class EpochWeighted(nn.Module):
@@ -60,7 +61,7 @@ class EpochWeighted(nn.Module):
         return f"weight {self.weight:g}"
 
 
-class AuxLoss(EpochWeighted):
+class AuxLoss(StatesCall, EpochWeighted):
     """Base class of auxiliary losses, which :class:`.AuxLossClassifier` adds to that of its head.
 
     A method is one ``forward(features, logits, samples, num_environments)``. Its value is multiplied by the weight of
@@ -72,6 +73,26 @@ class AuxLoss(EpochWeighted):
     Raises:
         UserInputError: If a weight is negative, or the epochs are no ascending whole numbers.
     """
+
+    call = "loss(features, logits, labels)"
+
+    def __call__(
+        self, features: Tensor, logits: Tensor, samples: Any = None, num_environments: int = 1, **kwargs: Any
+    ) -> Any:
+        """Run ``forward``; in a loop of one's own ``samples`` may be the labels.
+
+        Args:
+            features (Tensor): As of :meth:`forward`.
+            logits (Tensor): As of :meth:`forward`.
+            samples (LabelBatch | Labels): Labels of the images.
+            num_environments (int): As of :meth:`forward`. Defaults to 1.
+            **kwargs: Further arguments of a subclass.
+        """
+        if samples is None:
+            return super().__call__(features, logits)  # which says what is missing
+        if not isinstance(samples, LabelBatch):
+            samples = LabelBatch(as_labels(samples, features.device))
+        return super().__call__(features, logits, samples, num_environments, **kwargs)
 
     def forward(
         self, features: Tensor, logits: Tensor, samples: LabelBatch, num_environments: int = 1
@@ -90,7 +111,7 @@ class AuxLoss(EpochWeighted):
         raise NotImplementedError(f"{type(self).__name__} does not define forward().")
 
 
-class ContrastAuxLoss(EpochWeighted):
+class ContrastAuxLoss(StatesCall, EpochWeighted):
     """Base class of auxiliary contrastive losses, which :class:`.TwoViewClassifier` adds to those of its head.
 
     A method is one ``forward(contrast)`` of the contrast that the head's own loss reads. Its value is multiplied by the
@@ -102,6 +123,8 @@ class ContrastAuxLoss(EpochWeighted):
     Raises:
         UserInputError: If a weight is negative, or the epochs are no ascending whole numbers.
     """
+
+    call = "loss(ContrastBatch.from_views(view_1, view_2, labels))"
 
     def forward(self, contrast: ContrastBatch) -> Tensor | None:
         """Compute the loss of a batch; what a method implements.

@@ -26,8 +26,7 @@ class BalancedSoftmaxLoss(LongTailLoss):
         **kwargs: Class weights and other settings of :class:`LongTailLoss`.
 
     Examples:
-        >>> loss = BalancedSoftmaxLoss()
-        >>> loss.class_distribution.set_counts([100, 10, 1])
+        >>> loss = BalancedSoftmaxLoss(class_counts=[100, 10, 1])
         >>> value = loss(logits, labels)
     """
 

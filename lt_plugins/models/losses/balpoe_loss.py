@@ -44,8 +44,7 @@ class BalPoELoss(AdjustedExpertsLoss):
         UserInputError: If there is no strength, one is not finite, or ``num_experts`` is not at least 2.
 
     Examples:
-        >>> loss = BalPoELoss(tau=(0, 2), num_experts=7)
-        >>> loss.class_distribution.set_counts([100, 10, 1])
+        >>> loss = BalPoELoss(tau=(0, 2), num_experts=7, class_counts=[100, 10, 1])
         >>> value = loss(logits, labels)  # logits (B, 7, 3)
     """
 

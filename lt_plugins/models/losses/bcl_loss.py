@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses.supcon_loss import supcon_loss
-from lt_plugins.models.structures import ContrastBatch
+from lt_plugins.models.structures import ContrastBatch, StatesCall
 from lt_plugins.registry import MODELS
 
 
@@ -29,7 +29,7 @@ def class_sizes(contrast: ContrastBatch) -> Tensor:
 
 
 @MODELS.register_module()
-class BCLLoss(nn.Module):
+class BCLLoss(StatesCall):
     r"""Balanced contrastive loss: a supervised contrastive loss with a class-averaged denominator.
 
     Each class has the same share of the denominator, however many images of it a batch has:
@@ -61,6 +61,8 @@ class BCLLoss(nn.Module):
         >>> contrast = ContrastBatch.from_views(view_1, view_2, labels).with_prototypes(prototypes)
         >>> value = BCLLoss(temperature=0.1)(contrast)
     """
+
+    call = "loss(ContrastBatch.from_views(view_1, view_2, labels).with_prototypes(prototypes))"
 
     needs_one_label = True
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lt_plugins.distributed import max_over_processes, rank_and_world_size, sum_over_processes
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.structures import DataSizedModule, FollowsSteps, LabelBatch
+from lt_plugins.models.structures import DataSizedModule, FollowsSteps, LabelBatch, StatesCall
 from lt_plugins.models.structures.image_order import last_occurrence
 from lt_plugins.registry import MODELS
 
@@ -19,7 +19,7 @@ MAX_BATCH = 2**24
 
 
 @MODELS.register_module()
-class EnvironmentRecorder(DataSizedModule, FollowsSteps):
+class EnvironmentRecorder(StatesCall, DataSizedModule, FollowsSteps):
     r"""Environment recorder: notes the probability of the true class of each image while the model trains.
 
     An auxiliary module of :class:`.AuxLossClassifier` that adds no loss. ``EnvironmentHook`` makes the environments of
@@ -52,6 +52,8 @@ class EnvironmentRecorder(DataSizedModule, FollowsSteps):
         ...                     environments=dict(type='EnvironmentRecorder')))
         >>> custom_hooks = [dict(type='EnvironmentHook', milestones=[60, 80])]
     """
+
+    call = "loss(features, logits, LabelBatch(labels, sample_idx=indices), num_environments)"
 
     needs_hook: ClassVar[dict[str, Any]] = {"type": "EnvironmentHook"}
     sized_by_data = ("confidence", "weights", "order")

@@ -141,8 +141,8 @@ class SigmoidFocalLoss(LongTailLoss):
         UserInputError: If ``gamma`` is negative.
 
     Examples:
-        >>> loss = SigmoidFocalLoss(gamma=1.0, class_weight="effective_number", normalize_by="batch")  # CB-Focal
-        >>> loss.class_distribution.set_counts([100, 10, 1])
+        >>> loss = SigmoidFocalLoss(  # CB-Focal
+        ...     gamma=1.0, class_weight="effective_number", normalize_by="batch", class_counts=[100, 10, 1])
         >>> value = loss(logits, labels)
     """
 

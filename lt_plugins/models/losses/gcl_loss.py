@@ -53,8 +53,7 @@ class GCLLoss(LongTailLoss):
         UserInputError: If noise, margin or exponent is negative, or the scale not positive.
 
     Examples:
-        >>> loss = GCLLoss()
-        >>> loss.class_distribution.set_counts([100, 10, 1])
+        >>> loss = GCLLoss(class_counts=[100, 10, 1])
         >>> value = loss(30 * cosines, labels)
     """
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses.supcon_loss import supcon_loss
-from lt_plugins.models.structures import ContrastBatch
+from lt_plugins.models.structures import ContrastBatch, StatesCall
 from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()
-class InstanceContrastLoss(nn.Module):
+class InstanceContrastLoss(StatesCall):
     r"""Instance contrast loss (InfoNCE), whose negatives are of other classes, averaged over the anchors.
 
     The one positive of an anchor is the other view :math:`v_i^+` of its image. Other images of its class :math:`y_i`
@@ -38,6 +38,8 @@ class InstanceContrastLoss(nn.Module):
         >>> value = InstanceContrastLoss()(
         ...     ContrastBatch.from_queries(queries, keys, labels, queue=queue, compare_batch=False))
     """
+
+    call = "loss(ContrastBatch.from_views(view_1, view_2, labels))"
 
     needs_one_label = True
 

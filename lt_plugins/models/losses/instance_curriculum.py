@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.structures import DataSizedModule
+from lt_plugins.models.structures import DataSizedModule, StatesCall
 from lt_plugins.registry import MODELS
 
 SCALES = ("loss", "logits")
@@ -57,7 +57,7 @@ def class_floors(counts: Tensor, memberships: Tensor) -> Tensor:
 
 
 @MODELS.register_module()
-class InstanceCurriculum(DataSizedModule):
+class InstanceCurriculum(StatesCall, DataSizedModule):
     r"""Curriculum instance selection (LFME): weights of the images that grow linearly from their start to 1.
 
     .. math::
@@ -83,6 +83,8 @@ class InstanceCurriculum(DataSizedModule):
     Raises:
         UserInputError: If an argument is out of range.
     """
+
+    call = "loss(sample_idx), the weight of each image"
 
     needs_hook: ClassVar[dict[str, Any]] = {"type": "LFMEHook"}
     sized_by_data = ("start",)

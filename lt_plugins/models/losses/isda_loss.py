@@ -11,11 +11,12 @@ from lt_plugins.distributed import sum_over_processes
 from lt_plugins.models.covariance import group_sums, sums_to_moments, update_moments
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
 from lt_plugins.models.losses.long_tail_loss import LongTailLoss
+from lt_plugins.models.structures import Labels, StatesCall, as_labels
 from lt_plugins.registry import MODELS
 
 
 @MODELS.register_module()
-class ISDALoss(SemanticAugmentation, LongTailLoss):
+class ISDALoss(StatesCall, SemanticAugmentation, LongTailLoss):
     r"""Cross-entropy of infinitely many features, each class's own drawn from a Gaussian around them.
 
     The bound is :func:`.augmented_cross_entropy`. In training mode the
@@ -49,6 +50,8 @@ class ISDALoss(SemanticAugmentation, LongTailLoss):
         >>> value = loss(features, labels, fc.weight, fc.bias)
     """
 
+    call = "loss(features, labels, fc.weight, fc.bias)"
+
     group = "class"
     class_count: Tensor
     class_mean: Tensor
@@ -67,7 +70,7 @@ class ISDALoss(SemanticAugmentation, LongTailLoss):
     def forward(  # type: ignore[override] # besides logits it needs what they are made of
         self,
         features: Tensor,
-        labels: Tensor,
+        labels: Labels,
         weight: Tensor,
         bias: Tensor | None = None,
         *,
@@ -79,8 +82,9 @@ class ISDALoss(SemanticAugmentation, LongTailLoss):
 
         Args:
             features (Tensor): Pooled features, shape ``(B, D)``.
-            labels (Tensor): True classes, int64 ``(B,)``, or the shares of the at most two classes of mixed images,
-                shape ``(B, C)``; their features enter the covariances of both, by share.
+            labels (Labels): True classes, whole numbers ``(B,)``, or the shares of the at most two classes of mixed
+                images, shape ``(B, C)``; a tensor, array or list. The features of mixed images enter the covariances of
+                both classes, by share.
             weight (Tensor): Weight of the linear classifier, shape ``(C, D)``.
             bias (Tensor, optional): Its bias, shape ``(C,)``.
             strength (Tensor | float, optional): :math:`\lambda` of this call. Defaults to what ``CovarianceHook`` set.
@@ -96,6 +100,7 @@ class ISDALoss(SemanticAugmentation, LongTailLoss):
         Raises:
             UserInputError: As in :class:`LongTailLoss`.
         """
+        labels = as_labels(labels, features.device)
         if self.training and covariance is None and not self.repeats_batch:
             self.update(features, labels)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses.supcon_loss import supcon_loss
-from lt_plugins.models.structures import ContrastBatch
+from lt_plugins.models.structures import ContrastBatch, StatesCall
 from lt_plugins.registry import MODELS
 
 
@@ -32,7 +32,7 @@ def draw_positives(contrast: ContrastBatch, num_positives: int, generator: torch
 
 
 @MODELS.register_module()
-class KCLLoss(nn.Module):
+class KCLLoss(StatesCall):
     r"""K-positive contrastive loss, averaged over the anchors.
 
     The positives of an anchor are the other view of its image and ``k`` candidates drawn from its class, so that head
@@ -62,6 +62,8 @@ class KCLLoss(nn.Module):
         ...             loss=dict(type='KCLLoss', num_positives=6, temperature=0.1))
         >>> value = KCLLoss(num_positives=6)(ContrastBatch.from_queries(queries, keys, labels, queue=queue))
     """
+
+    call = "loss(ContrastBatch.from_queries(queries, keys, labels, queue=queue))"
 
     needs_one_label = True
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.structures import LabelBatch, NetworkOutputs
+from lt_plugins.models.structures import LabelBatch, NetworkOutputs, StatesCall
 from lt_plugins.registry import MODELS
 
 
@@ -31,7 +31,7 @@ def distillation_divergence(logits: Tensor, teacher_logits: Tensor, temperature:
 
 
 @MODELS.register_module()
-class KDLoss(nn.Module):
+class KDLoss(StatesCall):
     r"""Knowledge distillation (KD): pulls the softened prediction towards that of the teachers.
 
     .. math::
@@ -54,6 +54,8 @@ class KDLoss(nn.Module):
     Examples:
         >>> model = dict(type='DistillClassifier', teachers=[dict(stage=1)], distill=dict(type='KDLoss'), ...)
     """
+
+    call = "loss(NetworkOutputs(features, logits), [teacher_outputs])"
 
     def __init__(self, temperature: float = 2.0, square_temperature: bool = True, loss_weight: float = 1.0) -> None:
         super().__init__()

@@ -67,8 +67,7 @@ class LabelAwareSmoothLoss(LongTailLoss):
         UserInputError: If not ``0 <= smooth_tail <= smooth_head <= 1``, the shape is unknown or the power not positive.
 
     Examples:
-        >>> loss = LabelAwareSmoothLoss()
-        >>> loss.class_distribution.set_counts([100, 10, 1])
+        >>> loss = LabelAwareSmoothLoss(class_counts=[100, 10, 1])
         >>> value = loss(logits, labels)
     """
 

@@ -11,13 +11,14 @@ from lt_plugins.distributed import sum_over_processes
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.covariance import GroupSums, Moments, group_sums, sums_to_moments, update_moments
 from lt_plugins.models.covariance.semantic_augmentation import SemanticAugmentation
+from lt_plugins.models.structures import StatesCall
 from lt_plugins.registry import MODELS
 
 SOURCES = ("trajectory", "assigned")
 
 
 @MODELS.register_module()
-class LatentISDALoss(SemanticAugmentation):
+class LatentISDALoss(StatesCall, SemanticAugmentation):
     r"""LCReg's latent augmentation loss: a linear classifier names each latent category, under perturbations.
 
     .. math::
@@ -51,6 +52,8 @@ class LatentISDALoss(SemanticAugmentation):
     Examples:
         >>> head = dict(type='LCRegHead', num_classes=100, in_channels=64, aug_loss=dict(source='assigned'))
     """
+
+    call = "loss(latents, latent_fc.weight, latent_fc.bias)"
 
     group = "latent"
     latent_count: Tensor

@@ -54,8 +54,7 @@ class LDAMLoss(LongTailLoss):
         UserInputError: If the margin is negative or the scale not positive.
 
     Examples:
-        >>> loss = LDAMLoss()
-        >>> loss.class_distribution.set_counts([100, 10, 1])
+        >>> loss = LDAMLoss(class_counts=[100, 10, 1])
         >>> value = loss(30 * cosines, labels)
     """
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses.kd_loss import distillation_divergence
-from lt_plugins.models.structures import DataSizedModule, LabelBatch, NetworkOutputs
+from lt_plugins.models.structures import DataSizedModule, LabelBatch, NetworkOutputs, StatesCall
 from lt_plugins.registry import MODELS
 
 
@@ -39,7 +39,7 @@ def expert_weights(accuracy: Tensor, expert_accuracy: Tensor, decay_from: float)
 
 
 @MODELS.register_module()
-class LFMELoss(DataSizedModule):
+class LFMELoss(StatesCall, DataSizedModule):
     r"""Self-paced distillation from experts on subsets of the classes (LFME), each on its part of the logits.
 
     .. math::
@@ -71,6 +71,8 @@ class LFMELoss(DataSizedModule):
         >>> model = dict(type='LFMEClassifier', teachers=[dict(stage=1), dict(stage=2)], distill=dict(type='LFMELoss'),
         ...              backbone=dict(type='CIFARResNet'), head=dict(type='LinearHead'))
     """
+
+    call = "loss(NetworkOutputs(features, logits), expert_outputs)"
 
     needs_hook: ClassVar[dict[str, Any]] = {"type": "LFMEHook"}
     sized_by_data = ("expert_accuracy", "weights")

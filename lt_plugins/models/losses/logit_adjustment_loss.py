@@ -51,8 +51,7 @@ class LogitAdjustmentLoss(LongTailLoss):
         UserInputError: If ``tau`` is negative.
 
     Examples:
-        >>> loss = LogitAdjustmentLoss(tau=1.0)
-        >>> loss.class_distribution.set_counts([100, 10, 1])
+        >>> loss = LogitAdjustmentLoss(tau=1.0, class_counts=[100, 10, 1])
         >>> value = loss(logits, labels)
     """
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.structures import ClassDistribution, ClassPart, TakesMixtures
+from lt_plugins.models.structures import ClassDistribution, ClassPart, Labels, TakesMixtures, as_labels
 
 POWERS = {"inverse": 1.0, "inverse_sqrt": 0.5}
 RULES = (*POWERS, "inverse_power", "effective_number")
@@ -53,6 +54,8 @@ class LongTailLoss(TakesMixtures, nn.Module):
             called for either label; or ``"batch"``, the number of images, which leaves rare batches a larger step.
             Without class weights all are the same. Defaults to ``"weights"``.
         loss_weight (float): Factor of the loss :math:`\lambda`. Defaults to 1.0.
+        class_counts (Tensor | np.ndarray | Sequence[int], optional): Training images of each class, for a loop of your
+            own. Defaults to None: set later.
 
     Raises:
         UserInputError: If an argument is out of range or unknown, or ``reweight_from`` is given without weights.
@@ -62,8 +65,7 @@ class LongTailLoss(TakesMixtures, nn.Module):
         ...     def per_sample(self, logits, labels):
         ...         cross_entropy = F.cross_entropy(logits, labels, reduction="none")
         ...         return (1 - torch.exp(-cross_entropy)) * cross_entropy
-        >>> loss = FocalLoss(class_weight="effective_number", reweight_from=160)
-        >>> loss.class_distribution.set_counts([100, 10, 1])
+        >>> loss = FocalLoss(class_weight="effective_number", reweight_from=160, class_counts=[100, 10, 1])
         >>> loss.set_epoch(epoch, max_epochs=200)
         >>> value = loss(logits, labels)
     """
@@ -82,6 +84,7 @@ class LongTailLoss(TakesMixtures, nn.Module):
         reweight_from: int = 0,
         normalize_by: Literal["weights", "labels", "batch"] = "weights",
         loss_weight: float = 1.0,
+        class_counts: Tensor | np.ndarray | Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if isinstance(class_weight, str) and class_weight not in RULES:
@@ -104,6 +107,8 @@ class LongTailLoss(TakesMixtures, nn.Module):
         self.normalize_by = normalize_by
         self.loss_weight = loss_weight
         self.class_distribution = ClassDistribution()
+        if class_counts is not None:
+            self.class_distribution.set_counts(class_counts)
         self.is_reweighted = reweight_from == 0
         given = None
         if class_weight is not None and not isinstance(class_weight, str):
@@ -139,7 +144,7 @@ class LongTailLoss(TakesMixtures, nn.Module):
     def forward(
         self,
         cls_score: Tensor,
-        label: Tensor,
+        label: Labels,
         weight: Tensor | None = None,
         avg_factor: float | None = None,
         class_weight: Tensor | None = None,
@@ -148,8 +153,8 @@ class LongTailLoss(TakesMixtures, nn.Module):
 
         Args:
             cls_score (Tensor): Logits, shape ``(B, C)``.
-            label (Tensor): True classes, int64 ``(B,)``, or the shares of the at most two classes of mixed images,
-                shape ``(B, C)``.
+            label (Labels): True classes, whole numbers ``(B,)``, or the shares of the at most two classes of mixed
+                images, shape ``(B, C)``; a tensor, array or list.
             weight (Tensor, optional): Weight of each image, shape ``(B,)``; it does not enter the divisor. Defaults to
                 ones.
             avg_factor (float, optional): In place of ``B``, which mmpretrain's heads pass; where class weights are in
@@ -168,7 +173,7 @@ class LongTailLoss(TakesMixtures, nn.Module):
         self._check_logits(logits)
         return self.mean_loss(
             lambda labels: self.per_sample(logits, labels),
-            label,
+            as_labels(label, logits.device),
             unweighted=lambda labels: self.unweighted_per_sample(logits, labels),
             weight=weight,
             avg_factor=avg_factor,

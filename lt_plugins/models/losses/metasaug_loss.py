@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses.isda_loss import ISDALoss
+from lt_plugins.models.structures import Labels, as_labels
 from lt_plugins.models.structures.look_ahead import Parameters, meta_gradient
 from lt_plugins.registry import MODELS
 
@@ -101,7 +102,7 @@ class MetaSAugLoss(ISDALoss):
     def forward(  # type: ignore[override] # besides logits it needs what they are made of
         self,
         features: Tensor,
-        labels: Tensor,
+        labels: Labels,
         weight: Tensor,
         bias: Tensor | None = None,
         *,
@@ -113,7 +114,7 @@ class MetaSAugLoss(ISDALoss):
 
         Args:
             features (Tensor): As of :class:`ISDALoss`.
-            labels (Tensor): As of :class:`ISDALoss`.
+            labels (Labels): As of :class:`ISDALoss`.
             weight (Tensor): As of :class:`ISDALoss`.
             bias (Tensor, optional): As of :class:`ISDALoss`.
             strength (Tensor | float, optional): As of :class:`ISDALoss`.
@@ -123,11 +124,14 @@ class MetaSAugLoss(ISDALoss):
         Returns:
             Tensor: Scalar loss in float32 (or float64, if the features are).
         """
+        labels = as_labels(labels, features.device)
         if not self.is_learning:
             dtype = torch.promote_types(features.dtype, torch.float32)
             with torch.autocast(features.device.type, enabled=False):
                 logits = F.linear(features.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype))
-            return self.mean_loss(lambda of_class: F.cross_entropy(logits, of_class, reduction="none"), labels)
+            return self.mean_loss(
+                lambda of_class: F.cross_entropy(logits, of_class, reduction="none"), as_labels(labels, features.device)
+            )
         # A copy: update() moves the running ones before the backward pass reads them.
         wide = torch.promote_types(features.dtype, self.class_covariance.dtype)
         running = self.class_covariance.to(wide, copy=True) if covariance is None else None

@@ -30,6 +30,6 @@ class MultiExpertLoss(LongTailLoss):
         if logits.ndim != 3:
             raise UserInputError(
                 f"{type(self).__name__} takes the logits of experts, shape (B, K, C), and got {tuple(logits.shape)}; "
-                "give the loss to a MultiExpertHead, in training mode."
+                "stack those of your experts (torch.stack([z_1, z_2], dim=1)), or give the loss to a MultiExpertHead."
             )
         super()._check_logits(logits)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.structures import ClassDistribution, ContrastBatch
+from lt_plugins.models.structures import ClassDistribution, ContrastBatch, StatesCall
 from lt_plugins.registry import MODELS
 
 # What the released code adds to each class's frequency before the logarithm.
@@ -50,7 +52,7 @@ def paco_loss(
 
 
 @MODELS.register_module()
-class PaCoLoss(nn.Module):
+class PaCoLoss(StatesCall):
     """Parametric contrastive loss: a supervised contrastive loss whose positives include learnable class centres.
 
     It needs the counts of the classes (``ClassDistributionHook`` sets them, else
@@ -66,6 +68,8 @@ class PaCoLoss(nn.Module):
         beta (float): Weight of the class centre as a positive. Defaults to 1.0.
         gamma (float): Weight of the candidates in the denominator. Defaults to 1.0.
         temperature (float): Temperature ``T`` of the contrastive part; 0.05 on CIFAR. Defaults to 0.2.
+        class_counts (Tensor | np.ndarray | Sequence[int], optional): Training images of each class, for a loop of your
+            own. Defaults to None: set later.
 
     Raises:
         UserInputError: If the temperature, beta or gamma is not positive, or alpha is negative.
@@ -73,15 +77,23 @@ class PaCoLoss(nn.Module):
     Examples:
         >>> head = dict(type='PaCoHead', num_classes=100, in_channels=64,
         ...             loss=dict(type='PaCoLoss', alpha=0.01, temperature=0.05))
-        >>> loss = PaCoLoss()
-        >>> loss.class_distribution.set_counts([100, 10, 1])
+        >>> loss = PaCoLoss(class_counts=[100, 10, 1])
         >>> contrast = ContrastBatch.from_views(projector(features_1), projector(features_2), labels)
         >>> value = loss(fc(torch.cat([features_1, features_2])), contrast)
     """
 
+    call = "loss(logits_of_both_views, ContrastBatch.from_views(view_1, view_2, labels))"
+
     needs_one_label = True
 
-    def __init__(self, alpha: float = 0.05, beta: float = 1.0, gamma: float = 1.0, temperature: float = 0.2) -> None:
+    def __init__(
+        self,
+        alpha: float = 0.05,
+        beta: float = 1.0,
+        gamma: float = 1.0,
+        temperature: float = 0.2,
+        class_counts: Tensor | np.ndarray | Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         if min(temperature, beta, gamma) <= 0 or alpha < 0:
             raise UserInputError(
@@ -93,6 +105,8 @@ class PaCoLoss(nn.Module):
         self.gamma = gamma
         self.temperature = temperature
         self.class_distribution = ClassDistribution()
+        if class_counts is not None:
+            self.class_distribution.set_counts(class_counts)
 
     def trained_prior(self, sampled: Tensor) -> Tensor:
         """Class prior that the logits of the centres answer for: the log-prior is added in training only.

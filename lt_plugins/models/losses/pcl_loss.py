@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lt_plugins.clustering import Prototypes
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses.supcon_loss import supcon_loss
-from lt_plugins.models.structures import ContrastBatch, DataSizedModule, StepDraws
+from lt_plugins.models.structures import ContrastBatch, DataSizedModule, StatesCall, StepDraws
 from lt_plugins.registry import MODELS
 
 
@@ -63,7 +63,7 @@ class PrototypeSet(DataSizedModule):
 
 
 @MODELS.register_module()
-class PCLLoss(StepDraws, nn.Module):
+class PCLLoss(StatesCall, StepDraws):
     r"""Prototypical contrastive loss: InfoNCE, and beside it ProtoNCE averaged over several granularities.
 
     InfoNCE compares an image with its other view and all other candidates, ProtoNCE with the prototype of its cluster
@@ -96,6 +96,8 @@ class PCLLoss(StepDraws, nn.Module):
         >>> loss.set_prototypes([prototypes(features, number) for number in loss.cluster_counts(len(features))])
         >>> value = loss(ContrastBatch.from_queries(queries, keys, labels, sample_idx, queue, compare_batch=False))
     """
+
+    call = "loss(ContrastBatch.from_queries(queries, keys, labels, sample_idx, queue))"
 
     needs_hook: ClassVar[dict[str, Any]] = {"type": "ReclusterHook", "task": {"type": "PrototypeClustering"}}
     granularities: Sequence[PrototypeSet]

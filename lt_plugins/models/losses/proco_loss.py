@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from lt_plugins.distributed import rank_and_world_size
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.structures import ClassDistribution, ContrastBatch
+from lt_plugins.models.structures import ClassDistribution, ContrastBatch, StatesCall
 from lt_plugins.models.von_mises_fisher import ClassDirections, log_bessel
 from lt_plugins.registry import MODELS
 
@@ -43,7 +43,7 @@ def expected_similarity(features: Tensor, directions: Tensor, kappa: Tensor, tem
 
 
 @MODELS.register_module()
-class ProCoLoss(nn.Module):
+class ProCoLoss(StatesCall):
     r"""Probabilistic contrastive loss: compares features with a von Mises-Fisher distribution of each class.
 
     With :func:`expected_similarity` :math:`\ell_c` and the class priors :math:`\pi`,
@@ -79,6 +79,8 @@ class ProCoLoss(nn.Module):
         >>> contrast = ContrastBatch.from_views(projector(features_1), projector(features_2), labels)
         >>> value = loss(contrast)
     """
+
+    call = "loss(ContrastBatch.from_views(view_1, view_2, labels))"
 
     needs_one_label = True
 

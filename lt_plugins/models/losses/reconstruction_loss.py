@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from lt_plugins.errors import UserInputError
+from lt_plugins.models.structures import StatesCall
 from lt_plugins.registry import MODELS
 
 
@@ -35,7 +36,7 @@ def reconstruction_loss(reconstructed: Tensor, features: Tensor, temperature: fl
 
 
 @MODELS.register_module()
-class ReconstructionLoss(nn.Module):
+class ReconstructionLoss(StatesCall):
     """LCReg's reconstruction loss: latent features must tell the places of an image apart.
 
     The printed equation multiplies the index of a place with a log-probability; what it means is a classification of
@@ -54,6 +55,8 @@ class ReconstructionLoss(nn.Module):
     Examples:
         >>> head = dict(type='LCRegHead', num_classes=100, in_channels=64, recon_loss=dict(symmetric=True))
     """
+
+    call = "loss(reconstructed_maps, feature_maps)"
 
     def __init__(self, temperature: float = 0.1, symmetric: bool = False) -> None:
         super().__init__()

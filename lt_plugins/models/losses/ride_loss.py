@@ -69,8 +69,7 @@ class RIDELoss(LDAMLoss, MultiExpertLoss):
         UserInputError: If an argument is out of its range.
 
     Examples:
-        >>> loss = RIDELoss(class_weight="effective_number", reweight_from=160)
-        >>> loss.class_distribution.set_counts([100, 10, 1])
+        >>> loss = RIDELoss(class_weight="effective_number", reweight_from=160, class_counts=[100, 10, 1])
         >>> value = loss(30 * cosines, labels)  # of the experts, (B, K, C)
     """
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.losses.supcon_loss import supcon_loss
-from lt_plugins.models.structures import ContrastBatch, DataSizedModule
+from lt_plugins.models.structures import ContrastBatch, DataSizedModule, StatesCall
 from lt_plugins.registry import MODELS
 
 
@@ -53,7 +53,7 @@ def sbcl_loss(
 
 
 @MODELS.register_module()
-class SBCLLoss(DataSizedModule):
+class SBCLLoss(StatesCall, DataSizedModule):
     """Subclass-balancing contrastive loss: subclasses attract strongly, the other subclasses of the class weakly.
 
     Head classes are split into subclasses of about the size of a tail class. ``ReclusterHook`` writes them into
@@ -83,6 +83,8 @@ class SBCLLoss(DataSizedModule):
         >>> loss.set_subclasses(subclass_clusters(features, labels).subclass)
         >>> value = loss(ContrastBatch.from_views(view_1, view_2, labels, sample_idx))
     """
+
+    call = "loss(ContrastBatch.from_views(view_1, view_2, labels, sample_idx))"
 
     needs_one_label = True
     needs_hook: ClassVar[dict[str, Any]] = {"type": "ReclusterHook", "task": {"type": "SubclassClustering"}}

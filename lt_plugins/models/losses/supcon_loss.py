@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.structures import ContrastBatch
+from lt_plugins.models.structures import ContrastBatch, StatesCall
 from lt_plugins.registry import MODELS
 
 
@@ -47,7 +47,7 @@ def supcon_loss(
 
 
 @MODELS.register_module()
-class SupConLoss(nn.Module):
+class SupConLoss(StatesCall):
     """Supervised contrastive loss ("L_out"), averaged over the anchors.
 
     The released code multiplies the loss by ``T / base_T`` (with ``base_T = 0.07``), which scales the gradient; this
@@ -66,6 +66,8 @@ class SupConLoss(nn.Module):
         >>> head = dict(type='LPAHead', attribute_loss=dict(type='SupConLoss', temperature=0.05))
         >>> value = SupConLoss(temperature=0.05)(ContrastBatch.from_views(view_1, view_2, labels))
     """
+
+    call = "loss(ContrastBatch.from_views(view_1, view_2, labels))"
 
     needs_one_label = True
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lt_plugins.clustering.sinkhorn import check_sinkhorn_options, sinkhorn_assignment
 from lt_plugins.distributed import gather_rows, rank_and_world_size
 from lt_plugins.errors import UserInputError
-from lt_plugins.models.structures import FollowsSteps, LabelledQueue
+from lt_plugins.models.structures import FollowsSteps, LabelledQueue, StatesCall
 from lt_plugins.registry import MODELS
 
 NUM_ASSIGNED = 2
@@ -19,7 +19,7 @@ NUM_ASSIGNED = 2
 
 
 @MODELS.register_module()
-class SwappedPredictionLoss(nn.Module, FollowsSteps):
+class SwappedPredictionLoss(StatesCall, FollowsSteps):
     r"""Swapped-prediction loss (SwAV): each view predicts the prototypes that another view of its image is assigned to.
 
     .. math::
@@ -61,6 +61,8 @@ class SwappedPredictionLoss(nn.Module, FollowsSteps):
     Examples:
         >>> head = dict(type='SwAVHead', loss=dict(type='SwappedPredictionLoss', num_views=8, queue_size=3840))
     """
+
+    call = "loss(embeddings_of_all_views)"
 
     def __init__(
         self,

@@ -61,8 +61,7 @@ class TADELoss(AdjustedExpertsLoss):
         UserInputError: If ``tau`` is negative.
 
     Examples:
-        >>> loss = TADELoss(tau=2.0)
-        >>> loss.class_distribution.set_counts([100, 10, 1])
+        >>> loss = TADELoss(tau=2.0, class_counts=[100, 10, 1])
         >>> value = loss(logits, labels)  # logits (B, 3, C)
     """
 

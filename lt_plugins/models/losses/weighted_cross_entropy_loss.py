@@ -25,8 +25,8 @@ class WeightedCrossEntropyLoss(LongTailLoss):
         **kwargs: Class weights and other settings of :class:`LongTailLoss`.
 
     Examples:
-        >>> loss = WeightedCrossEntropyLoss(class_weight="effective_number", reweight_from=160)  # CE-DRW
-        >>> loss.class_distribution.set_counts([100, 10, 1])
+        >>> loss = WeightedCrossEntropyLoss(  # CE-DRW
+        ...     class_weight="effective_number", reweight_from=160, class_counts=[100, 10, 1])
         >>> loss.set_epoch(epoch, max_epochs=200)
         >>> value = loss(logits, labels)
     """

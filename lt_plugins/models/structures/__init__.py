@@ -9,6 +9,7 @@ from .labelled_queue import LabelledQueue
 from .look_ahead import LooksAhead
 from .mixed_labels import TakesMixtures
 from .network_outputs import NetworkOutputs
+from .plain_labels import Labels, StatesCall, as_labels
 from .step_draws import StepDraws
 from .step_position import FollowsSteps
 
@@ -20,8 +21,11 @@ __all__ = [
     "FollowsSteps",
     "LabelBatch",
     "LabelledQueue",
+    "Labels",
     "LooksAhead",
     "NetworkOutputs",
+    "StatesCall",
     "StepDraws",
     "TakesMixtures",
+    "as_labels",
 ]

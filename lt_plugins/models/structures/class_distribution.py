@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,11 +78,12 @@ class ClassDistribution(DataSizedModule):
         self.many_threshold = many_threshold
         self.few_threshold = few_threshold
 
-    def set_counts(self, counts: Tensor | Sequence[int]) -> None:
+    def set_counts(self, counts: Tensor | np.ndarray | Sequence[int]) -> None:
         """Store the class counts.
 
         Args:
-            counts (Tensor | Sequence[int]): Images per class, shape ``(C,)``, non-negative. A class may be empty.
+            counts (Tensor | np.ndarray | Sequence[int]): Images per class, shape ``(C,)``, non-negative. A class may be
+                empty.
 
         Raises:
             UserInputError: If the shape does not fit, a count is negative, or all are zero.
@@ -215,5 +217,6 @@ class ClassDistribution(DataSizedModule):
         if not self._was_set:
             raise UserInputError(
                 "the class counts are not known yet: add class_distribution=dict(type='ClassDistributionHook') to "
-                "default_hooks, load a checkpoint that was trained with it, or call set_counts()."
+                "default_hooks, load a checkpoint that was trained with it, or, in a loop of your own, give the loss "
+                "class_counts=[...] or call class_distribution.set_counts()."
             )

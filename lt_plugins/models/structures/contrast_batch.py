@@ -13,6 +13,7 @@ from torch import Tensor
 from lt_plugins.distributed import gather_rows, rank_and_world_size
 from lt_plugins.errors import UserInputError
 from lt_plugins.models.structures.labelled_queue import LabelledQueue
+from lt_plugins.models.structures.plain_labels import Labels, as_labels
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class ContrastBatch:
         cls,
         view_1: Tensor,
         view_2: Tensor,
-        labels: Tensor,
+        labels: Labels,
         sample_idx: Tensor | None = None,
         queue: LabelledQueue | None = None,
     ) -> ContrastBatch:
@@ -61,7 +62,7 @@ class ContrastBatch:
         Args:
             view_1 (Tensor): Projections of the first views, of any length, shape ``(B, D)``.
             view_2 (Tensor): Projections of the second views, shape ``(B, D)``.
-            labels (Tensor): Classes of the images, int64 ``(B,)``.
+            labels (Labels): Classes of the images, whole numbers ``(B,)``: a tensor, array or list.
             sample_idx (Tensor, optional): Indices of the images in the training set, int64 ``(B,)``; ``SBCLLoss`` needs
                 them.
             queue (LabelledQueue, optional): Features of earlier batches, which are candidates too.
@@ -77,6 +78,7 @@ class ContrastBatch:
             >>> contrast = ContrastBatch.from_views(projector(net(view_1)), projector(net(view_2)), labels)
             >>> loss = SupConLoss()(contrast)
         """
+        labels = as_labels(labels, view_1.device)
         views = _unit_rows(view_1, view_2, labels, sample_idx)
         return compare_views(views, labels, sample_idx, queue, num_anchor_views=2)
 
@@ -85,7 +87,7 @@ class ContrastBatch:
         cls,
         queries: Tensor,
         keys: Tensor,
-        labels: Tensor,
+        labels: Labels,
         sample_idx: Tensor | None = None,
         queue: LabelledQueue | None = None,
         compare_batch: bool = True,
@@ -95,7 +97,7 @@ class ContrastBatch:
         Args:
             queries (Tensor): Projections of the first views, of any length, shape ``(B, D)``.
             keys (Tensor): Projections of the second views by the momentum encoder, without gradient, shape ``(B, D)``.
-            labels (Tensor): Classes of the images, int64 ``(B,)``.
+            labels (Labels): Classes of the images, whole numbers ``(B,)``: a tensor, array or list.
             sample_idx (Tensor, optional): Indices of the images in the training set, int64 ``(B,)``; ``SBCLLoss`` needs
                 them.
             queue (LabelledQueue, optional): Earlier keys, which are candidates too.
@@ -109,6 +111,7 @@ class ContrastBatch:
         Raises:
             UserInputError: If the shapes do not fit.
         """
+        labels = as_labels(labels, queries.device)
         views = _unit_rows(queries, keys, labels, sample_idx)
         if compare_batch:
             return compare_views(views, labels, sample_idx, queue, num_anchor_views=1)
