@@ -97,7 +97,9 @@ def difference_hash(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.packbits(bits)
 
 
-def find_near_duplicates(fingerprints: Sequence[Fingerprint], max_bits: int = DEFAULT_MAX_BITS) -> NDArray[np.int64]:
+def find_near_duplicates(
+    fingerprints: Sequence[Fingerprint], max_bits: int = DEFAULT_MAX_BITS, max_sharing: int | None = None
+) -> NDArray[np.int64]:
     """Find all pairs of images whose perceptual hashes differ in few bits and whose colours are about the same.
 
     Hashes with at most ``b`` different bits are equal in at least one of ``b + 1`` pieces, so only images that share a
@@ -106,6 +108,8 @@ def find_near_duplicates(fingerprints: Sequence[Fingerprint], max_bits: int = DE
     Args:
         fingerprints (Sequence[Fingerprint]): Of ``N`` readable images.
         max_bits (int): Different bits of the 128, from 0 to 15. Defaults to 4.
+        max_sharing (int | None): A piece that more images share, such as one of an even background, tells little and is
+            passed over, which bounds the time. Defaults to None: no pair is missed.
 
     Returns:
         NDArray: Pairs of positions, the smaller one first, ``(P, 2)`` int64, sorted.
@@ -122,6 +126,8 @@ def find_near_duplicates(fingerprints: Sequence[Fingerprint], max_bits: int = DE
     pairs = [np.empty((0, 2), np.int64)]
     for piece in np.array_split(np.arange(HASH_BYTES), max_bits + 1):
         for members in _equal_rows(hashes[:, piece]):
+            if max_sharing is not None and len(members) > max_sharing:
+                continue
             for start in range(0, len(members), _CHUNK):
                 some = members[start : start + _CHUNK]
                 different = np.zeros((len(some), len(members)), np.int16)

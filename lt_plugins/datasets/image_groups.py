@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from lt_plugins.datasets.duplicates import Fingerprint, connect, find_exact_duplicates, find_near_duplicates
 
+# Images that are compared each with each: 100,000 X-rays on the same black take seconds then, not a quarter of an hour.
+_MAX_SHARING = 2048
+
 
 class CopyPairs(NamedTuple):
     """Pairs of images that are copies of each other.
@@ -31,7 +34,7 @@ def find_copies(fingerprints: Sequence[Fingerprint]) -> CopyPairs:
     """
     readable = np.array([index for index, found in enumerate(fingerprints) if not found.problem], dtype=np.int64)
     found = [fingerprints[index] for index in readable.tolist()]
-    near = find_near_duplicates(found)
+    near = find_near_duplicates(found, max_sharing=_MAX_SHARING)
     is_equal = np.array([found[a].sha256 == found[b].sha256 for a, b in near.tolist()], dtype=bool)
     return CopyPairs(readable[find_exact_duplicates(found)], readable[near[~is_equal]])
 

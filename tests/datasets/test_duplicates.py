@@ -85,6 +85,20 @@ def test_no_pair_is_missed(max_bits: int) -> None:
     assert len(pairs) >= 40
 
 
+def test_pieces_that_many_share_are_passed_over() -> None:
+    """Pictures on the same background: a pair is still found by a piece of its own, and not by the background alone."""
+    generator = np.random.default_rng(0)
+    hashes = np.zeros((40, 16), dtype=np.uint8)
+    hashes[:, 4:8] = generator.integers(0, 256, (40, 4))
+    hashes[0, 4:8] = hashes[1, 4:8]
+    hashes[2, 4:8] = hashes[3, 4:8] ^ np.array([128, 1, 1, 1], dtype=np.uint8)  # in both pieces that differ
+    nothing = np.zeros((8, 8, 3), dtype=np.uint8)
+    found = [Fingerprint(str(index), row, nothing) for index, row in enumerate(hashes)]
+    assert find_near_duplicates(found).tolist() == slow_pairs(found, 4) == [[0, 1], [2, 3]]
+    assert find_near_duplicates(found, max_sharing=40).tolist() == [[0, 1], [2, 3]]
+    assert find_near_duplicates(found, max_sharing=39).tolist() == [[0, 1]]
+
+
 def test_exact_copies_and_groups(tmp_path: Path) -> None:
     for name, seed in {"a": 0, "b": 1, "c": 0, "d": 2, "e": 0}.items():
         photograph(seed).save(tmp_path / f"{name}.png")
