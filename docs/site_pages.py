@@ -34,6 +34,8 @@ GUIDES = {
     ],
     "Tutorials": [
         "docs/tutorials/README",
+        "docs/tutorials/compare_methods",
+        "docs/tutorials/correct_a_model",
         "docs/tutorials/add_a_method",
         "docs/tutorials/own_loop",
     ],

@@ -7,13 +7,33 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.tool_process import ROOT, run_tool
+from tests.miniatures import write_image
+from tests.tool_process import ROOT, start_tool
 from tools.dev.tutorials import STOPS, VARYING
 
 PYTHON = re.compile(r"(?P<variables>(?:\w+=\S+ +)*)python +(?P<words>.*)", flags=re.DOTALL)
 SHORTENED = re.compile(r"add\s+`(?P<options>[^`]+)`\s+to\s+(?:each|the)\s+`(?P<tool>\w+\.py)`")
 # As in a table whose runs, digits and widths are others: numbers, their spread, rules and blanks.
-SHAPES = ((r"\d[\d.,]*(?:e[+-]\d+)?", "#"), (r"\bnan\b", "#"), (r"-{2,}", "-"), (r"\s+", " "), (r"# ± #", "#"))
+SHAPES = (
+    (r"\d[\d.,]*(?:e[+-]\d+)?", "#"),
+    (r"\bnan\b", "#"),
+    (r"-{2,}", "-"),
+    (r"\s+", " "),
+    (r"# ± #", "#"),
+    (r"#( #)+", "#"),
+)
+
+
+SECONDS = 600  # of a command, on a busy machine
+# Images of each class of the reader's photos.
+PHOTOS = {"car": 12, "dog": 8, "bird": 5, "sheep": 3, "boat": 1}
+
+
+def write_photos(folder: Path) -> None:
+    """Write class folders of small images; a folder that exists stays."""
+    for label, (name, count) in enumerate(PHOTOS.items()):
+        for number in range(0 if (folder / name).exists() else count):
+            write_image(folder / name / f"{number}.jpg", seed=100 * label + number)
 
 
 def shortening(text: str) -> dict[str, str]:
@@ -26,8 +46,9 @@ def run_command(command: str, workspace: Path, added: Mapping[str, str]) -> str:
 
     The current folder must be the workspace.
     """
-    python = PYTHON.fullmatch(command)
     fails = bool(STOPS.search(command))
+    command = re.sub(r"\s+#.*", "", command)
+    python = PYTHON.fullmatch(command)
     if python is None or re.search(r"[|<>;&]", command):
         done = subprocess.run(["bash", "-c", command], cwd=workspace, capture_output=True, text=True, check=False)
         code, printed = done.returncode, done.stdout + done.stderr
@@ -38,7 +59,7 @@ def run_command(command: str, workspace: Path, added: Mapping[str, str]) -> str:
         if not fails:
             arguments += _words(added.get(path.name, ""))
         tool = ROOT / script if path.is_relative_to(workspace / "tools") else path
-        process = run_tool(str(tool), *arguments, logs=workspace / "logs", env=variables)
+        process = start_tool(str(tool), *arguments, logs=workspace / "logs", env=variables).wait(SECONDS)
         code, printed = process.exit_code or 0, process.output
     assert bool(code) == fails, f"{command} ended with {code}:\n{printed[-3000:]}"
     return printed

@@ -126,14 +126,17 @@ def split_commands(block: str) -> tuple[str, ...]:
     return tuple(line for line in lines if line and not line.startswith("#"))
 
 
-def make_workspace(folder: Path) -> None:
+def make_workspace(folder: Path, own: Path | None = None) -> None:
     """Let a folder stand in for the reader's clone, so that nothing is written into this one.
 
     Args:
         folder (Path): An empty folder.
+        own (Path | None): What the reader has beside the clone, such as a folder ``my_photos``. Defaults to None.
     """
     for name in LINKED:
         (folder / name).symlink_to(ROOT / name)
+    for path in own.resolve().iterdir() if own else ():
+        (folder / path.name).symlink_to(path)
 
 
 def shown_lines(printed: str, pattern: str) -> list[str]:
@@ -218,6 +221,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pages", nargs="*", type=Path, metavar="PAGE", help="pages to write anew; all by default")
+    parser.add_argument("--own", type=Path, metavar="DIR", help="holds what the reader brings: my_photos, new_photos")
     return parser.parse_args(argv)
 
 
@@ -228,7 +232,7 @@ def run(args: argparse.Namespace) -> None:
             raise UserInputError(f"{page} is no file")
         print(page, flush=True)
         with tempfile.TemporaryDirectory(prefix="tutorial_") as folder:
-            make_workspace(Path(folder))
+            make_workspace(Path(folder), args.own)
             atomic_write(page, follow(page, Path(folder)).encode())
 
 
