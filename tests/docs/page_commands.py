@@ -13,27 +13,34 @@ from tools.dev.tutorials import STOPS, VARYING
 
 PYTHON = re.compile(r"(?P<variables>(?:\w+=\S+ +)*)python +(?P<words>.*)", flags=re.DOTALL)
 SHORTENED = re.compile(r"add\s+`(?P<options>[^`]+)`\s+to\s+(?:each|the)\s+`(?P<tool>\w+\.py)`")
-# As in a table whose runs, digits and widths are others: numbers, their spread, rules and blanks.
+SECONDS = 600  # of a command, on a busy machine
+# Photos of each class of the reader, who has those of docs/tutorials/own_photos.md in a smaller number.
+CLASSES = (
+    *("person", "car", "chair", "pottedplant", "dog", "bird", "horse", "motorbike", "train", "cat", "tvmonitor", "bus"),
+    *("bicycle", "bottle", "cow", "diningtable", "sofa", "aeroplane", "boat", "sheep"),
+)
+PHOTOS = dict(zip(CLASSES, (16, 12, 9, 7, 6, 5, 4, 4, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 2, 1), strict=True))
+# As in a table whose runs, digits and widths are others: numbers, schedules, classes, rules and blanks, spread.
 SHAPES = (
     (r"\d[\d.,]*(?:e[+-]\d+)?", "#"),
     (r"\bnan\b", "#"),
-    (r"-{2,}", "-"),
+    (r"\b(full|short)\b", "schedule"),
+    (rf"(?<![a-z])({'|'.join(CLASSES)})(?![a-z])", "@"),
+    (r"([-─━█])\1*", r"\1"),
     (r"\s+", " "),
     (r"# ± #", "#"),
     (r"#( #)+", "#"),
 )
 
 
-SECONDS = 600  # of a command, on a busy machine
-# Images of each class of the reader's photos.
-PHOTOS = {"car": 12, "dog": 8, "bird": 5, "sheep": 3, "boat": 1}
-
-
 def write_photos(folder: Path) -> None:
-    """Write class folders of small images; a folder that exists stays."""
+    """Write small images in class folders, and those of ``new_photos`` into one; a folder that exists stays."""
+    if folder.exists():
+        return
     for label, (name, count) in enumerate(PHOTOS.items()):
-        for number in range(0 if (folder / name).exists() else count):
-            write_image(folder / name / f"{number}.jpg", seed=100 * label + number)
+        for number in range(2 if folder.name == "new_photos" else count):
+            path = f"{name}_{number:06d}_0.jpg" if folder.name == "new_photos" else f"{name}/{number}.jpg"
+            write_image(folder / path, seed=1000 * label + number + len(folder.name))
 
 
 def shortening(text: str) -> dict[str, str]:

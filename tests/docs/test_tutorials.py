@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lt_plugins.errors import UserInputError
-from tests.docs.page_commands import missing_lines, run_command, shortening
+from tests.docs.page_commands import missing_lines, run_command, shortening, write_photos
 from tools.dev import tutorials
 from tools.dev.tutorials import PAGES, Picture, WriteFile, make_workspace, read_page, shown_lines
 
@@ -21,6 +21,8 @@ def test_a_tutorial_runs_as_it_stands(name: str, tmp_path: Path, monkeypatch: py
     text = (PAGES / name).read_text(encoding="utf-8")
     make_workspace(tmp_path)
     monkeypatch.chdir(tmp_path)
+    for photos in re.findall(r"\b(?:my|new)_photos\b", text):
+        write_photos(tmp_path / photos)
     for step in read_page(text):
         if isinstance(step, WriteFile):
             Path(step.name).write_text(step.text)
