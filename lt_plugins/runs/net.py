@@ -25,6 +25,7 @@ WIDTHS = ("in_channels", "hid_channels", "hidden_channels")
 OTHERS = ("backbone", "predictor", "teachers")
 MAX_SHOWN = 4
 SIZES = (64, 224, 256)  # of an image, of which some networks take but one
+_shapes: dict[str, tuple[int, ...] | None] = {}  # a large network takes a second, and a config is read several times
 CLIP_ACTIVATION = {"act_cfg": {"type": "mmpretrain.QuickGELU"}}
 # Networks that torchvision, CLIP and this package name otherwise than mmpretrain.
 OWN: dict[str, dict[str, Any]] = {
@@ -129,8 +130,16 @@ def features_shape(cfg: Config) -> tuple[int, ...] | None:
     Args:
         cfg (Config): The config.
     """
-    init_default_scope(cfg.get("default_scope", "mmpretrain"))
+    scope = cfg.get("default_scope", "mmpretrain")
     backbone = {**cfg.model.backbone, "init_cfg": None}
+    key = f"{scope} {backbone}"
+    if key not in _shapes:
+        init_default_scope(scope)
+        _shapes[key] = _run_once(backbone)
+    return _shapes[key]
+
+
+def _run_once(backbone: dict[str, Any]) -> tuple[int, ...] | None:
     with torch.random.fork_rng(devices=[]), torch.no_grad(), suppress(Exception):  # of any network, for any reason
         module = MODELS.build(backbone)
         module.eval()
