@@ -48,7 +48,7 @@ LAYERS: dict[str, set[str]] = {
     },
     "detection": {"models", "datasets", "evaluation", "checkpoints", "checks", "engine", "runs"},
 }
-MAX_ENGINE_LINES = 5521  # what happens during training, and nothing else
+MAX_ENGINE_LINES = 5523  # what happens during training, and nothing else
 WITHOUT_OPENMMLAB = (*ROOMS, "visualization/")
 BASE_MODULES = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
 

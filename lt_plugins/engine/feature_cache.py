@@ -32,6 +32,8 @@ MAX_BYTES = 4 << 30
 """A file that would be larger keeps the images of the last run alone."""
 # How a part of mmengine's kind begins, which its weights tell.
 _INIT_CFG = re.compile(r"\n *init_cfg=.*")
+# Of the preprocessor, what no feature follows from.
+_NO_SETTINGS = ("_seed", "_epoch", "training", "num_classes", "num_parts", "to_onehot")
 # What decodes, scales and computes: another version may give other numbers.
 _PACKAGES = ("lt_plugins", "mmcv", "mmpretrain", "opencv-python", "opencv-python-headless", "pillow", "torch")
 
@@ -121,7 +123,7 @@ def feature_identity(model: Any, pipeline: Sequence[dict]) -> str:
     settings = {
         name: value
         for name, value in vars(preprocessor).items()
-        if isinstance(value, (bool, int, float, str)) and name not in ("_seed", "_epoch", "training")
+        if isinstance(value, (bool, int, float, str)) and name not in _NO_SETTINGS
     }
     described = {
         "networks": [_INIT_CFG.sub("", repr(part)) for part in parts],
