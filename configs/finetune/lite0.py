@@ -1,5 +1,5 @@
 # EfficientNet-Lite0: a new classifier on frozen features, then the last stage of the backbone with it, at small rates;
-# batch norms keep their statistics. Five minutes on two cores of a laptop for 3,000 photos.
+# batch norms keep their statistics.
 _base_ = "./lite0-head.py"
 stage2 = dict(
     model=dict(
