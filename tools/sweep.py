@@ -35,6 +35,7 @@ from lt_plugins.runs.cli import (
     parse_overrides,
     user_errors,
 )
+from lt_plugins.runs.imbalance import image_draw
 from lt_plugins.runs.published import TRANSFER_CONFIG, published_accuracy, published_transfer, transfer_cell
 from lt_plugins.runs.spec import parse_spec, run_name
 from lt_plugins.runs.tables import (
@@ -83,6 +84,7 @@ class Row(NamedTuple):
         backbone (NamedBackbone | None): The backbone that a detector starts from.
         is_glt (bool): Whether its tests are those of a GLT benchmark.
         pretrained_on (str | None): Labels that its weights have seen before.
+        draw (str | None): Which images of a class it trains on, where its training set is cut to a profile.
     """
 
     config: str
@@ -91,6 +93,7 @@ class Row(NamedTuple):
     backbone: NamedBackbone | None
     is_glt: bool
     pretrained_on: str | None = None
+    draw: str | None = None
 
     @property
     def columns(self) -> dict[str, Column]:
@@ -268,11 +271,20 @@ class Sweep:
         notes = [
             f"{len(results)} of {len(self.runs)} runs are finished. {NOTE}",
             *([DETECTORS] if transfer else [CLASSIFIERS] if not all(row.is_glt for row in self.rows) else []),
+            *self._draws(),
             *([PROTOCOLS] if any(row.is_glt for row in self.rows) else []),
         ]
         if transfer and any(parse_spec(row.config).portable.path != TRANSFER_CONFIG for row in self.rows):
             notes.append(OTHER_DETECTOR)
         return header, cells, notes
+
+    def _draws(self) -> list[str]:
+        """The note that names the draw of the training images (docs/data.md), by row where they differ."""
+        draws = {row.name: row.draw for row in self.rows if row.draw is not None}
+        names = [*dict.fromkeys(draws.values())]
+        if len(names) > 1:
+            return [f"Draws of the training images: {', '.join(f'{name}: {draw}' for name, draw in draws.items())}."]
+        return [f"Draw of the training images: {names[0]}."] if names else []
 
     def _config_name(self, row: Row) -> str:
         return run_name(row.config, self.args.data, self.args.shorten)
@@ -316,7 +328,7 @@ def check_rows(args: argparse.Namespace) -> list[Row]:
                 set_backbone(configs[-1], backbone.source)
             rows.append(Row(config, name, any(map(is_short, configs)), backbone, is_glt(configs[-1])))
         check_stages(place_stages(configs, args.work_dir), args.allow_pickle)
-        rows[-1] = rows[-1]._replace(pretrained_on=configs[-1].get("pretrained_on"))
+        rows[-1] = rows[-1]._replace(pretrained_on=configs[-1].get("pretrained_on"), draw=image_draw(configs[-1]))
         if args.early_stop is not None:
             stop_early(configs, args.early_stop)
         for cfg in configs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lt_plugins.errors import UserInputError
@@ -72,17 +72,37 @@ def set_factor(cfg: Config, factor: float, spec: str) -> None:
     Raises:
         UserInputError: If its training set is not cut to a profile.
     """
-    loader = cfg.get("train_dataloader")
-    dataset = loader.get("dataset") if isinstance(loader, dict) else None
-    kind = dataset.get("type") if isinstance(dataset, dict) else None
-    while isinstance(dataset, dict) and dataset.get("type") != LONG_TAIL:
-        dataset = dataset.get("dataset") or next(iter(dataset.get("datasets") or ()), None)
-    if not isinstance(dataset, dict):
+    dataset = _long_tail(cfg)
+    if dataset is None:
+        loader = cfg.get("train_dataloader")
+        kind = (loader.get("dataset") or {}).get("type") if isinstance(loader, dict) else None
         raise UserInputError(
             f"{spec}: its training images ({kind}) are taken as they are; an imbalance factor can be chosen for "
             f"configs with a {LONG_TAIL}, like those of CIFAR, and for your own images (--data)."
         )
     dataset["imbalance_factor"] = factor if factor % 1 else int(factor)
+
+
+def image_draw(cfg: Mapping[str, Any]) -> str | None:
+    """Name which images of a class the training set has, where it is cut to a profile (``draw`` of the dataset).
+
+    Args:
+        cfg (Mapping[str, Any]): The config of a run.
+
+    Returns:
+        str | None: ``ldam``, ``first`` or ``choice``; None for a set that is taken as it is.
+    """
+    dataset = _long_tail(cfg)
+    return None if dataset is None else str(dataset.get("draw", "ldam"))
+
+
+def _long_tail(cfg: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Config of the dataset in the training set of a run that is cut to a profile, in any wrappers."""
+    loader = cfg.get("train_dataloader")
+    dataset = loader.get("dataset") if isinstance(loader, dict) else None
+    while isinstance(dataset, dict) and dataset.get("type") != LONG_TAIL:
+        dataset = dataset.get("dataset") or next(iter(dataset.get("datasets") or ()), None)
+    return dataset if isinstance(dataset, dict) else None
 
 
 def cut_to_factor(dataset: dict[str, Any], factor: float) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 from lt_plugins.errors import UserInputError
 from lt_plugins.resources import PACKAGE
 from lt_plugins.runs.config import read_stages
+from lt_plugins.runs.imbalance import image_draw
 from lt_plugins.runs.recorded_run import RecordedRun
 from lt_plugins.runs.run_folder import RunFolder
 from lt_plugins.runs.schedule import is_short
@@ -65,6 +66,7 @@ def _describe(run: RecordedRun, options: Sequence[str]) -> dict[str, Any]:
         raise UserInputError(
             f"{run.folder} has no folder stage{missing}; a result is that of all {total} stages, so put it back."
         )
+    draw = image_draw(folder.config()[1])
     log = folder.log()
     started, seconds, header = read_logs(folder)
     memory = [row["memory"] for row in log.train if "memory" in row]
@@ -80,6 +82,7 @@ def _describe(run: RecordedRun, options: Sequence[str]) -> dict[str, Any]:
         **_backbone(run.record),
         **_pretrained(folder),
         **length,
+        **({} if draw is None else {"draw": draw}),
         "schedule": "short" if any(is_short(stage.config()[1]) for stage in (*earlier, folder)) else "full",
         "hardware": describe_hardware(header),
         "torch": _find(r"PyTorch: (\S+)", header),

@@ -11,7 +11,7 @@ from lt_plugins.analysis.trained_model import build_plain_dataset
 from lt_plugins.errors import UserInputError
 from lt_plugins.runs.cli import ToolParser, add_config_arguments, add_imbalance_argument
 from lt_plugins.runs.config import load_config, read_stages
-from lt_plugins.runs.imbalance import with_factor
+from lt_plugins.runs.imbalance import image_draw, with_factor
 from lt_plugins.runs.spec import run_name
 
 DIGITS = "ce/ce_r32_digits"
@@ -100,6 +100,13 @@ def test_own_images_are_cut_by_the_sizes_of_their_classes(is_split: bool, varian
     assert cfg.val_dataloader.dataset.type != "LongTailDataset"
     paths = [{dataset.get_data_info(i)["img_path"] for i in range(len(dataset))} for dataset in (train, val)]
     assert not paths[0] & paths[1]
+
+
+def test_the_draw_that_tables_name() -> None:
+    assert image_draw(load_config(DIGITS)) == "ldam"
+    assert image_draw(load_config(DIGITS, {"train_dataloader.dataset.draw": "first"})) == "first"
+    assert image_draw(load_config("ce/ce_x50_imagenet-lt")) is None
+    assert image_draw({}) is None
 
 
 def test_the_draw_of_the_run_follows_its_seed() -> None:

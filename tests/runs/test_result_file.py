@@ -75,6 +75,7 @@ def test_a_classifier(tmp_path: Path) -> None:
         "seed": 3,
         "dataset": "cifar100-lt",
         "epochs": 20,
+        "draw": "ldam",
         "schedule": "short",
         "hardware": "2 x NVIDIA H200",
         "torch": "2.11.0+cu130",
