@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from lt_plugins.atomic_write import atomic_write, check_output
@@ -146,10 +145,9 @@ def config_of(args: argparse.Namespace, source: str) -> tuple[str, Any, None, in
     """Config of the classifier: the given one, or the work dir in which the checkpoint lies."""
     if args.config:
         return args.config, args.cfg_options, None, args.stage
-    folder = Path(source) if Path(source).is_dir() else Path(source).parent
-    if not [*folder.glob("*/vis_data/config.py")]:
-        raise UserInputError(f"{folder} holds no config of the run; give it by --config CONFIG.py[:VARIANT,...].")
-    return str(folder), args.cfg_options, None, None
+    from lt_plugins.prediction.classifier import config_beside
+
+    return config_beside(source), args.cfg_options, None, None
 
 
 def export(args: argparse.Namespace) -> None:

@@ -4,8 +4,8 @@
     python tools/predict.py CONFIG.py CHECKPOINT a.jpg b.jpg
     find / -name '*.jpg' | python tools/predict.py WORK_DIR - --out predictions.jsonl
 
-WORK_DIR is the folder of a run, which holds its config and its last checkpoint. Folders may be of any size. An image
-that cannot be read has a row with the reason; the exit code is 1 only if none could be read.
+WORK_DIR is the folder of a run, which holds its config and its last checkpoint, or a checkpoint in it. Folders may be
+of any size. An image that cannot be read has a row with the reason; the exit code is 1 only if none could be read.
 """
 
 from __future__ import annotations
@@ -44,7 +44,11 @@ MAX_NAMED = 3
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", metavar="WORK_DIR | CONFIG.py[:VARIANT,...] CHECKPOINT", help="the trained model")
+    parser.add_argument(
+        "model",
+        metavar="WORK_DIR | CONFIG.py[:VARIANT,...] CHECKPOINT",
+        help="the trained model; a checkpoint in its work dir is enough",
+    )
     parser.add_argument("images", nargs="+", metavar="IMAGE|DIR|-", help="images, folders of them, or - for stdin")
     parser.add_argument(
         "--out", type=Path, metavar="FILE.csv|.jsonl", help="write one row an image (default: print a line an image)"
@@ -75,7 +79,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add_pickle_argument(parser)
     args = parser.parse_args(argv)
     args.checkpoint = args.model
-    if not Path(args.model).is_dir():
+    if not (Path(args.model).is_dir() or args.model.endswith((".pth", ".safetensors"))):
         args.checkpoint, *args.images = args.images
         if not args.images:
             raise UserInputError(
@@ -88,7 +92,7 @@ def predict(args: argparse.Namespace, stdout: TextIO) -> None:
     """Do what the command line asks for; of what it prints predictions alone go to ``stdout``."""
     from lt_plugins.checkpoints.checkpoint import guard_pickles
     from lt_plugins.prediction.calibration import try_calibrate
-    from lt_plugins.prediction.classifier import choose_device, open_classifier, read_model_config
+    from lt_plugins.prediction.classifier import choose_device, config_beside, open_classifier, read_model_config
     from lt_plugins.prediction.image_paths import ImagePaths
     from lt_plugins.prediction.image_reader import choose_workers, read_batches
     from lt_plugins.prediction.least_certain import LeastCertain, check_sheet, write_sheet
@@ -104,7 +108,8 @@ def predict(args: argparse.Namespace, stdout: TextIO) -> None:
         check_sheet(args.sheet)
     if args.out:
         RowFormat(args.out, args.topk, is_calibrated=False)  # its ending
-    cfg = read_model_config(args.model, args.cfg_options, args.data, args.stage)
+    config = config_beside(args.model) if args.model is args.checkpoint else args.model
+    cfg = read_model_config(config, args.cfg_options, args.data, args.stage)
     classifier = open_classifier(cfg, stage_source(args.checkpoint, args.stage), device, args.allow_pickle)
     paths = ImagePaths(args.images)
     for note in paths.notes:

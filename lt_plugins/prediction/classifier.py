@@ -189,6 +189,21 @@ def load_run_config(work_dir: str | Path, overrides: dict[str, Any] | None = Non
     return cfg
 
 
+def config_beside(source: str | Path) -> str:
+    """Work dir that holds the config of a checkpoint.
+
+    Args:
+        source (str | Path): A checkpoint in the work dir of its run, or that folder.
+
+    Raises:
+        UserInputError: If there is no config of a run.
+    """
+    folder = Path(source) if Path(source).is_dir() else Path(source).parent
+    if not [*folder.glob("*/vis_data/config.py")]:
+        raise UserInputError(f"{folder} holds no config of the run; name it: CONFIG.py[:VARIANT,...] of {source}.")
+    return str(folder)
+
+
 def read_model_config(
     config: str,
     overrides: dict[str, Any] | None = None,

@@ -81,7 +81,7 @@ def next_commands(work_dir: Path, config: str, options: Sequence[str], checkpoin
         "report": [str(work_dir)],
         "test": [config, checkpoint, *options],
         "posthoc": [config, checkpoint, *options],
-        "predict": [config, checkpoint, *options, "PHOTOS"],
+        "predict": [checkpoint, "PHOTOS"],
     }
     for tool, words in commands.items():
         if tool in known:

@@ -88,6 +88,7 @@ def test_commands_name_the_same_model_and_images() -> None:
         shlex.split(command) for command in next_commands(Path("out dir"), "a.py:x", options, "out dir/best.pth")
     ]
     assert ["python", "tools/report.py", "out dir"] in commands
+    assert ["python", "tools/predict.py", "out dir/best.pth", "PHOTOS"] in commands
     assert ["python", "tools/test.py", "a.py:x", "out dir/best.pth", *options] in commands
 
 

@@ -75,7 +75,7 @@ def test_errors(run: Path, tmp_path: Path) -> None:
             (str(run), "a.pth", "--logits"): "--logits is for a whole classifier; say which by --to",
             (str(run), "a.safetensors", "--to", "safetensors", "--logits"): "--logits is for a graph",
             (str(run), "a.pt", "--to", "torchscript", "--torchvision-keys"): "--torchvision-keys is for a backbone",
-            (str(checkpoint), "a.pt", "--to", "torchscript"): "holds no config of the run; give it by --config",
+            (str(checkpoint), "a.pt", "--to", "torchscript"): "holds no config of the run; name it: CONFIG.py",
         },
         tmp_path / "logs",
     )

@@ -99,7 +99,9 @@ def test_images_of_several_sizes(run: Path, tmp_path: Path) -> None:
     for side in (32, 48):
         Image.new("RGB", (side, side)).save(tmp_path / "images" / f"{side}.png")
     given = (tmp_path / "images", run.parent / "images" / "004.png")
-    done = run_tool(TOOL, run, *given, "--no-calibration", "--workers", "0", "--topk", "2", logs=tmp_path / "logs")
+    done = run_tool(
+        TOOL, run / "epoch_1.pth", *given, "--no-calibration", "--workers", "0", "--topk", "2", logs=tmp_path / "logs"
+    )
     assert done.exit_code == 0, done.output
     errors = done.errors.read_text()
     assert "warning: the images reach the model in different sizes" in errors
@@ -149,7 +151,7 @@ def test_errors(run: Path, tmp_path: Path) -> None:
             (str(run), str(tmp_path / "gone")): "gone does not exist",
             (*run_and_image, "--sheet", image): "is the same file as the input",
             (*run_and_image, "--data", "photos"): "is a work dir, which names its data",
-            (str(tmp_path), image): "has no config",
+            (str(tmp_path), image): "holds no config of the run; name it: CONFIG.py",
             (str(run), broken, "--no-calibration"): "1 of 1 images cannot be read",
         },
         tmp_path / "logs",
