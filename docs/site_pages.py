@@ -34,6 +34,7 @@ GUIDES = {
     ],
     "Tutorials": [
         "docs/tutorials/README",
+        "docs/tutorials/own_photos",
         "docs/tutorials/compare_methods",
         "docs/tutorials/correct_a_model",
         "docs/tutorials/add_a_method",
