@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.miniatures import write_image
 from tests.tool_process import ROOT, start_tool
-from tools.dev.tutorials import STOPS, VARYING
+from tools.dev.tutorials import STOPS, VARYING, WIDTH
 
 PYTHON = re.compile(r"(?P<variables>(?:\w+=\S+ +)*)python +(?P<words>.*)", flags=re.DOTALL)
 SHORTENED = re.compile(r"add\s+`(?P<options>[^`]+)`\s+to\s+(?:each|the)\s+`(?P<tool>\w+\.py)`")
@@ -25,6 +25,7 @@ SHAPES = (
     (r"\d[\d.,]*(?:e[+-]\d+)?", "#"),
     (r"\bnan\b", "#"),
     (r"\b(full|short)\b", "schedule"),
+    (r"\bimages\b", "image"),
     (rf"(?<![a-z])({'|'.join(CLASSES)})(?![a-z])", "@"),
     (r"([-─━█])\1*", r"\1"),
     (r"\s+", " "),
@@ -60,7 +61,7 @@ def run_command(command: str, workspace: Path, added: Mapping[str, str]) -> str:
         done = subprocess.run(["bash", "-c", command], cwd=workspace, capture_output=True, text=True, check=False)
         code, printed = done.returncode, done.stdout + done.stderr
     else:
-        variables = dict(word.split("=", 1) for word in python["variables"].split())
+        variables = {"COLUMNS": WIDTH, **dict(word.split("=", 1) for word in python["variables"].split())}
         script, *arguments = _words(python["words"])
         path = workspace / script
         if not fails:

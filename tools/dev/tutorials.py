@@ -39,6 +39,7 @@ STEP = re.compile(
 )
 FILE_NAME = re.compile(r'(?:"""|# )([\w.+-]+\.\w+)')
 LEFT_OUT = "..."
+WIDTH = "120"  # of the terminal
 STOPS = re.compile(r"#.*\bstops\b")
 # What no two runs, or no two machines, have in common.
 VARYING = (
@@ -198,7 +199,7 @@ def follow(page: Path, workspace: Path) -> str:
 def _run(command: str, workspace: Path) -> str:
     print(f"  {command}", flush=True)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "COLUMNS": "120", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PATH": path, "COLUMNS": WIDTH, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=workspace,
