@@ -110,6 +110,8 @@ def test_numbers_are_right_aligned_by_column() -> None:
     page = HtmlReport("t")
     page.add_table(["name", "value"], [["a", 1], ["b", 2.5]])
     assert '<th>name</th><th class="number">value</th>' in page.render()
+    page.add_table(["run_1", "p"], [["a", "0.031"], ["b", "1.2e-77"], ["c", None], ["d", "-"]])
+    assert '<th>run_<wbr>1</th><th class="number">p</th>' in page.render()
     page.add_table(["alone"], [])
     assert "<th>alone</th>" in page.render()
 
