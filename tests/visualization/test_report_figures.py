@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from lt_plugins.visualization import plot_class_differences, plot_group_reliability, plot_size_trend
@@ -33,6 +35,7 @@ def test_reliability_of_groups() -> None:
     figure = plot_group_reliability({"many": bins, "few": bins}, {"many": 17.5, "few": 2.0})
     assert [axes.get_title() for axes in figure.axes] == ["many: ECE 17.5 %", "few: ECE 2.0 %"]
     for axes in figure.axes:
-        (points,) = axes.collections
+        points: Any = axes.collections[0]
+        assert len(axes.collections) == 1
         np.testing.assert_allclose(np.asarray(points.get_offsets()), [[20, 0], [90, 100]])
         assert points.get_sizes()[0] > points.get_sizes()[1], "most predictions are in the first bin"

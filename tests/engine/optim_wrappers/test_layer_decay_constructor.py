@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mmpretrain.registry
 import pytest
 import torch
@@ -117,7 +119,7 @@ def test_layers_by_name(names: list[str], expected: str) -> None:
 
 
 def test_a_resnet_18_which_does_not_know_its_layers_has_those_of_its_names() -> None:
-    model = nn.Module()
+    model: Any = nn.Module()
     model.backbone = mmpretrain.registry.MODELS.build({"type": "mmpretrain.ResNet", "depth": 18})
     settings = {
         "type": "OptimWrapper",
