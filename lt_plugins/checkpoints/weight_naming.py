@@ -156,3 +156,4 @@ NAMINGS = (
     Naming(f"{CLIP} ViT (transformers)", "encoder.layers.0.self_attn.q_proj.weight", _clip_transformers),
     Naming(LITE0, "_conv_stem.weight", _lite0),
 )
+"""Naming schemes other than those of the modules, each with the tensor by which it is recognised."""

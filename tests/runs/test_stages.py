@@ -194,7 +194,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
     """Training without work: what it would start from, and its last checkpoint."""
     calls: Trained = []
 
-    def train(cfg: Config, notes: list[str], overwrite: bool) -> None:
+    def train(following: list[Stage], notes: list[str], overwrite: bool) -> None:
+        cfg = following[0].cfg
         calls.append((Path(cfg.work_dir).name, cfg.resume, cfg.load_from and Path(cfg.load_from).name))
         if cfg.get("fails"):
             raise KeyboardInterrupt

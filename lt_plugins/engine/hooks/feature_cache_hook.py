@@ -26,8 +26,8 @@ class FeatureCacheHook(MethodHook):
 
     The training images are seen without augmentation, through the transforms of the test set. Their features and those
     of the validation images stay in memory and in a file that other runs, stages and seeds read too
-    (:func:`.cached_features`): weights, image and transforms decide which feature it is, so it is never one of
-    something else. Checkpoints are whole classifiers, and testing passes images.
+    (:func:`lt_plugins.engine.feature_cache.cached_features`): weights, image and transforms decide which feature it is,
+    so it is never one of something else. Checkpoints are whole classifiers, and testing passes images.
 
     Args:
         folder (str, optional): Where the files are. Defaults to :func:`.cache_folder`.
