@@ -82,8 +82,10 @@ def _require_labels(leaf: Any) -> np.ndarray:
     """Labels of a dataset that wraps nothing, or the labels themselves, ``(N,)`` int64; not to be written to."""
     if hasattr(leaf, "get_gt_labels"):
         return labels_of_leaf(leaf)
-    is_given = isinstance(leaf, np.ndarray | torch.Tensor | list | tuple)
-    given = leaf if is_given else getattr(leaf, "targets", getattr(leaf, "labels", None))
+    is_array = isinstance(leaf, np.ndarray | torch.Tensor)
+    given = leaf if is_array else getattr(leaf, "targets", getattr(leaf, "labels", None))
+    if given is None and isinstance(leaf, list | tuple):
+        given = leaf
     if given is None:
         raise UserInputError(
             f"{type(leaf).__name__} has no get_gt_labels(), targets or labels, so the class of its samples is unknown; "

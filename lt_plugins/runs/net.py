@@ -120,8 +120,13 @@ def follow_backbone(cfg: Config) -> None:
         # A network that pools needs no pooling; one that gives maps does.
         if len(shape) == 2 and (model.get("neck") in (None, POOLING)) and "type" in model:
             model["neck"] = []
-        elif len(shape) == 4 and model.get("neck") == []:
+        elif len(shape) == 4 and model.get("neck") == [] and not _reads_maps(model.get("head")):
             model["neck"] = dict(POOLING)
+
+
+def _reads_maps(head: Any) -> bool:
+    """Whether a head takes the maps of the backbone as they are, and no features of a whole image."""
+    return isinstance(head, dict) and getattr(MODELS.get(str(head.get("type"))), "reads_maps", False)
 
 
 def features_shape(cfg: Config) -> tuple[int, ...] | None:

@@ -205,8 +205,8 @@ def test_counts_refuse_labels_beyond_the_model() -> None:
 
 
 def test_labels_need_a_classification_data_set() -> None:
-    with pytest.raises(UserInputError, match="list has no get_gt_labels"):
-        get_labels([1, 2])
+    with pytest.raises(UserInputError, match="range has no get_gt_labels"):
+        get_labels(range(2))
 
 
 class TorchvisionLike(list):

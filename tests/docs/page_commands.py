@@ -34,14 +34,17 @@ SHAPES = (
 )
 
 
-def write_photos(folder: Path) -> None:
-    """Write small images in class folders, and those of ``new_photos`` into one; a folder that exists stays."""
+def write_photos(folder: Path, size: tuple[int, int] | None = None) -> None:
+    """Write small images, of several sizes or one, in class folders, and those of ``new_photos`` into one.
+
+    A folder that exists stays.
+    """
     if folder.exists():
         return
     for label, (name, count) in enumerate(PHOTOS.items()):
         for number in range(2 if folder.name == "new_photos" else count):
             path = f"{name}_{number:06d}_0.jpg" if folder.name == "new_photos" else f"{name}/{number}.jpg"
-            write_image(folder / path, 1000 * label + number + len(folder.name), (48 + label, 60 - label))
+            write_image(folder / path, 1000 * label + number + len(folder.name), size or (48 + label, 60 - label))
 
 
 def shortening(text: str) -> dict[str, str]:

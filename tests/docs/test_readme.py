@@ -51,5 +51,5 @@ def _short_training(command: str) -> list[str]:
     ]
     if "--data" in command:
         return short
-    write_photos(Path("photos"))
+    write_photos(Path("photos"), (32, 32))
     return ["--data", "photos", "--work-dir", f"work_dirs/{run_name(spec[0])}", *short]

@@ -56,6 +56,11 @@ def test_an_override_of_the_backbone_is_followed_unless_the_width_is_given() -> 
     assert load_stages(CE, {"model.backbone.norm_eval": True})[0].model.head.in_channels == 2048
 
 
+def test_a_head_that_reads_maps_keeps_them() -> None:
+    for cfg in load_stages(str(ROOT / "configs/lcreg/lcreg_r32_digits.py"), {"model.backbone.depth": 20}):
+        assert cfg.model.neck == []
+
+
 def test_random_numbers_do_not_move() -> None:
     torch.manual_seed(0)
     expected = torch.rand(3)

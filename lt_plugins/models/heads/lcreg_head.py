@@ -90,6 +90,7 @@ class LCRegHead(LWSClsHead):
     """
 
     feature_parts = ("latent_pool",)
+    reads_maps = True  # so another backbone brings no pooling
 
     def __init__(
         self,
