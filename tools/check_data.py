@@ -235,6 +235,7 @@ def show_classes(
 
     distribution = ClassDistribution(len(counts), *thresholds)
     distribution.set_counts(counts.tolist())
+    console.print("training images by class, bars on a logarithmic scale")
     for line in class_bars(counts, distribution.groups, names):
         console.print(line, markup=False)
     suggested = suggest_thresholds(counts)
