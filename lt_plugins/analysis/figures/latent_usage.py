@@ -15,6 +15,7 @@ from lt_plugins.visualization.style import (
     GROUP_COLORS,
     MAX_NAMED_CLASSES,
     class_ticks,
+    class_width,
     clean,
     new_figure,
     shade_groups,
@@ -48,7 +49,8 @@ def plot_latent_usage(
     sorted_usage = usage[order]
     latents = order_latents(sorted_usage)
     num_classes, num_latents = usage.shape
-    figure = new_figure(9, min(3.2 + 0.13 * num_latents, 11))
+    width = max(9, 1.15 * class_width(num_classes, 0))  # the colour bar takes its share
+    figure = new_figure(width, min(3.2 + 0.13 * num_latents, 11))
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1, float(np.clip(0.11 * num_latents, 2.5, 5))))
     _draw_sizes(upper, train_counts[order], None if groups is None else groups[order])
 
