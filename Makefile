@@ -12,7 +12,7 @@ help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
 
 venv: ## make .venv: the pinned classification stack, no compiler needed
-	@tools/dev/make_venv.sh
+	@tools/dev/make_venv.sh glt
 
 venv-dev: ## make .venv with the packages of tests, lint, docs and detection as well
 	@tools/dev/make_venv.sh dev det docs

