@@ -293,6 +293,7 @@ def check(args: argparse.Namespace) -> None:
     from mmengine.registry import init_default_scope
 
     import lt_plugins.plugins  # noqa: F401 (registers what the part of a config names, which has no custom_imports)
+    from lt_plugins.runs.spec import parse_spec
 
     if args.out:
         if Path(args.out).suffix.lower() not in (".png", ".html"):
@@ -302,6 +303,8 @@ def check(args: argparse.Namespace) -> None:
     path = Path(args.config)
     if path.is_dir() or (path.is_file() and path.suffix != ".py"):
         check_images(args)
+    elif ".py" not in args.config and not Path(parse_spec(args.config).file).is_file():
+        raise UserInputError(f"{args.config} does not exist: give a folder, list or CSV of images, or a config.")
     else:
         check_config_data(args)
 

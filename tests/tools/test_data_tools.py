@@ -197,6 +197,7 @@ def test_check_names_what_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixtu
     ("arguments", "message"),
     [
         (["configs/nothing.py"], "nothing.py does not exist"),
+        (["my_phtos"], "my_phtos does not exist: give a folder, list or CSV of images, or a config"),
         ([CONFIG, "--split", "train,dev"], "--split 'dev' is not one of train, val, test"),
         (["configs/_base_/default_runtime.py"], "the config has no train_dataloader.dataset"),
         ([CONFIG, *_options(Path("/nowhere"))], "folder /nowhere/train not found; set data_root"),
