@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fork_server import CONTEXT
+from tests.fork_server import CONTEXT, ensure_server
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,6 +64,7 @@ def start_tool(tool: str, *arguments: str | Path, logs: Path, env: dict[str, str
     log, errors = logs / f"{number}.out", logs / f"{number}.err"
     log.touch()
     errors.touch()
+    ensure_server()
     process = CONTEXT.Process(
         target=_run, args=(str(ROOT / "tools" / tool), [str(value) for value in arguments], log, errors, env or {})
     )
